@@ -1,0 +1,1 @@
+"""An async CouchDB client for Tornado services: models, conflicts, retries, signing, installing."""
