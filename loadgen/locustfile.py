@@ -4,12 +4,14 @@ locust -f loadgen/locustfile.py --host http://127.0.0.1:8446 --fruits 5 --percen
 """
 
 import argparse
+import logging
 import random
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+import gevent  # type: ignore[import-untyped]  # it has no types
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.url import URL
 from locust import FastHttpUser, events, task
@@ -17,7 +19,6 @@ from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 from locust.event import EventHook
-from locust.exception import StopTest
 from locust.runners import LocalRunner
 
 from loadgen import options
@@ -33,6 +34,8 @@ from loadgen.answers import (
 from loadgen.fruits import ServiceError
 from loadgen.load import Load
 from loadgen.traffic import Request
+
+logger = logging.getLogger(__name__)
 
 COLORS = ("red", "orange", "blue", "brown", "yellow", "pink", "white", "black")
 
@@ -156,7 +159,11 @@ def start_load(environment: Environment, **_: object) -> None:
     try:
         load = load_of(environment)
     except (ServiceError, OSError, argparse.ArgumentTypeError) as error:
-        raise StopTest(f"The load can't start: {error}") from error
+        logger.error("The load can't start: %s", error)  # noqa: TRY400 - the sentence says it all
+        runner: Any = environment.runner
+        gevent.spawn(runner.quit if runner.environment.parsed_options.headless else runner.stop)
+        # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
+        raise gevent.GreenletExit from error
     FruitUser.load = load
     test_stop = environment.events.test_stop
 
@@ -174,10 +181,18 @@ def stop_load(environment: Environment, **_: object) -> None:
 
 
 def load_of(environment: Environment) -> Load:
-    """The load that the options ask for. Locust's page sets them without a look at what they may be."""
+    """The load that the options ask for, checked once more: locust's page sets them unchecked.
+
+    Raises:
+        argparse.ArgumentTypeError: a value isn't one that the command line would take.
+        ServiceError: there is no host, or the fruits can't be made there.
+        OSError: the file of the rows can't be written.
+    """
     given: Any = environment.parsed_options
+    if not environment.host:
+        raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446")
     return Load(
-        environment.host or "",
+        environment.host,
         fruits=options.number_of_fruits(str(given.fruits)),
         percent_put=options.percentage(str(given.percent_put)),
         tsv=given.tsv,
@@ -194,6 +209,6 @@ def close_books(environment: Environment, load: Load) -> None:
         if given.summary:
             given.summary.write_text(summary.as_json())
     except OSError as error:
-        sys.stderr.write(f"loadgen can't write its files: {error}\n")
+        logger.error("The load's files can't be written: %s", error)  # noqa: TRY400 - as above
     else:
         environment.process_exit_code = 1 if summary.problems else 0
