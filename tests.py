@@ -1,7 +1,7 @@
 """The contract of a running service, from the outside.
 
-Run `nosetests tests.py` or `pytest tests.py` while a service listens at $SERVICE_URL (http://127.0.0.1:8445 if
-it isn't set). The tests need no empty database: they make their own fruits and delete them.
+Run `nosetests tests.py` or `pytest tests.py` while a service listens at $SERVICE_URL, or else at
+http://127.0.0.1:8445. The tests need no empty database: they make their own fruits and delete them.
 """
 
 # ruff: noqa: PT009 - unittest's assertions say what they saw under pynose too, which rewrites no assert.
