@@ -11,6 +11,7 @@ One that was given none uses the settings of this module:
 """
 
 import abc
+import dataclasses
 import logging
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +25,7 @@ from tor_async_couchdb.async_database_actions import (
     AsyncDatabaseMetricsRetriever,
     AsyncViewMetricsRetriever,
 )
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.database import Database, Row
 from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
 
@@ -57,6 +58,14 @@ _NO_SUCH_DOCUMENT = ("missing", "deleted")
 M = TypeVar("M", bound=Model)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """Some models, and the key that the next page starts with; None on the last one."""
+
+    models: list[M]
+    next_key: Any
+
+
 class _ModelMaker(AsyncAction, abc.ABC, Generic[M]):
     @abc.abstractmethod
     def create_model_from_doc(self, doc: Document) -> M:
@@ -84,10 +93,9 @@ class BaseAsyncModelRetriever(_ModelMaker[M]):
         "startkey": [a, b, {}], "endkey": [a, b]}`.
         """
 
-    async def _found_docs(self, connection: Database) -> list[Document]:
-        options = {"include_docs": True} | self.get_query_string_key_value_pairs()
-        rows = await connection.query_view(self._design_doc, **options)
-        return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
+    async def _rows(self, connection: Database, **options: Any) -> list[Row]:
+        options = {"include_docs": True} | self.get_query_string_key_value_pairs() | options
+        return await connection.query_view(self._design_doc, **options)
 
 
 class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
@@ -109,14 +117,15 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
             TamperedError: the document's signature is missing or wrong.
         """
         async with self._connected() as connection:
-            docs = await self._found_docs(connection)
+            docs = _docs(await self._rows(connection))
             return self._verified_model(connection, docs[0]) if docs else None
 
 
 class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
     """Reads the models that a view has from `start_key` to `end_key`, both included; None is open.
 
-    A document that does not fit the model or was tampered with is left out; the database's observer is told.
+    A document that does not fit the model or was tampered with is left out, logged, and told to the
+    database's observer.
     """
 
     def __init__(
@@ -131,10 +140,9 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
         database: Database | None = None,
     ) -> None:
         super().__init__(design_doc, database=database)
-        options = {"startkey": start_key, "endkey": end_key, "limit": limit}
-        self._options: dict[str, Any] = {
-            name: value for name, value in options.items() if value is not None
-        } | {"skip": skip, "descending": descending}
+        bounds = {"startkey": start_key, "endkey": end_key, "limit": limit}
+        self._options: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
+        self._options |= {"skip": skip, "descending": descending}
 
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
         """The range, its direction and its bounds."""
@@ -142,15 +150,37 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
 
     async def fetch(self) -> list[M]:
         """The models in the order of their keys."""
-        models = []
         async with self._connected() as connection:
-            for doc in await self._found_docs(connection):
-                try:
-                    models.append(self._verified_model(connection, doc))
-                except (InvalidDocumentError, TamperedError) as error:
-                    _logger.error("left out of a list: %s", error)
-                    connection.observer.document_left_out(error)
+            return self._valid_models(connection, await self._rows(connection))
+
+    async def fetch_page(self, size: int) -> Page[M]:
+        """At most `size` of the models; for a view whose keys are unique.
+
+        Of several documents under one key it takes the one with the smallest id, as all others do.
+        """
+        async with self._connected() as connection:
+            rows = await self._rows(connection, limit=size + 1)
+            unique_rows = [row for i, row in enumerate(rows) if i == 0 or row.key != rows[i - 1].key]
+            is_last = len(rows) <= size
+            if len(unique_rows) == 1 and not is_last:  # more documents under one key than a page holds
+                return await self.fetch_page(size * 2)
+            next_key = None if is_last else unique_rows.pop().key
+            return Page(self._valid_models(connection, unique_rows), next_key)
+
+    def _valid_models(self, connection: Database, rows: list[Row]) -> list[M]:
+        models = []
+        for doc in _docs(rows):
+            try:
+                models.append(self._verified_model(connection, doc))
+            except (InvalidDocumentError, TamperedError) as error:
+                _logger.error("left out of a list: %s", error)
+                connection.observer.document_left_out(error)
         return models
+
+
+def _docs(rows: list[Row]) -> list[Document]:
+    """The rows' documents; one that was deleted since the view was read has none."""
+    return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
 
 
 class AsyncModelRetrieverByDocumentID(_ModelMaker[M]):

@@ -61,13 +61,12 @@ class Database:
             raise ValueError("a database's URL is http[s]://host:port/database")
         self._url = parsed.with_user(None).with_query(None).with_fragment(None)
         self.tampering_signer = tampering_signer
-        self.observer = observer or Observer()
         self._transport = Transport(
             username=parsed.user if username is None else username,
             password=parsed.password if password is None else password,
             validate_cert=validate_cert,
             timeout_s=timeout_s,
-            observer=self.observer,
+            observer=observer or Observer(),
         )
         self._writer = DocumentWriter(self)
         self._new_ids: collections.deque[str] = collections.deque()
@@ -97,6 +96,15 @@ class Database:
     def name(self) -> str:
         """The database's name."""
         return self._url.name
+
+    @property
+    def observer(self) -> Observer:
+        """Who is told what the database does."""
+        return self._transport.observer
+
+    @observer.setter
+    def observer(self, observer: Observer) -> None:
+        self._transport.observer = observer
 
     async def information(self) -> dict[str, Any]:
         """What CouchDB says of the database: `doc_count`, `sizes` and more."""

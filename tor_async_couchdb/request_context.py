@@ -25,6 +25,10 @@ class RequestContext:
         """Seconds until the deadline; negative once it has passed."""
         return self.deadline_s - time.monotonic()
 
+    def extend(self, timeout_s: float) -> None:
+        """Moves the deadline to `timeout_s` seconds from now."""
+        self.deadline_s = time.monotonic() + timeout_s
+
 
 _current: ContextVar[RequestContext | None] = ContextVar("request_context", default=None)
 

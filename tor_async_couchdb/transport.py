@@ -85,7 +85,7 @@ class Transport:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(username or "", password or "")
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
-        self._observer = observer
+        self.observer = observer
         self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
@@ -120,7 +120,7 @@ class Transport:
             return response
         finally:
             took_s = time.monotonic() - started_s
-            self._observer.request_finished(operation, status, took_s)
+            self.observer.request_finished(operation, status, took_s)
             # Without the query string: a view's keys may be personal data.
             _logger.info(
                 "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
