@@ -66,10 +66,14 @@ class Page(Generic[M]):
     next_key: Any
 
 
-class _ModelMaker(AsyncAction, abc.ABC, Generic[M]):
-    @abc.abstractmethod
+class _ModelMaker(AsyncAction, Generic[M]):
+    """Makes `model_class` of documents: what a subclass has to say."""
+
+    model_class: type[M]
+
     def create_model_from_doc(self, doc: Document) -> M:
-        """The model of a document, usually `Fruit.from_doc(doc)`."""
+        """Override it where a document's type decides the class."""
+        return self.model_class.from_doc(doc)
 
     def _verified_model(self, connection: Database, doc: Document) -> M:
         signer = connection.tampering_signer
@@ -78,8 +82,8 @@ class _ModelMaker(AsyncAction, abc.ABC, Generic[M]):
         return self.create_model_from_doc(doc)
 
 
-class BaseAsyncModelRetriever(_ModelMaker[M]):
-    """Reads the documents that a view finds; design document and view share one name."""
+class BaseAsyncModelRetriever(_ModelMaker[M], abc.ABC):
+    """Reads what a view finds; design document and view share one name."""
 
     def __init__(self, design_doc: str, *, database: Database | None = None) -> None:
         super().__init__(database=database)
@@ -124,8 +128,7 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
 class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
     """Reads the models that a view has from `start_key` to `end_key`, both included; None is open.
 
-    A document that does not fit the model or was tampered with is left out, logged, and told to the
-    database's observer.
+    A document that does not fit the model or was tampered with is left out, and logged and counted.
     """
 
     def __init__(

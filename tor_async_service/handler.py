@@ -134,6 +134,10 @@ class ServiceHandler(tornado.web.RequestHandler):
             raise tornado.web.HTTPError(400, f"limit has to be a number from 1 to {MAX_PAGE_SIZE}.")
         return int(text)
 
+    def compute_etag(self) -> str | None:
+        """Called by Tornado; an answer has no ETag, as no request here is conditional."""
+        return None
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answers with a problem, or cuts the connection where a part of another answer is already out."""
         if self._headers_written and not self._finished:
@@ -144,13 +148,15 @@ class ServiceHandler(tornado.web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Called by Tornado with the error that ended the request."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else tornado.web.HTTPError(status_code)
+        if status_code == 405:
+            allowed = ", ".join(self._allowed_methods())
+            self.set_header("Allow", allowed)
+            error = tornado.web.HTTPError(405, f"{self.request.path} takes only {allowed}.")
         problem = problems.problem_of(error)
         self.set_status(problem.status)
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         for name, value in problem.headers().items():
             self.set_header(name, value)
-        if problem.status == 405:
-            self.set_header("Allow", ", ".join(self._allowed_methods()))
         self.write_json(problem.body())
 
     def _allowed_methods(self) -> list[str]:

@@ -7,7 +7,6 @@ from tor_async_couchdb.async_model_actions import (
     AsyncPersister,
 )
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.model import Document
 from tor_async_couchdb.retry_strategy import RetryStrategy, immediately
 
 from .model import Color, Fruit
@@ -16,21 +15,19 @@ from .model import Color, Fruit
 class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
     """Finds a fruit by its id."""
 
+    model_class = Fruit
+
     def __init__(self, fruit_id: str, *, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", fruit_id, database=database)
-
-    def create_model_from_doc(self, doc: Document) -> Fruit:
-        return Fruit.from_doc(doc)
 
 
 class AsyncFruitsRetriever(AsyncModelsRetriever[Fruit]):
     """Finds all fruits, in the order of their ids, from `first_fruit_id` on."""
 
+    model_class = Fruit
+
     def __init__(self, first_fruit_id: str | None = None, *, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", first_fruit_id, database=database)
-
-    def create_model_from_doc(self, doc: Document) -> Fruit:
-        return Fruit.from_doc(doc)
 
 
 class AsyncFruitCreator:
