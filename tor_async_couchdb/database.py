@@ -21,10 +21,10 @@ _ID_BATCH_SIZE = 100
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of a view; `doc` is None without include_docs, and for a document deleted meanwhile."""
+    """One row of a view; a reduced one has no `id`, and one whose document was deleted meanwhile no `doc`."""
 
-    id: str
     key: Any
+    id: str | None = None
     value: Any = None
     doc: Document | None = None
 

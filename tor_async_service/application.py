@@ -1,6 +1,6 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import tornado.web
 
@@ -16,41 +16,35 @@ from tor_async_service.service_metrics import ServiceMetrics
 DEFAULT_DEADLINE_S = 30.0
 
 Route = tuple[str, type[ServiceHandler]]
-# Brings gauges up to date that cost a call to know.
-MetricsRefresher = Callable[[], Awaitable[None]]
 
 _GUIDELINE_ROUTES: tuple[Route, ...] = (
-    ("_health", HealthHandler),
-    ("_metrics", MetricsHandler),
-    ("_version", VersionHandler),
-    ("_noop", NoopHandler),
+    (r"(?:/v1\.0)?/_health", HealthHandler),
+    (r"(?:/v1\.0)?/_metrics", MetricsHandler),
+    (r"(?:/v1\.0)?/_version", VersionHandler),
+    (r"(?:/v1\.0)?/_noop", NoopHandler),
 )
 
 
-def make_application(
-    routes: Sequence[Route],
-    database: Database,
-    *,
-    version: str,
-    health_checks: Mapping[str, HealthCheck] | None = None,
-    metrics_refreshers: Sequence[MetricsRefresher] = (),
-) -> tornado.web.Application:
-    """An application that serves `routes` and `/_health`, `/_metrics`, `/_version`, `/_noop`.
+class ServiceApplication(tornado.web.Application):
+    """Serves `routes` and `/_health`, `/_metrics`, `/_version`, `/_noop`.
 
-    `health_checks` are run by `/_health?quick=false`, beside the check of the database; the names are for
-    its details. `metrics_refreshers` are run before `/_metrics` answers a scraper.
+    A service may add to `health_checks` what `/_health?quick=false` has to run beside the check of the
+    database, by the name that its details show; to `metrics.registry` its own metrics; and to
+    `metrics_refreshers` what brings these up to date before a scraper is answered. No request takes longer
+    than `deadline_s` seconds.
     """
-    metrics = ServiceMetrics()
-    database.observer = metrics
-    guideline_routes = [(rf"(?:/v1\.0)?/{name}", handler) for name, handler in _GUIDELINE_ROUTES]
-    return tornado.web.Application(
-        [*guideline_routes, *routes],
-        default_handler_class=UnknownPathHandler,
-        database=database,
-        deadline_s=DEFAULT_DEADLINE_S,
-        drain=Drain(),
-        health_checks={"database": AsyncCouchDBHealthCheck(database=database).check, **(health_checks or {})},
-        metrics=metrics,
-        metrics_refreshers=[database_metrics_refresher(database, metrics), *metrics_refreshers],
-        version=version,
-    )
+
+    def __init__(self, routes: Sequence[Route], database: Database, *, version: str) -> None:
+        super().__init__([*_GUIDELINE_ROUTES, *routes], default_handler_class=UnknownPathHandler)
+        self.database = database
+        self.version = version
+        self.deadline_s = DEFAULT_DEADLINE_S
+        self.drain = Drain()
+        self.metrics = ServiceMetrics()
+        database.observer = self.metrics
+        self.health_checks: dict[str, HealthCheck] = {
+            "database": AsyncCouchDBHealthCheck(database=database).check
+        }
+        self.metrics_refreshers: list[Callable[[], Awaitable[None]]] = [
+            database_metrics_refresher(database, self.metrics)
+        ]

@@ -9,7 +9,7 @@ class VersionHandler(ServiceHandler):
     async def get(self) -> None:
         """200, always."""
         href = self.request.full_url()
-        self.write_json({"version": self.settings["version"], "links": {"self": {"href": href}}})
+        self.write_json({"version": self.service.version, "links": {"self": {"href": href}}})
 
 
 class NoopHandler(ServiceHandler):

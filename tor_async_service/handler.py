@@ -6,7 +6,7 @@ import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import tornado.web
@@ -17,6 +17,9 @@ from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.model import Model
 from tor_async_service import problems
+
+if TYPE_CHECKING:
+    from tor_async_service.application import ServiceApplication
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -32,7 +35,7 @@ _logger = logging.getLogger(__name__)
 
 @tornado.web.stream_request_body  # so that a body that is too large is answered, and not cut off
 class ServiceHandler(tornado.web.RequestHandler):
-    """A request handler with a database, a deadline and metrics; `make_application` gives it these."""
+    """A request handler with a database, a deadline and metrics: those of its ServiceApplication."""
 
     def initialize(self) -> None:
         """Called by Tornado for each request."""
@@ -41,10 +44,14 @@ class ServiceHandler(tornado.web.RequestHandler):
         self._body_size_bytes = 0
 
     @property
+    def service(self) -> "ServiceApplication":
+        """The application that the handler belongs to."""
+        return cast("ServiceApplication", self.application)
+
+    @property
     def database(self) -> Database:
         """The service's database."""
-        database: Database = self.settings["database"]
-        return database
+        return self.service.database
 
     def set_default_headers(self) -> None:
         """Called by Tornado for each answer."""
@@ -53,9 +60,9 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def prepare(self) -> None:
         """Starts the request's clock. A class that overrides it calls this one."""
-        self._context = request_context.enter(self.settings["deadline_s"])
-        self.settings["drain"].begin(self)
-        if self.settings["drain"].is_draining:
+        self._context = request_context.enter(self.service.deadline_s)
+        self.service.drain.begin(self)
+        if self.service.drain.is_draining:
             self.set_header("Connection", "close")
 
     def data_received(self, chunk: bytes) -> None:
@@ -119,10 +126,10 @@ class ServiceHandler(tornado.web.RequestHandler):
                 separator = b","
             if page.next_key is None:
                 break
-            async with asyncio.timeout(self.settings["deadline_s"]):
+            async with asyncio.timeout(self.service.deadline_s):
                 await self.flush()
             # A list may be long: the deadline is for the next page of it, not for the whole.
-            self._context.extend(self.settings["deadline_s"])
+            self._context.extend(self.service.deadline_s)
             page = await fetch_page(page.next_key, _STREAMED_PAGE_SIZE)
         self.write(b"]")
 
@@ -190,8 +197,8 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def on_finish(self) -> None:
         """Called by Tornado once the answer is out."""
-        self.settings["drain"].end(self)
-        self.settings["metrics"].answered(self, self._context)
+        self.service.drain.end(self)
+        self.service.metrics.answered(self, self._context)
 
 
 class UnknownPathHandler(ServiceHandler):

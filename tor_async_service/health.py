@@ -7,8 +7,13 @@ import tornado.web
 from tor_async_couchdb import errors
 from tor_async_service.handler import ServiceHandler
 
-# Returns if all is well; raises a CouchDBError that says what is not.
+# Returns if all is well; raises a CouchDBError, or an UnhealthyError, that says what is not.
 HealthCheck = Callable[[], Awaitable[None]]
+
+
+class UnhealthyError(Exception):
+    """Something that the service depends on is not well; its text is the reason that `/_health` gives."""
+
 
 _SPELLINGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -30,10 +35,10 @@ class HealthHandler(ServiceHandler):
         """200 and green, or 503 and red, with the reasons in `details`."""
         is_quick = self._is_quick()
         details = {}
-        if self.settings["drain"].is_draining:
+        if self.service.drain.is_draining:
             details["service"] = _red("draining")
         if not is_quick:
-            details |= await _failures(self.settings["health_checks"])
+            details |= await _failures(self.service.health_checks)
         href = self.request.full_url()
         self.set_header("Location", href)
         self.set_status(503 if details else 200)
@@ -55,6 +60,8 @@ async def _failures(checks: Mapping[str, HealthCheck]) -> dict[str, dict[str, st
     for name, check in checks.items():
         try:
             await check()
+        except UnhealthyError as error:
+            failures[name] = _red(str(error))
         except errors.CouchDBError as error:
             reasons = (reason for error_class, reason in _REASONS if isinstance(error, error_class))
             failures[name] = _red(next(reasons, "not working"))

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import tornado.httpserver
 import tornado.netutil
-import tornado.web
 
 from tor_async_couchdb.database import Database
 from tor_async_service import command_line
+from tor_async_service.application import ServiceApplication
 from tor_async_service.command_line import Configuration
 
 _DRAIN_TIMEOUT_S = 10.0
@@ -23,7 +23,7 @@ _IDLE_CONNECTION_TIMEOUT_S = 600.0
 
 _logger = logging.getLogger(__name__)
 
-MakeApp = Callable[[Database], tornado.web.Application]
+MakeApp = Callable[[Database], ServiceApplication]
 
 
 def run(make_app: MakeApp, description: str) -> None:
@@ -46,7 +46,7 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with configuration.open_database() as database:
         app = make_app(database)
-        app.settings["deadline_s"] = configuration.deadline_s
+        app.deadline_s = configuration.deadline_s
         server = tornado.httpserver.HTTPServer(
             app,
             xheaders=True,
@@ -62,12 +62,11 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         await _drain(server, app)
 
 
-async def _drain(server: tornado.httpserver.HTTPServer, app: tornado.web.Application) -> None:
-    drain = app.settings["drain"]
-    drain.is_draining = True
+async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
+    app.drain.is_draining = True
     server.stop()
     _logger.info("Shutting down ...")
-    cut_off = await drain.wait(_DRAIN_TIMEOUT_S)
+    cut_off = await app.drain.wait(_DRAIN_TIMEOUT_S)
     if cut_off:
         _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
     await server.close_all_connections()

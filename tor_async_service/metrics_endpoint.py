@@ -30,8 +30,7 @@ class MetricsHandler(ServiceHandler):
         self.write_json({"links": {"self": {"href": href}}, "database": _as_json(metrics)})
 
     async def _write_for_prometheus(self, accept: str) -> None:
-        service_metrics: ServiceMetrics = self.settings["metrics"]
-        for refresh in self.settings["metrics_refreshers"]:
+        for refresh in self.service.metrics_refreshers:
             try:
                 await refresh()
             except CouchDBError as error:
@@ -39,7 +38,7 @@ class MetricsHandler(ServiceHandler):
                 self.log_exception(type(error), error, None)
         encoder, content_type = choose_encoder(accept)
         self.set_header("Content-Type", content_type)
-        self.write(encoder(service_metrics.registry))
+        self.write(encoder(self.service.metrics.registry))
 
 
 def database_metrics_refresher(

@@ -3,11 +3,10 @@
 from typing import Any
 
 import msgspec
-import tornado.web
 
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
-from tor_async_service.application import make_application
+from tor_async_service.application import ServiceApplication
 from tor_async_service.handler import ServiceHandler
 from tor_async_service.mainline import run
 
@@ -70,10 +69,10 @@ def _representation(fruit: Fruit) -> dict[str, Any]:
     }
 
 
-def make_app(database: Database) -> tornado.web.Application:
+def make_app(database: Database) -> ServiceApplication:
     """The service on a database, ready to listen."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
-    return make_application(routes, database, version="1.0.0")
+    return ServiceApplication(routes, database, version="1.0.0")
 
 
 if __name__ == "__main__":
