@@ -63,7 +63,7 @@ def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
     for title in columns:
         table.add_column(title, justify="right")
     for name, summary in summaries.items():
-        table.add_row(name, *(_cell(summary[key]) for key in columns.values()))
+        table.add_row(name.rpartition("/")[2], *(_cell(summary[key]) for key in columns.values()))
     table.caption = (
         "resolved: requests that met a conflict and succeeded all the same; given up: answered 409; "
         "lost: acknowledged changes that the database doesn't hold"

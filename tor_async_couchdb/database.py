@@ -167,8 +167,7 @@ class Database:
 
     async def design_doc_names(self) -> list[str]:
         """The names of all design documents, without `_design/`."""
-        options = {"startkey": "_design/", "endkey": "_design0"}
-        answer = await self._get_json("design_doc_names", "_all_docs", options)
+        answer = await self._get_json("design_doc_names", "_design_docs")
         return [row["id"].removeprefix("_design/") for row in answer["rows"]]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:

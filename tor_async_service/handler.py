@@ -202,9 +202,10 @@ class ServiceHandler(tornado.web.RequestHandler):
 
 
 class UnknownPathHandler(ServiceHandler):
-    """Answers requests for what the service does not have."""
+    """Answers requests for what the service does not have, whatever their method."""
 
-    def prepare(self) -> None:
-        """Ends the request at once, whatever its method."""
-        super().prepare()
-        raise tornado.web.HTTPError(404, f"There is nothing at {self.request.path}.")
+    def get(self) -> None:
+        """404, always; not in `prepare`, as an answer before the request's body has come cuts it off."""
+        self.found(None)
+
+    head = post = put = patch = delete = options = get
