@@ -159,7 +159,7 @@ def start_load(environment: Environment, **_: object) -> None:
     try:
         load = load_of(environment)
     except (ServiceError, OSError, argparse.ArgumentTypeError) as error:
-        logger.error("The load can't start: %s", error)  # noqa: TRY400 - the sentence says it all
+        logger.error("The load can't start: %s", error)
         runner: Any = environment.runner
         gevent.spawn(runner.quit if runner.environment.parsed_options.headless else runner.stop)
         # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
@@ -209,6 +209,6 @@ def close_books(environment: Environment, load: Load) -> None:
         if given.summary:
             given.summary.write_text(summary.as_json())
     except OSError as error:
-        logger.error("The load's files can't be written: %s", error)  # noqa: TRY400 - as above
+        logger.error("The load's files can't be written: %s", error)
     else:
         environment.process_exit_code = 1 if summary.problems else 0
