@@ -18,7 +18,7 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture
 def fruits(service: Service) -> Iterator[Fruits]:
-    with closing(Fruits(f"{service.url}/")) as made:
+    with closing(Fruits(service.url)) as made:
         yield made
 
 

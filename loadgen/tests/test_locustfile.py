@@ -41,7 +41,7 @@ def run(service: Service, folder: Path, *arguments: str) -> tuple[int, dict[str,
     """The exit code and the summary of a short load."""
     summary = folder / "summary.json"
     completed = locust(
-        "--host", service.url, "-u", "5", "-r", "50", "-t", "1s", "--summary", str(summary), *arguments
+        "--host", f"{service.url}/", "-u", "5", "-r", "50", "-t", "1s", "--summary", str(summary), *arguments
     )
     assert summary.exists(), completed.stderr
     return completed.returncode, json.loads(summary.read_text())
