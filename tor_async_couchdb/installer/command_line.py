@@ -66,11 +66,11 @@ def main(
         SystemExit: the command line is wrong (2), or asks for help (0).
     """
     options = clp.parse_args()
-    logging.basicConfig(level=options.log)
     if not options.verify_host_ssl_cert:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     try:
         with _progress_bar() as on_progress:
+            logging.basicConfig(level=options.log)  # here, so that the lines don't run into the bar
             install(
                 options.host,
                 options.database,
@@ -85,6 +85,9 @@ def main(
             )
     except InstallerError as error:
         sys.stderr.write(f"{clp.prog}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{clp.prog}: interrupted\n")
         return 1
     return 0
 
@@ -121,7 +124,7 @@ def _progress_bar() -> Iterator[OnProgress]:
 
         def on_progress(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(name)
+                tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done, total=total)
 
         yield on_progress
