@@ -69,20 +69,11 @@ def main(
     if not options.verify_host_ssl_cert:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     try:
-        with _progress_bar() as on_progress:
-            logging.basicConfig(level=options.log)  # here, so that the lines don't run into the bar
-            install(
-                options.host,
-                options.database,
-                credentials=options.creds or _credentials_of_environment(),
-                verify_host_ssl_cert=options.verify_host_ssl_cert,
-                design_docs_folder=design_docs_folder if options.createdesign else None,
-                seed_docs_folder=seed_docs_folder if options.createseed else None,
-                seed_doc_signer=_signer(options.seeddocsigner) if options.seeddocsigner else None,
-                delete=options.delete,
-                create=options.create,
-                on_progress=on_progress,
-            )
+        _install(
+            options,
+            design_docs_folder=design_docs_folder if options.createdesign else None,
+            seed_docs_folder=seed_docs_folder if options.createseed else None,
+        )
     except InstallerError as error:
         sys.stderr.write(f"{clp.prog}: {error}\n")
         return 1
@@ -90,6 +81,22 @@ def main(
         sys.stderr.write(f"{clp.prog}: interrupted\n")
         return 1
     return 0
+
+
+def _install(options: argparse.Namespace, **folders: str | os.PathLike[str] | None) -> None:
+    with _progress_bar() as on_progress:
+        logging.basicConfig(level=options.log)  # here, so that the lines don't run into the bar
+        install(
+            options.host,
+            options.database,
+            credentials=options.creds or _credentials_of_environment(),
+            verify_host_ssl_cert=options.verify_host_ssl_cert,
+            seed_doc_signer=_signer(options.seeddocsigner) if options.seeddocsigner else None,
+            delete=options.delete,
+            create=options.create,
+            on_progress=on_progress,
+            **folders,
+        )
 
 
 def _credentials_of_environment() -> UserPassword | None:
