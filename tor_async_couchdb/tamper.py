@@ -52,12 +52,12 @@ class TamperingSigner:
         from tink import TinkError, json_proto_keyset_format, mac, secret_key_access
 
         mac.register()
-        text = Path(path).read_text(encoding="utf-8")
         try:
+            text = Path(path).read_text(encoding="utf-8")
             handle = json_proto_keyset_format.parse(text, secret_key_access.TOKEN)
             return cls(handle.primitive(mac.Mac))
-        except TinkError:
-            # Tink's message may quote what it could not read, and that may be a key.
+        except (TinkError, UnicodeDecodeError):
+            # Their messages may quote what could not be read, and that may be a key.
             raise ValueError(f"'{path}' holds no Tink key set for message authentication codes") from None
 
     def sign(self, data: bytes) -> str:

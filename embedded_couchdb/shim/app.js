@@ -7,7 +7,7 @@ const express = require('express');
 const expressPouchDB = require('express-pouchdb');
 const PouchNode = require('pouchdb-node');
 const auth = require('./auth');
-const { jsonBody, readBody, requireJsonType } = require('./body');
+const { jsonBody, requireJsonType } = require('./body');
 const bulk = require('./bulk');
 const changes = require('./changes');
 const { Databases, mount: mountDatabases } = require('./databases');
@@ -71,9 +71,9 @@ async function createApp(folder, credentials) {
 
   const app = plainExpress();
   app.use(preferJson);
+  auth.mount(app, credentials);
   info.mountServer(app);
-  auth.mount(app, credentials, readBody);
-  replication.mount(app, PouchDB);
+  replication.mount(app, PouchDB, credentials);
   mountDatabases(app, databases);
   info.mountDatabase(app);
   for (const part of [security, bulk, changes, find, views, designDocuments, documents]) {

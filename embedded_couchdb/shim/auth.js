@@ -1,13 +1,14 @@
 'use strict';
 
-// Who may ask. CouchDB 3.x has no "admin party": everything but the welcome page, /_up and /_session
-// needs credentials. The stand-in knows one user, the administrator, by password or by cookie.
+// Who may ask. CouchDB 3.x has no "admin party": everything but the welcome page, /_up, /_session
+// and /_uuids needs credentials. The stand-in knows one user, the administrator, by password or by cookie.
 // https://docs.couchdb.org/en/stable/api/server/authn.html
 
 const { createHash, createHmac, randomBytes, timingSafeEqual } = require('node:crypto');
+const { parseJson, readBody } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
-const OPEN_PATHS = new Set(['/', '/_up', '/_session']);
+const OPEN_PATHS = new Set(['/', '/_session', '/_up', '/_uuids']);
 const COOKIE_LIFE_S = 600;
 const ANONYMOUS = { name: null, roles: [] };
 
@@ -60,7 +61,7 @@ function authenticate({ user, password }, cookies) {
   };
 }
 
-function session(app, { user, password }, cookies, readBody) {
+function session(app, { user, password }, cookies) {
   app.get('/_session', (req, res) => {
     const info = { authentication_handlers: ['cookie', 'default'] };
     if (req.userCtx.name !== null) {
@@ -69,9 +70,9 @@ function session(app, { user, password }, cookies, readBody) {
     sendJson(res, 200, { ok: true, userCtx: req.userCtx, info });
   });
   app.post('/_session', handle(async (req, res) => {
-    const text = (await readBody(req)).toString();
+    const body = await readBody(req);
     const isForm = /^application\/x-www-form-urlencoded/.test(req.headers['content-type'] || '');
-    const given = isForm ? Object.fromEntries(new URLSearchParams(text)) : JSON.parse(text || '{}');
+    const given = isForm ? Object.fromEntries(new URLSearchParams(body.toString())) : parseJson(body);
     if (!equal(`${given.name}:${given.password}`, `${user}:${password}`)) {
       throw new CouchError(401, 'unauthorized', 'Name or password is incorrect.');
     }
@@ -84,10 +85,10 @@ function session(app, { user, password }, cookies, readBody) {
   });
 }
 
-function mount(app, credentials, readBody) {
+function mount(app, credentials) {
   const cookies = new Cookies(credentials.user);
   app.use(authenticate(credentials, cookies));
-  session(app, credentials, cookies, readBody);
+  session(app, credentials, cookies);
 }
 
 module.exports = { mount };

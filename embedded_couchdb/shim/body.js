@@ -67,6 +67,10 @@ function requireJsonType(req, res, next) {
 }
 
 const jsonBody = handle(async (req, res, next) => {
+  if (req._body) {
+    next();
+    return;
+  }
   const buffer = await readBody(req);
   // An empty body is told apart by each route: _compact takes one, a document can't be one.
   req.body = buffer.length === 0 ? undefined : parseJson(buffer);
@@ -91,4 +95,4 @@ function refuseLarge(doc, requestBytes) {
   }
 }
 
-module.exports = { jsonBody, jsonObject, readBody, refuseLarge, requireJsonType };
+module.exports = { jsonBody, jsonObject, parseJson, readBody, refuseLarge, requireJsonType };

@@ -6,7 +6,7 @@
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
 const { checkDocument } = require('./documents');
-const { checkViews } = require('./design_documents');
+const { refuseBrokenViews } = require('./design_documents');
 const { CouchError, describe, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -28,17 +28,27 @@ function inOrder(ids, results) {
   return ids.map((id) => byId.get(id)?.shift()).filter((answer) => answer !== undefined);
 }
 
+function compilationError(doc) {
+  try {
+    refuseBrokenViews(doc);
+    return undefined;
+  } catch (error) {
+    return Object.assign(error, { id: doc._id, error: true });
+  }
+}
+
 async function bulkDocs(req, res) {
   const newEdits = req.body?.new_edits !== false;
   const docs = requestedDocs(req);
   for (const doc of docs) {
     checkDocument(doc, req.bodyBytes);
-    checkViews(doc);
     doc._id ??= uuid();
   }
   const ids = docs.map((doc) => doc._id);
-  const results = await req.db.bulkDocs(docs, { new_edits: newEdits, userCtx: req.userCtx });
-  sendJson(res, 201, inOrder(ids, results));
+  const broken = docs.map(compilationError).filter((error) => error !== undefined);
+  const sound = docs.filter((doc) => !broken.some((error) => error.id === doc._id));
+  const results = await req.db.bulkDocs(sound, { new_edits: newEdits, userCtx: req.userCtx });
+  sendJson(res, 201, inOrder(ids, [...broken, ...results]));
 }
 
 function notFound(id, rev, reason) {

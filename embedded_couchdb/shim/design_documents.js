@@ -19,7 +19,8 @@ function compile(source, role, view) {
   }
 }
 
-function checkViews(doc) {
+// Throws for the first function that does not compile.
+function refuseBrokenViews(doc) {
   const isScript = (doc.language ?? 'javascript') === 'javascript';
   if (!String(doc._id).startsWith('_design/') || doc._deleted || !isScript) {
     return;
@@ -54,6 +55,13 @@ async function indexedUpTo(index) {
   }
 }
 
+// CouchDB indexes in the background, so that updates_pending comes down without a query.
+function indexInBackground(db, ddoc, name) {
+  for (const view of Object.keys(ddoc.views ?? {})) {
+    db.query(`${name}/${view}`, { limit: 0, reduce: false }).catch(() => {}); // a query will say what is wrong
+  }
+}
+
 async function info(req, res) {
   const ddoc = await req.db.get(`_design/${req.params.name}`);
   const indexes = await openIndexes(req.db, ddoc);
@@ -62,13 +70,16 @@ async function info(req, res) {
   const isComplete = indexes.length === Object.keys(ddoc.views ?? {}).length;
   const pending = updateSeq - (isComplete ? Math.min(updateSeq, ...sequences) : 0);
   const bytes = await Promise.all(indexes.map((index) => folderBytes(index.db)));
+  if (pending > 0) {
+    indexInBackground(req.db, ddoc, req.params.name);
+  }
   sendJson(res, 200, {
     name: req.params.name,
     view_index: {
       signature: signatureOf(ddoc),
       language: ddoc.language ?? 'javascript',
       sizes: sizesOf(bytes.reduce((sum, size) => sum + size, 0)),
-      updater_running: false,
+      updater_running: pending > 0,
       updates_pending: { total: pending, minimum: pending, preferred: pending },
       compact_running: false,
       waiting_clients: 0,
@@ -92,4 +103,4 @@ function mount(app) {
   app.get('/:db/_design/:name/_info', handle(info));
 }
 
-module.exports = { checkViews, mount };
+module.exports = { mount, refuseBrokenViews };

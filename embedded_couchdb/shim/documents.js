@@ -5,7 +5,7 @@
 // https://docs.couchdb.org/en/stable/api/document/common.html
 
 const { jsonBody, jsonObject, refuseLarge, requireJsonType } = require('./body');
-const { checkViews } = require('./design_documents');
+const { refuseBrokenViews } = require('./design_documents');
 const { CouchError, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -53,7 +53,14 @@ function revisionOf(req, doc = {}) {
     throw new CouchError(400, 'bad_request',
       'Document rev from request body, query string and If-Match have different values');
   }
-  return [...revisions][0];
+  return revisions.size === 0 ? undefined : checkedRevision([...revisions][0]);
+}
+
+function checkedRevision(rev) {
+  if (!/^\d+-[^-]+$/.test(rev)) {
+    throw new CouchError(400, 'bad_request', 'Invalid rev format');
+  }
+  return rev;
 }
 
 function tag(res, rev) {
@@ -66,7 +73,7 @@ function readOptions(query) {
     options[flag] = query[flag] === 'true';
   }
   if (query.rev !== undefined) {
-    options.rev = query.rev;
+    options.rev = checkedRevision(query.rev);
   }
   if (query.open_revs !== undefined) {
     options.open_revs = query.open_revs === 'all' ? 'all' : JSON.parse(query.open_revs);
@@ -100,7 +107,7 @@ async function write(req, res, doc) {
 async function put(req, res) {
   const doc = { ...jsonObject(req), _id: documentId(req.params) };
   checkDocument(doc, req.bodyBytes);
-  checkViews(doc);
+  refuseBrokenViews(doc);
   const rev = revisionOf(req, doc);
   if (rev !== undefined) {
     doc._rev = rev;
@@ -112,7 +119,7 @@ async function post(req, res) {
   const doc = { ...jsonObject(req) };
   doc._id ??= uuid();
   checkDocument(doc, req.bodyBytes);
-  checkViews(doc);
+  refuseBrokenViews(doc);
   await write(req, res, doc);
 }
 
@@ -126,6 +133,10 @@ async function remove(req, res) {
   const result = await req.db.remove({ _id, _rev }, { userCtx: req.userCtx });
   tag(res, result.rev);
   sendJson(res, 200, result);
+}
+
+function unlessEndpoint(req, res, next) {
+  next(documentId(req.params).startsWith('_') && !req.params.folder ? 'route' : undefined);
 }
 
 function refuseReservedId(req, res, next) {
@@ -144,8 +155,8 @@ function unlessMultipart(handler) {
 function mount(app) {
   app.post('/:db', requireJsonType, jsonBody, handle(post));
   app.put(PATHS, refuseReservedId, unlessMultipart(jsonBody), unlessMultipart(handle(put)));
-  app.get(PATHS, refuseReservedId, handle(get));
-  app.delete(PATHS, refuseReservedId, handle(remove));
+  app.get(PATHS, unlessEndpoint, handle(get));
+  app.delete(PATHS, unlessEndpoint, handle(remove));
 }
 
 module.exports = { checkDocument, mount };

@@ -8,6 +8,10 @@ const { jsonBody, jsonObject, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
 const DEFAULT_LIMIT = 25;
+const OPERATORS = new Set([
+  '$all', '$allMatch', '$and', '$elemMatch', '$eq', '$exists', '$gt', '$gte', '$in', '$keyMapMatch', '$lt', '$lte',
+  '$mod', '$ne', '$nin', '$nor', '$not', '$or', '$regex', '$size', '$type', '$beginsWith',
+]);
 const NO_BOOKMARK = 'nil';
 
 // A bookmark tells how many documents came before it.
@@ -23,6 +27,23 @@ function decodeBookmark(bookmark) {
     return JSON.parse(Buffer.from(bookmark, 'base64url').toString()).skip;
   } catch {
     throw new CouchError(400, 'invalid_bookmark', `Invalid bookmark value: "${bookmark}"`);
+  }
+}
+
+function checkSelector(selector) {
+  for (const [name, value] of Object.entries(selector)) {
+    if (name.startsWith('$') && !OPERATORS.has(name)) {
+      throw new CouchError(400, 'invalid_operator', `Invalid operator: ${name}`);
+    }
+    if (typeof value === 'object' && value !== null) {
+      checkSelector(value);
+    }
+  }
+}
+
+function checkCount(count) {
+  if (!Number.isInteger(count) || count < 0) {
+    throw new CouchError(400, 'invalid_non_neg_integer', `${count} is not an integer of 0 or more`);
   }
 }
 
@@ -42,6 +63,9 @@ async function find(req, res) {
   if (typeof request.selector !== 'object' || request.selector === null) {
     throw new CouchError(400, 'missing_required_key', 'Missing required key: selector');
   }
+  checkSelector(request.selector);
+  checkCount(limit);
+  checkCount(skip);
   const page = { ...request, limit, skip: skip + decodeBookmark(bookmark) };
   const needsConflicts = conflicts || JSON.stringify(request.selector).includes('"_conflicts"');
   const result = await (needsConflicts ? scan(req.db, page) : req.db.find(page));

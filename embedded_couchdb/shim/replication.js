@@ -11,11 +11,15 @@ const OPTIONS = ['doc_ids', 'filter', 'query_params', 'selector', 'batch_size'];
 const MAX_PAUSE_MS = 5_000;
 const DONE_STATES = new Set(['completed', 'failed']);
 
-function endpoint(PouchDB, given, role, createsTarget) {
-  const { url, auth, headers = {} } = typeof given === 'string' ? { url: given } : given ?? {};
+function checkEndpoint(given, role) {
+  const url = given?.url ?? given;
   if (!/^https?:\/\//.test(url)) {
     throw new CouchError(403, 'forbidden', `\`${role}\` must be a URL that starts with http:// or https://`);
   }
+}
+
+function endpoint(PouchDB, given, createsTarget) {
+  const { url, auth, headers = {} } = typeof given === 'string' ? { url: given } : given;
   const options = { headers, skip_setup: !createsTarget };
   if (auth?.basic) {
     options.auth = auth.basic;
@@ -24,8 +28,8 @@ function endpoint(PouchDB, given, role, createsTarget) {
 }
 
 function start(PouchDB, job, isLive) {
-  const source = endpoint(PouchDB, job.source, 'source', false);
-  const target = endpoint(PouchDB, job.target, 'target', job.create_target === true);
+  const source = endpoint(PouchDB, job.source, false);
+  const target = endpoint(PouchDB, job.target, job.create_target === true);
   const options = { live: isLive, retry: isLive, back_off_function: pauseMs };
   for (const name of OPTIONS) {
     if (job[name] !== undefined) {
@@ -106,8 +110,18 @@ function failure(error) {
   return { _replication_state: 'failed', _replication_state_reason: String(error.message || error) };
 }
 
-async function replicateOnce(PouchDB, req, res) {
-  const job = jsonObject(req);
+// _replicate, unlike _replicator, takes the name of a database of this server.
+function expandName(given, req, { user, password }) {
+  const isName = typeof given === 'string' && !given.includes('://');
+  return isName ? { url: `http://${req.headers.host}/${given}`, auth: { basic: { username: user, password } } } : given;
+}
+
+async function replicateOnce(PouchDB, credentials, req, res) {
+  const job = { ...jsonObject(req) };
+  for (const role of ['source', 'target']) {
+    job[role] = expandName(job[role], req, credentials);
+    checkEndpoint(job[role], role);
+  }
   try {
     const replication = start(PouchDB, job, job.continuous === true);
     if (job.continuous === true) {
@@ -123,8 +137,19 @@ async function replicateOnce(PouchDB, req, res) {
   }
 }
 
-function mount(app, PouchDB) {
-  app.post('/_replicate', requireJsonType, jsonBody, handle((req, res) => replicateOnce(PouchDB, req, res)));
+function checkJob(req, res, next) {
+  const job = jsonObject(req);
+  if (!job._deleted && !req.params.id?.startsWith('_')) {
+    checkEndpoint(job.source, 'source');
+    checkEndpoint(job.target, 'target');
+  }
+  next();
+}
+
+function mount(app, PouchDB, credentials) {
+  app.post('/_replicate', requireJsonType, jsonBody, handle((req, res) => replicateOnce(PouchDB, credentials, req, res)));
+  app.put('/_replicator/:id', jsonBody, checkJob);
+  app.post('/_replicator', requireJsonType, jsonBody, checkJob);
 }
 
 module.exports = { Replicator, mount };

@@ -64,9 +64,6 @@ function fromBody(body) {
   for (const [name, value] of Object.entries(body)) {
     options[JSON_OPTIONS.get(name) ?? DOCUMENT_ID_OPTIONS.get(name) ?? name] = value;
   }
-  if (options.keys !== undefined && !Array.isArray(options.keys)) {
-    throw new CouchError(400, 'bad_request', '`keys` member must be an array.');
-  }
   return options;
 }
 
@@ -93,6 +90,9 @@ async function query(db, view, { startkey_docid: startId, endkey_docid: endId, .
 
 async function answer(req, res) {
   const options = { ...fromQuery(req.query), ...(req.method === 'POST' ? fromBody(jsonObject(req)) : {}) };
+  if (options.keys !== undefined && !Array.isArray(options.keys)) {
+    throw new CouchError(400, 'bad_request', '`keys` must be an array.');
+  }
   sendJson(res, 200, await query(req.db, `${req.params.ddoc}/${req.params.view}`, options));
 }
 
@@ -101,4 +101,4 @@ function mount(app) {
   app.post('/:db/_design/:ddoc/_view/:view', requireJsonType, jsonBody, handle(answer));
 }
 
-module.exports = { fromBody, fromQuery, mount };
+module.exports = { mount };

@@ -64,17 +64,20 @@ def _without_revision(document: Document | None) -> Document | None:
 def _switch(
     database: Database, changed: Sequence[DocumentFile], stored: dict[str, Document], on_progress: OnProgress
 ) -> None:
+    revisions = {document_id: {"_rev": document["_rev"]} for document_id, document in stored.items()}
     with ExitStack() as temporary_documents:
         for file in changed:
             temporary_documents.enter_context(_temporary(database, file))
         for file in changed:
-            _build_index(database, file, on_progress)
-        revisions = {document_id: {"_rev": document["_rev"]} for document_id, document in stored.items()}
+            _build_index(database, file, file.path.stem + _TEMPORARY_SUFFIX, on_progress)
         refusals = database.write(file.body | revisions.get(file.document_id, {}) for file in changed)
-    for file in changed:
-        if file.document_id in refusals:
-            raise InstallerError(f"{file.path}: {database} refuses it: {refusals[file.document_id]}")
-        _logger.info("Successfully put design document '%s' into %s", file.document_id, database)
+        for file in changed:
+            if file.document_id in refusals:
+                raise InstallerError(f"{file.path}: {database} refuses it: {refusals[file.document_id]}")
+            # An index that no design document has opened is closed with the temporary one, and what CouchDB
+            # had not committed of it (3.5.0: the last seconds) would be built again.
+            _build_index(database, file, file.path.stem, on_progress)
+            _logger.info("Successfully put design document '%s' into %s", file.document_id, database)
 
 
 @contextmanager
@@ -95,11 +98,10 @@ def _temporary(database: Database, file: DocumentFile) -> Iterator[None]:
             database.delete_design_document(name, revision)
 
 
-def _build_index(database: Database, file: DocumentFile, on_progress: OnProgress) -> None:
+def _build_index(database: Database, file: DocumentFile, name: str, on_progress: OnProgress) -> None:
     view = next(iter(file.body.get("views", ())), None)
     if view is None:
         return
-    name = file.path.stem + _TEMPORARY_SUFFIX
     pending, fewest, most, progressed_s = 0, sys.maxsize, 0, time.monotonic()
     while True:
         try:
