@@ -12,6 +12,7 @@ One that was given none uses the settings of this module:
 
 import abc
 import dataclasses
+import json
 import logging
 from typing import Any, Generic, TypeVar
 
@@ -109,6 +110,11 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
     def __init__(self, design_doc: str, key: Any, *, database: Database | None = None) -> None:
         super().__init__(design_doc, database=database)
         self._key = key
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same for all who read this model."""
+        return self._design_doc, json.dumps(self._key)
 
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
         """The key; of several documents under it CouchDB gives the one with the smallest id first."""

@@ -3,7 +3,7 @@
 import asyncio
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -63,6 +63,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
+        self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,
             password=parsed.password if password is None else password,

@@ -69,9 +69,9 @@ class Property:
     """What one property declares; None where it declares nothing."""
 
     name: str
-    merge: MergeStrategy | None
-    protection: Protection
-    unique_key: UniqueKey | None
+    merge: MergeStrategy | None = None
+    protection: Protection = Protection.PUBLIC
+    unique_key: UniqueKey | None = None
 
 
 def declared_properties(model_class: type[msgspec.Struct]) -> Mapping[str, Property]:
