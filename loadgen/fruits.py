@@ -19,7 +19,7 @@ class Fruits:
     """The load's own fruits in the service at `host`, a URL such as `http://127.0.0.1:8445`."""
 
     def __init__(self, host: str) -> None:
-        self._url = f"{host.rstrip('/')}/v1.0/fruits"
+        self._url = f"{host}/v1.0/fruits"
         self._session = requests.Session()
         # The load itself knows neither proxies nor ~/.netrc.
         self._session.trust_env = False

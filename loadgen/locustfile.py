@@ -132,7 +132,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         "--fruits", type=options.number_of_fruits, default=5, help="How many fruits share the load"
     )
     group.add_argument(
-        "--percent-put", type=options.percentage, default=80, help="How many requests are updates"
+        "--percent-put", type=options.percentage, default=80, help="How many of 100 requests are updates"
     )
     # The page must not write files on the machine that locust runs on.
     for flag, what in (("--tsv", "a row a request"), ("--summary", "the figures as JSON")):
@@ -156,6 +156,7 @@ def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
 def start_load(environment: Environment, **_: object) -> None:
     """Make the fruits, and see to it that the books are closed when this load stops."""
     environment.process_exit_code = 1
+    environment.host = (environment.host or "").rstrip("/")
     try:
         load = load_of(environment)
     except (ServiceError, OSError, argparse.ArgumentTypeError) as error:
@@ -204,6 +205,7 @@ def close_books(environment: Environment, load: Load) -> None:
     given: Any = environment.parsed_options
     summary = load.end()
     sys.stdout.write(f"\n{summary.as_text()}\n")
+    sys.stdout.flush()
     try:
         load.close()
         if given.summary:

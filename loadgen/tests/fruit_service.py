@@ -28,7 +28,7 @@ class Service:
     unknown_each: int = 0
     refuse_each: int = 0
     hang_each: int = 0
-    refuse_creates: bool = False
+    create_at_most: int = 1_000_000
     refuse_reads: int = 0
     """So many more reads are answered 503."""
     url: str = ""
@@ -56,7 +56,7 @@ class _Handler(RequestHandler):
 
 class _Fruits(_Handler):
     def post(self) -> None:
-        if self.service.refuse_creates:
+        if len(self.service.change_counts) >= self.service.create_at_most:
             self.problem(503)
             return
         fruit_id = uuid.uuid4().hex
@@ -91,13 +91,13 @@ class _Fruit(_Handler):
             self.problem(503)
             return
         service.change_counts[fruit_id] += 2 if service.nth(service.double_each) else 1
-        if service.nth(service.resolve_each):
-            self.set_header("Conflict-Count", "1")
         if service.nth(service.unknown_each):
             self.problem(503, OUTCOME_UNKNOWN_PROBLEM)
         elif service.nth(service.forget_answer_each):
             self.detach().close()
         else:
+            if service.nth(service.resolve_each):
+                self.set_header("Conflict-Count", "1")
             self.answer(200, fruit_id)
             service.change_counts[fruit_id] -= service.nth(service.lose_each)
 
