@@ -79,17 +79,23 @@ class BulkRequests:
                 return [error] * len(documents)
             middle = len(documents) // 2
             return [*await self.write(documents[:middle]), *await self.write(documents[middle:])]
-        return [_written(result) for result in results]
+        return [written(result) for result in results]
 
 
 def _winner(document_id: str, leaves: list[_Leaf]) -> Document | CouchDBError:
-    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash."""
+    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash.
+
+    The others are its `_conflicts`, as in all that CouchDB is asked for with `conflicts=true`.
+    """
     documents: list[Document] = [msgspec.json.decode(leaf.ok) for leaf in leaves if leaf.ok]
     live = [document for document in documents if not document.get("_deleted")]
     if not live:
         reason = "deleted" if documents else "missing"
         return NotFoundError(404, "not_found", reason, method="POST", path=f"_bulk_get of {document_id!r}")
-    return live[0] if len(live) == 1 else max(live, key=_revision_order)
+    if len(live) == 1:
+        return live[0]
+    winner, *others = sorted(live, key=_revision_order, reverse=True)
+    return winner | {"_conflicts": [other["_rev"] for other in others]}
 
 
 def _revision_order(document: Document) -> tuple[int, str]:
@@ -97,7 +103,8 @@ def _revision_order(document: Document) -> tuple[int, str]:
     return int(generation), revision_hash
 
 
-def _written(result: dict[str, Any]) -> str | CouchDBError:
+def written(result: dict[str, Any]) -> str | CouchDBError:
+    """The revision that a document became, by its row in the answer to a `_bulk_docs`; or why not."""
     if "rev" in result:
         return str(result["rev"])
     error = str(result.get("error"))

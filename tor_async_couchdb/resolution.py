@@ -47,8 +47,9 @@ def resolve(
         UnmergeableError: the model does not say how these merge.
         InvalidDocumentError: a leaf does not fit the model.
     """
-    live = [leaf for leaf in leaves if not leaf.get("_deleted")]
-    if model_class.deletes is Deletes.WIN and any(_is_deletion(leaf) for leaf in leaves):
+    live = [leaf for leaf in leaves if "_deleted" not in leaf]
+    deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merged_away(leaf)]
+    if model_class.deletes is Deletes.WIN and deletions:
         return Resolution(None, [_tombstone(leaf) for leaf in live])
     if not live:
         return Resolution(None)
@@ -83,8 +84,9 @@ def _tombstone(leaf: Document) -> Document:
     return child(leaf, _TOMBSTONE)
 
 
-def _is_deletion(leaf: Document) -> bool:
-    return bool(leaf.get("_deleted")) and "merged" not in leaf
+def is_merged_away(leaf: Document) -> bool:
+    """Whether a leaf is what a merge left of a revision, and says nothing any more."""
+    return "_deleted" in leaf and "merged" in leaf
 
 
 def _precedence(document: Document) -> tuple[int, str]:
