@@ -59,7 +59,7 @@ class Database:
         parsed = yarl.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
-        self._url = parsed.with_user(None).with_query(None).with_fragment(None)
+        self._url = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self.tampering_signer = tampering_signer
         self._transport = Transport(
             username=parsed.user if username is None else username,
@@ -160,7 +160,7 @@ class Database:
         """An id for a new document, chosen by CouchDB: sequential, which keeps its B-tree compact."""
         async with self._new_ids_lock:
             if not self._new_ids:
-                url = self._url.with_path("/_uuids").with_query(count=_ID_BATCH_SIZE)
+                url = self._url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
                 self._new_ids.extend(response.raise_for_status().json()["uuids"])
             return self._new_ids.popleft()
