@@ -13,7 +13,6 @@ from tor_async_couchdb.properties import (
     declared_properties,
 )
 
-
 Color = Annotated[str, msgspec.Meta(min_length=1)]
 
 
