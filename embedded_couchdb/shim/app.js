@@ -11,6 +11,7 @@ const { jsonBody, requireJsonType } = require('./body');
 const bulk = require('./bulk');
 const changes = require('./changes');
 const { Databases, mount: mountDatabases } = require('./databases');
+const designCache = require('./design_cache');
 const designDocuments = require('./design_documents');
 const documents = require('./documents');
 const find = require('./find');
@@ -24,7 +25,7 @@ const views = require('./views');
 const EXPRESS_POUCHDB_PARTS = [
   'config-infrastructure', 'routes/404', 'routes/all-docs', 'routes/attachments', 'routes/compact', 'routes/db',
   'routes/documents', 'routes/find', 'routes/list', 'routes/revs-diff', 'routes/show', 'routes/update',
-  'routes/view-cleanup', 'validation',
+  'routes/view-cleanup',
 ];
 const SYSTEM_DATABASES = ['_users', '_replicator'];
 const JSON_ENDPOINTS = ['_all_docs', '_compact', '_explain', '_index', '_revs_diff', '_view_cleanup'];
@@ -63,6 +64,7 @@ function orEmpty(req, res, next) {
 async function createApp(folder, credentials) {
   const PouchDB = PouchNode.plugin(mapreduce).defaults({ prefix: folder + path.sep });
   const couch = await behind(PouchDB);
+  couch.dbWrapper.registerWrapper(designCache.wrapDatabase);
   const databases = new Databases(PouchDB, couch.dbWrapper);
   await databases.load();
   for (const name of SYSTEM_DATABASES) {

@@ -6,7 +6,6 @@
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
 const { checkDocument } = require('./documents');
-const { refuseBrokenViews } = require('./design_documents');
 const { CouchError, describe, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -18,25 +17,6 @@ function requestedDocs(req) {
   return docs;
 }
 
-// The validation in between answers for refused documents first: give each document its own answer back.
-function inOrder(ids, results) {
-  const byId = new Map();
-  for (const result of results) {
-    const answer = result.error ? { id: result.id, ...describe(result) } : result;
-    byId.set(answer.id, [...(byId.get(answer.id) || []), answer]);
-  }
-  return ids.map((id) => byId.get(id)?.shift()).filter((answer) => answer !== undefined);
-}
-
-function compilationError(doc) {
-  try {
-    refuseBrokenViews(doc);
-    return undefined;
-  } catch (error) {
-    return Object.assign(error, { id: doc._id, error: true });
-  }
-}
-
 async function bulkDocs(req, res) {
   const newEdits = req.body?.new_edits !== false;
   const docs = requestedDocs(req);
@@ -44,11 +24,8 @@ async function bulkDocs(req, res) {
     checkDocument(doc, req.bodyBytes);
     doc._id ??= uuid();
   }
-  const ids = docs.map((doc) => doc._id);
-  const broken = docs.map(compilationError).filter((error) => error !== undefined);
-  const sound = docs.filter((doc) => !broken.some((error) => error.id === doc._id));
-  const results = await req.db.bulkDocs(sound, { new_edits: newEdits, userCtx: req.userCtx });
-  sendJson(res, 201, inOrder(ids, [...broken, ...results]));
+  const results = await req.db.bulkDocs(docs, { new_edits: newEdits, userCtx: req.userCtx });
+  sendJson(res, 201, results.map((result) => (result.error ? { id: result.id, ...describe(result) } : result)));
 }
 
 function notFound(id, rev, reason) {

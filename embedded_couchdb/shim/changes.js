@@ -133,8 +133,13 @@ async function changes(req, res) {
     throw new CouchError(400, 'bad_request', `Supported feed types: ${[...FEEDS].join(', ')}`);
   }
   const options = optionsOf(req);
+  if (feed === 'normal') {
+    await answer(req, res, options);
+    return;
+  }
+  // Also refuses a filter that doesn't exist, before anything is written.
   const first = await req.db.changes({ ...options, limit: 1, return_docs: true });
-  if (feed === 'normal' || (feed === 'longpoll' && first.results.length > 0)) {
+  if (feed === 'longpoll' && first.results.length > 0) {
     await answer(req, res, options);
     return;
   }

@@ -5,7 +5,6 @@
 // https://docs.couchdb.org/en/stable/api/document/common.html
 
 const { jsonBody, jsonObject, refuseLarge, requireJsonType } = require('./body');
-const { refuseBrokenViews } = require('./design_documents');
 const { CouchError, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -107,7 +106,6 @@ async function write(req, res, doc) {
 async function put(req, res) {
   const doc = { ...jsonObject(req), _id: documentId(req.params) };
   checkDocument(doc, req.bodyBytes);
-  refuseBrokenViews(doc);
   const rev = revisionOf(req, doc);
   if (rev !== undefined) {
     doc._rev = rev;
@@ -119,7 +117,6 @@ async function post(req, res) {
   const doc = { ...jsonObject(req) };
   doc._id ??= uuid();
   checkDocument(doc, req.bodyBytes);
-  refuseBrokenViews(doc);
   await write(req, res, doc);
 }
 

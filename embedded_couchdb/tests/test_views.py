@@ -141,6 +141,20 @@ def test_rows_are_reduced(database: Couch, reduce: str, query: str, expected: li
     assert len(database.get(f"{VIEW}?reduce=false").json()["rows"]) == 5
 
 
+def test_reduced_rows_have_no_documents(database: Couch) -> None:
+    view = {"map": "function (doc) { emit(doc._id); }", "reduce": "_count"}
+    database.put("/_design/all", json={"views": {"all": view}})
+    assert database.get("/_design/all/_view/all?include_docs=true").status_code == 400
+
+
+def test_row_may_name_another_document(database: Couch) -> None:
+    database.save("a", other="b")
+    database.save("b", color="blue")
+    database.save_views("links", links="function (doc) { if (doc.other) { emit(null, {_id: doc.other}); } }")
+    [row] = database.get("/_design/links/_view/links?include_docs=true").json()["rows"]
+    assert (row["id"], row["doc"]["color"]) == ("a", "blue")
+
+
 def test_statistics_are_reduced(database: Couch) -> None:
     database.post("/_bulk_docs", json={"docs": [{"n": n} for n in range(1, 4)]})
     view = {"map": "function (doc) { emit(null, doc.n); }", "reduce": "_stats"}
