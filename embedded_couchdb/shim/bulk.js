@@ -32,7 +32,8 @@ function notFound(id, rev, reason) {
   return { error: { id, rev, error: 'not_found', reason } };
 }
 
-async function leavesOf(db, { id, rev }, options) {
+async function leavesOf(db, request, options) {
+  const { id, rev } = request ?? {};
   if (typeof id !== 'string') {
     return [{ error: { id, rev: null, error: 'illegal_docid', reason: 'Document id must be a string' } }];
   }
@@ -53,12 +54,23 @@ async function bulkGet(req, res) {
     options[flag] = req.query[flag] === 'true';
   }
   const results = await Promise.all(requestedDocs(req).map(async (request) => (
-    { id: request.id, docs: await leavesOf(req.db, request, options) }
+    { id: request?.id, docs: await leavesOf(req.db, request, options) }
   )));
   sendJson(res, 200, { results });
 }
 
+// express-pouchdb answers, but does not survive what is no list of revisions.
+function checkRevsDiff(req, res, next) {
+  for (const [id, revisions] of Object.entries(jsonObject(req))) {
+    if (!Array.isArray(revisions) || !revisions.every((rev) => typeof rev === 'string')) {
+      throw new CouchError(400, 'bad_request', `The revisions of ${id} must be a list of strings`);
+    }
+  }
+  next();
+}
+
 function mount(app) {
+  app.post('/:db/_revs_diff', requireJsonType, jsonBody, checkRevsDiff);
   app.post('/:db/_bulk_docs', requireJsonType, jsonBody, handle(bulkDocs));
   app.post('/:db/_bulk_get', requireJsonType, jsonBody, handle(bulkGet));
 }

@@ -4,7 +4,7 @@
 // the built-in filters _design, _doc_ids, _selector and _view. A `since` that isn't one is refused.
 // https://docs.couchdb.org/en/stable/api/database/changes.html
 
-const { jsonBody, requireJsonType } = require('./body');
+const { jsonBody, parseJson, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -34,7 +34,7 @@ function filterOf(query, body) {
     case '_design':
       return { filter: (doc) => doc._id.startsWith('_design/') };
     case '_doc_ids':
-      return { doc_ids: body.doc_ids ?? JSON.parse(query.doc_ids ?? '[]') };
+      return { doc_ids: body.doc_ids ?? parseJson(query.doc_ids ?? '[]') };
     case '_selector':
       return { selector: body.selector };
     default:

@@ -7,8 +7,8 @@
 
 const { evaluate } = require('couchdb-eval');
 const wrappers = require('pouchdb-wrappers');
+const { checkDesignDocument } = require('./design_check');
 const { CouchError } = require('./http');
-const { refuseBrokenViews } = require('./design_documents');
 
 const DESIGN = '_design/';
 const ALL = { startkey: DESIGN, endkey: '_design0', inclusive_end: false, include_docs: true };
@@ -61,7 +61,9 @@ class DesignCache {
   }
 
   async check(doc, { userCtx }) {
-    refuseBrokenViews(doc);
+    if (isDesign(doc._id) && !doc._deleted) {
+      checkDesignDocument(doc);
+    }
     if (/^_(design|local)\//.test(doc._id)) {
       return;
     }

@@ -9,6 +9,7 @@ const { CouchError } = require('./http');
 
 const MAX_COMPILED = 1000;
 const compiled = new Map();
+const told = new Set();
 
 function sum(values) {
   return values.reduce((total, value) => total + value, 0);
@@ -56,9 +57,26 @@ function evaluate(source) {
   return (...args) => JSON.parse(call(JSON.stringify(args)));
 }
 
+// A function that throws leaves its document out, or reduces to null. That is told once, and without the
+// document, which PouchDB would print each time.
+function attempt(source, run) {
+  try {
+    return run();
+  } catch (error) {
+    if (!told.has(source)) {
+      told.add(source);
+      process.stderr.write(`A view function threw ${error.name}: ${error.message} (told once): ${source}\n`);
+    }
+    return undefined;
+  }
+}
+
 function mapper(source, emit) {
   const call = evaluate(source);
-  return (doc) => call(doc).rows.forEach(([key, value]) => emit(key, value));
+  return (doc) => {
+    const { rows } = attempt(source, () => call(doc)) ?? { rows: [] };
+    rows.forEach(([key, value]) => emit(key, value));
+  };
 }
 
 function reducer(source) {
@@ -71,7 +89,7 @@ function reducer(source) {
     return builtIn;
   }
   const call = evaluate(source);
-  return (keys, values, rereduce) => call(keys, values, rereduce).result;
+  return (keys, values, rereduce) => attempt(source, () => call(keys, values, rereduce).result) ?? null;
 }
 
 function checkView(ddoc, name) {
