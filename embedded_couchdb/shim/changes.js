@@ -97,10 +97,13 @@ function stream(req, res, { feed, options, limit, since }) {
   let seq = since;
   let left = limit;
   const end = () => {
+    left = 0;
     clearInterval(beats);
     clearTimeout(idle);
     changes.cancel();
-    res.end(format.end(seq));
+    if (!res.writableEnded) {
+      res.end(format.end(seq));
+    }
   };
   const beats = heartbeatMs === undefined ? undefined : setInterval(() => res.write(format.beat), heartbeatMs);
   let idle = heartbeatMs === undefined ? setTimeout(end, timeoutMs) : undefined;
@@ -116,6 +119,7 @@ function stream(req, res, { feed, options, limit, since }) {
       end();
     }
   });
+  changes.on('complete', end); // the database was deleted
   changes.on('error', () => res.destroy());
   res.on('close', end);
 }

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -92,6 +93,23 @@ def test_a_write_is_seen_by_the_next_query(fruits: Couch) -> None:
     assert (found(fruits, 'key="blue"'), found(fruits, 'key="yellow"')) == ([], ["b"])
     fruits.delete(f"/b?rev={rev}")
     assert found(fruits, 'key="yellow"') == []
+
+
+def test_each_writer_sees_its_own_write_in_the_view(fruits: Couch) -> None:
+    def write_and_look(worker: int) -> list[list[str]]:
+        client = fruits.below("")
+        name = f"w{worker}"
+        seen = []
+        rev = None
+        for color in ("lime", "pink", "teal"):
+            body = {"color": f"{color}{worker}"} | ({} if rev is None else {"_rev": rev})
+            rev = client.put(name, json=body).json()["rev"]
+            seen.append(found(fruits, f'key="{color}{worker}"'))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        for worker, seen in enumerate(pool.map(write_and_look, range(8))):
+            assert seen == [[f"w{worker}"]] * 3
 
 
 def test_conflicts_are_found_by_a_view(database: Couch) -> None:
