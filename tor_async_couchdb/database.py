@@ -72,7 +72,7 @@ class Database:
             timeout_s=timeout_s,
             observer=observer or Observer(),
         )
-        url_without_secrets = parsed.with_user(None).with_query(None).with_fragment(None)
+        url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
         self.revisions = Revisions(self._endpoint)
         self._bulk = BulkRequests(self._endpoint)
@@ -194,7 +194,7 @@ class Database:
         """An id for a new document, chosen by CouchDB: sequential, which keeps its B-tree compact."""
         async with self._new_ids_lock:
             if not self._new_ids:
-                url = self._endpoint.url.with_path("/_uuids").with_query(count=_ID_BATCH_SIZE)
+                url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
                 self._new_ids.extend(response.raise_for_status().json()["uuids"])
             return self._new_ids.popleft()

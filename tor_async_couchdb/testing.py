@@ -16,7 +16,7 @@ import aiohttp
 import yarl
 from aiohttp import web
 
-from tor_async_couchdb.database import quote_id
+from tor_async_couchdb.endpoint import quote_id
 
 
 class Request:
@@ -152,7 +152,7 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(self._target.origin())
-        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         self._port = self._runner.addresses[0][1]

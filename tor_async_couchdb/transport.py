@@ -108,7 +108,7 @@ class Transport:
     ) -> Response:
         """CouchDB's answer. `operation` is the name that the observer knows this kind of request by.
 
-        A read whose connection breaks is sent once more, a write never.
+        A read whose connection breaks is sent again (by aiohttp too), a write never.
 
         Raises:
             ConnectError: nothing was sent, as no connection could be had within the time left.

@@ -4,7 +4,7 @@
 // the built-in filters _design, _doc_ids, _selector and _view. A `since` that isn't one is refused.
 // https://docs.couchdb.org/en/stable/api/database/changes.html
 
-const { jsonBody, requireJsonType } = require('./body');
+const { jsonBody, parseJson, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -34,7 +34,7 @@ function filterOf(query, body) {
     case '_design':
       return { filter: (doc) => doc._id.startsWith('_design/') };
     case '_doc_ids':
-      return { doc_ids: body.doc_ids ?? JSON.parse(query.doc_ids ?? '[]') };
+      return { doc_ids: body.doc_ids ?? parseJson(query.doc_ids ?? '[]') };
     case '_selector':
       return { selector: body.selector };
     default:
@@ -97,10 +97,13 @@ function stream(req, res, { feed, options, limit, since }) {
   let seq = since;
   let left = limit;
   const end = () => {
+    left = 0;
     clearInterval(beats);
     clearTimeout(idle);
     changes.cancel();
-    res.end(format.end(seq));
+    if (!res.writableEnded) {
+      res.end(format.end(seq));
+    }
   };
   const beats = heartbeatMs === undefined ? undefined : setInterval(() => res.write(format.beat), heartbeatMs);
   let idle = heartbeatMs === undefined ? setTimeout(end, timeoutMs) : undefined;
@@ -116,6 +119,7 @@ function stream(req, res, { feed, options, limit, since }) {
       end();
     }
   });
+  changes.on('complete', end); // the database was deleted
   changes.on('error', () => res.destroy());
   res.on('close', end);
 }
@@ -133,8 +137,13 @@ async function changes(req, res) {
     throw new CouchError(400, 'bad_request', `Supported feed types: ${[...FEEDS].join(', ')}`);
   }
   const options = optionsOf(req);
+  if (feed === 'normal') {
+    await answer(req, res, options);
+    return;
+  }
+  // Also refuses a filter that doesn't exist, before anything is written.
   const first = await req.db.changes({ ...options, limit: 1, return_docs: true });
-  if (feed === 'normal' || (feed === 'longpoll' && first.results.length > 0)) {
+  if (feed === 'longpoll' && first.results.length > 0) {
     await answer(req, res, options);
     return;
   }

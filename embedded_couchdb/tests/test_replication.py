@@ -36,6 +36,15 @@ def replicator(couch: Couch) -> Iterator[Couch]:
         document.delete(params={"rev": response.json()["_rev"]})
 
 
+def test_database_of_this_server_is_named_without_a_url(
+    couch: Couch, database: Couch, other_database: Couch
+) -> None:
+    database.save("a")
+    source, target = (each.url.rpartition("/")[2] for each in (database, other_database))
+    assert couch.post("/_replicate", json={"source": source, "target": target}).status_code == 200
+    assert other_database.get("/a").status_code == 200
+
+
 @pytest.mark.parametrize("endpoint", [with_auth, with_headers, with_credentials_in_the_url])
 def test_database_is_replicated_once(
     couch: Couch, database: Couch, other_database: Couch, endpoint: Any

@@ -1,3 +1,4 @@
+import types
 from typing import Annotated, Any
 
 import msgspec
@@ -94,12 +95,12 @@ def test_document_without_an_id_can_be_refused_too() -> None:
 )
 def test_type_without_a_name_or_a_version_is_refused_when_the_class_is_made(tag: str | None) -> None:
     with pytest.raises(TypeError, match="Odd needs a type such as"):
-        type(Model)("Odd", (Model,), {"__annotations__": {}}, tag=tag, frozen=True, kw_only=True)
+        types.new_class("Odd", (Model,), {"tag": tag, "frozen": True, "kw_only": True})
 
 
 @pytest.mark.parametrize("tag", ["box_v1.0", "BOX_V10.22", "a-b.c_v0.1", "_v1.0_v1.0"])
 def test_type_with_a_name_and_a_version_is_taken(tag: str) -> None:
-    model_class = type(Model)("Fine", (Model,), {"__annotations__": {}}, tag=tag, frozen=True, kw_only=True)
+    model_class = types.new_class("Fine", (Model,), {"tag": tag, "frozen": True, "kw_only": True})
     assert model_class().as_doc_for_store() == {"type": tag}
 
 

@@ -13,7 +13,6 @@ from tor_async_couchdb.properties import (
     declared_properties,
 )
 
-
 Color = Annotated[str, msgspec.Meta(min_length=1)]
 
 
@@ -52,7 +51,7 @@ def test_two_strategies_are_refused() -> None:
     class Torn(msgspec.Struct):
         color: Annotated[str, Latest(), Immutable()]
 
-    with pytest.raises(TypeError, match="property 'color' declares more than one merge strategy"):
+    with pytest.raises(TypeError, match="property 'color' declares more than one MergeStrategy"):
         declared_properties(Torn)
 
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tor_async_couchdb import timestamps
 from tor_async_couchdb.timestamps import Timestamp, next_after, now
 
 FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
@@ -29,7 +28,7 @@ def test_full_second_has_six_digits_too(monkeypatch: pytest.MonkeyPatch) -> None
         def now(cls, tz: datetime.tzinfo | None = None) -> "OnTheSecond":
             return cls(2015, 6, 17, 19, 54, 2, tzinfo=tz)
 
-    monkeypatch.setattr(timestamps.datetime, "datetime", OnTheSecond)
+    monkeypatch.setattr(datetime, "datetime", OnTheSecond)
     assert now() == "2015-06-17T19:54:02.000000+00:00"
 
 
