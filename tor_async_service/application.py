@@ -1,6 +1,7 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 import tornado.web
 
@@ -30,8 +31,8 @@ class ServiceApplication(tornado.web.Application):
 
     A service may add to `health_checks` what `/_health?quick=false` has to run beside the check of the
     database, by the name that its details show; to `metrics.registry` its own metrics; and to
-    `metrics_refreshers` what brings these up to date before a scraper is answered. No request takes longer
-    than `deadline_s` seconds.
+    `metrics_refreshers` what brings these up to date before a scraper is answered; to `background_work` what
+    goes on until the service ends. No request takes longer than `deadline_s` seconds.
     """
 
     def __init__(self, routes: Sequence[Route], database: Database, *, version: str) -> None:
@@ -48,3 +49,4 @@ class ServiceApplication(tornado.web.Application):
         self.metrics_refreshers: list[Callable[[], Awaitable[None]]] = [
             database_metrics_refresher(database, self.metrics)
         ]
+        self.background_work: list[Callable[[], Coroutine[Any, Any, None]]] = []

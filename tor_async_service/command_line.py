@@ -11,13 +11,23 @@ from tor_async_service.application import DEFAULT_DEADLINE_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """An option of one service's own, as in `--master=NAME`, that has to be given."""
+
+    name: str
+    metavar: str
+    help: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Configuration:
-    """Where a service listens, which database it uses, and how long a request may take."""
+    """Where a service listens, which database it uses, how long a request may take, and its own options."""
 
     port: int
     ip: str
     database_url: str
     deadline_s: float
+    own: Mapping[str, str]
     username: str | None
     password: str | None = dataclasses.field(repr=False)
 
@@ -27,7 +37,11 @@ class Configuration:
 
 
 def parse(
-    description: str, arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ
+    description: str,
+    arguments: Sequence[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    own_options: Sequence[Option] = (),
 ) -> Configuration:
     """The configuration; a wrong option ends the process with a line that names it, and status 2."""
     parser = argparse.ArgumentParser(
@@ -51,12 +65,15 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
+    for option in own_options:
+        parser.add_argument(f"--{option.name}", metavar=option.metavar, required=True, help=option.help)
     options = parser.parse_args(arguments)
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
+        own={option.name: getattr(options, option.name) for option in own_options},
         username=environment.get("COUCHDB_USER"),
         password=environment.get("COUCHDB_PASSWORD"),
     )

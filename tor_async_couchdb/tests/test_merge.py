@@ -176,7 +176,8 @@ def test_a_ciphertext_is_carried_as_it_is_and_of_several_for_one_value_the_small
 
 def declaring(**declarations: Any) -> type[Model]:
     namespace = {"__annotations__": declarations, "__module__": __name__}
-    model_class: type[Model] = type(Model)("Declared", (Model,), namespace, tag="declared_v1.0", kw_only=True)
+    meta: Any = type(Model)
+    model_class: type[Model] = meta("Declared", (Model,), namespace, tag="declared_v1.0", kw_only=True)
     return model_class
 
 
