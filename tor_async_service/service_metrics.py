@@ -110,6 +110,7 @@ class ReplicationConflictMetrics:
         self.lag = Histogram(
             "replication_convergence_lag_seconds",
             "From when the reconciler was told of a conflict until it was gone.",
+            buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300),
             registry=registry,
         )
         self.unresolved = Gauge(

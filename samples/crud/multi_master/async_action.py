@@ -41,7 +41,7 @@ class AsyncFruitCreator:
 class AsyncFruitUpdater:
     """Changes the color of a fruit; `master` is the name of the database among those that replicate."""
 
-    def __init__(self, fruit_id: str, color: Color, *, master: str, database: Database) -> None:
+    def __init__(self, fruit_id: str, color: Color, master: str, *, database: Database) -> None:
         self._fruit_id = fruit_id
         self._color = color
         self._master = master

@@ -54,19 +54,16 @@ class FruitHandler(ServiceHandler):
 
     async def put(self, fruit_id: str) -> None:
         body = self.json_body(FruitBody)
-        master = self.settings["master"]
-        fruit = await AsyncFruitUpdater(fruit_id, body.color, master=master, database=self.database).update()
-        self.write_json(_representation(self.found(fruit)))
+        updater = AsyncFruitUpdater(fruit_id, body.color, self.settings["master"], database=self.database)
+        self.write_json(_representation(self.found(await updater.update())))
 
     async def delete(self, fruit_id: str) -> None:
         self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
 
 
-_SHOWN = ("fruit_id", "color", "superseded", "created_on", "updated_on", "change_count")
-
-
 def _representation(fruit: Fruit) -> dict[str, Any]:
-    return {name: getattr(fruit, name) for name in _SHOWN}
+    names = ("fruit_id", "color", "superseded", "created_on", "updated_on", "change_count")
+    return {name: getattr(fruit, name) for name in names}
 
 
 def make_app(database: Database, master: str) -> ServiceApplication:
