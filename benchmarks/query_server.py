@@ -1,4 +1,6 @@
-"""The query server's speed through its real pipe, beside couchdb-python's couchpy: ``python -m benchmarks.query_server``.
+"""The query server's speed through its real pipe, beside couchdb-python's couchpy.
+
+``python -m benchmarks.query_server --couchpy PATH``
 
 Everything is pinned to one core, the driver too. A round drives each server once, in turn, over the same
 lines; the table shows medians. "pipelined" sends lines as fast as the pipe takes them; "one by one" waits
@@ -30,6 +32,9 @@ def by_color(fruit):
     if fruit.get("type") == "fruit_v1.0":
         yield fruit["color"], fruit["fruit_id"]
 """
+JAVASCRIPT_FUNCTION = (
+    "function (fruit) { if (fruit.type === 'fruit_v1.0') { emit(fruit.color, fruit.fruit_id); } }"
+)
 _FLOOR = """
 import os
 while block := os.read(0, 1 << 16):
@@ -101,22 +106,22 @@ class Session:
         self._process.communicate(timeout=10)
 
 
+def fruit(number: int) -> dict[str, str]:
+    """Return a fruit as the CRUD samples store it."""
+    return {
+        "type": "fruit_v1.0",
+        "fruit_id": f"{number:032x}",
+        "color": _COLORS[number % len(_COLORS)],
+        "created_on": "2026-11-21T10:00:00.000000+00:00",
+        "updated_on": "2026-11-21T10:00:00.000000+00:00",
+    }
+
+
 def fruit_lines(count: int) -> list[bytes]:
-    """Return ``map_doc`` lines of fruits as the CRUD samples store them, 270 bytes each."""
+    """Return CouchDB's ``map_doc`` lines for ``count`` fruits."""
     return [
         msgspec.json.encode(
-            [
-                "map_doc",
-                {
-                    "_id": f"{number:032x}",
-                    "_rev": f"1-{number:032x}",
-                    "type": "fruit_v1.0",
-                    "fruit_id": f"{number:032x}",
-                    "color": _COLORS[number % len(_COLORS)],
-                    "created_on": "2026-11-21T10:00:00.000000+00:00",
-                    "updated_on": "2026-11-21T10:00:00.000000+00:00",
-                },
-            ]
+            ["map_doc", {"_id": f"{number:032x}", "_rev": f"1-{number:032x}", **fruit(number)}]
         )
         + b"\n"
         for number in range(count)
@@ -156,7 +161,7 @@ def start_up_ms(server: Server) -> float:
     return took_s * 1000
 
 
-def servers(couchpy: str | None) -> list[Server]:
+def servers(couchpy: str | None, couchjs: str | None) -> list[Server]:
     """Return what is measured, the project's own server first."""
     own = [sys.executable, "-m", "couch_named_python.command", "--allow", _MODULE]
     found = [
@@ -165,6 +170,8 @@ def servers(couchpy: str | None) -> list[Server]:
     ]
     if couchpy is not None:
         found.append(Server("couchpy", [couchpy], _COUCHPY_FUNCTION))
+    if couchjs is not None:
+        found.append(Server("CouchDB's JavaScript", [couchjs], JAVASCRIPT_FUNCTION))
     return found
 
 
@@ -195,13 +202,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--couchpy", default=shutil.which("couchpy"), help="path of couchpy (default: PATH)")
+    parser.add_argument("--couchjs", help="path of CouchDB's couchjs_mainjs (QuickJS), to measure it too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--documents", type=int, default=100_000, help="a round (default: %(default)s)")
     parser.add_argument("--core", type=int, default=0)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     lines = fruit_lines(arguments.documents)
-    measured = servers(arguments.couchpy)
+    measured = servers(arguments.couchpy, arguments.couchjs)
     results: dict[str, list[tuple[Figures, Figures]]] = {server.name: [] for server in measured}
     for _ in range(arguments.rounds):
         for server in measured:

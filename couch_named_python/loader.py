@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from types import FunctionType
 
 from couch_named_python.errors import FatalError, QueryServerError
+from couch_named_python.installed_code import InstalledCode
 from couch_named_python.time_limit import TimeLimitError
 from couch_named_python.versions import FINGERPRINT_PREFIX, DesignFunction, get_version
 
@@ -24,6 +25,17 @@ class FunctionLoader:
     def __init__(self, allowed: Iterable[str]) -> None:
         self._allowed = tuple(allowed)
         self._functions: dict[str, DesignFunction] = {}
+        self._code = InstalledCode(name.partition(".")[0] for name in self._allowed)
+
+    def check_code(self) -> None:
+        """Make sure that what was imported is still what is installed.
+
+        Raises:
+            FatalError: it isn't. In answer to a reset this costs nobody anything: CouchDB takes another
+                process, which imports the new code.
+        """
+        if self._code.has_changed():
+            raise FatalError("code_changed", "the installed code is newer than this process")
 
     def load(self, path: str) -> DesignFunction:
         """Return the function that ``path`` names, remembered for as long as this process lives.
@@ -34,29 +46,41 @@ class FunctionLoader:
                 for this process may hold code that is older than what is installed: the next reads it anew.
         """
         if path not in self._functions:
-            self._functions[path] = self._find(path)
+            name, _, wanted = path.partition("|")
+            function = self.find(name)
+            installed = installed_version(function, as_fingerprint=wanted.startswith(FINGERPRINT_PREFIX))
+            if installed != wanted:
+                reason = (
+                    f"'{path}': the design document wants version {wanted or 'none'}, installed is version "
+                    f"{installed or 'none'}; upload the design document again with cnp-upload"
+                )
+                raise FatalError(_ERROR_NAME, reason)
+            self._functions[path] = function
         return self._functions[path]
 
-    def _find(self, path: str) -> DesignFunction:
-        name, _, wanted = path.partition("|")
+    def find(self, name: str) -> DesignFunction:
+        """Return the function called ``name``, whatever its version.
+
+        Raises:
+            QueryServerError: as ``load``.
+        """
         module_name, _, function_name = name.rpartition(".")
         if not module_name or not all(map(str.isidentifier, name.split("."))):
-            raise QueryServerError(
-                _ERROR_NAME, f"'{path}' is not package.module.function or …function|version"
-            )
-        self._check_allowed(module_name, path)
+            raise QueryServerError(_ERROR_NAME, f"'{name}' is not package.module.function[|version]")
+        self._check_allowed(module_name, name)
+        importlib.invalidate_caches()
         try:
             module = importlib.import_module(module_name)
         except TimeLimitError:
             raise
         except BaseException as error:
-            reason = f"cannot import '{module_name}' for '{path}': {type(error).__name__}: {error}"
+            reason = f"cannot import '{module_name}' for '{name}': {type(error).__name__}: {error}"
             raise FatalError(_ERROR_NAME, reason) from error
+        self._code.remember()
         function = vars(module).get(function_name)
         if not isinstance(function, FunctionType):
             raise FatalError(_ERROR_NAME, f"module '{module_name}' has no function '{function_name}'")
-        self._check_allowed(function.__module__, path)
-        _check_version(function, wanted, path)
+        self._check_allowed(function.__module__, name)
         return function
 
     def _check_allowed(self, module_name: str, path: str) -> None:
@@ -66,18 +90,12 @@ class FunctionLoader:
             raise QueryServerError(_ERROR_NAME, reason)
 
 
-def _check_version(function: DesignFunction, wanted: str, path: str) -> None:
-    if wanted.startswith(FINGERPRINT_PREFIX):
+def installed_version(function: DesignFunction, *, as_fingerprint: bool) -> str:
+    """Return what follows the ``|`` in the function's path; "" for a function without a version."""
+    if as_fingerprint:
         # Imported here, for only design documents with fingerprints need it at the start.
         from couch_named_python.fingerprint import fingerprint
 
-        installed = fingerprint(function)
-    else:
-        version = get_version(function)
-        installed = "" if version is None else str(version)
-    if installed != wanted:
-        reason = (
-            f"'{path}': the design document wants version {wanted or 'none'}, "
-            f"installed is version {installed or 'none'}; upload the design document again with cnp-upload"
-        )
-        raise FatalError(_ERROR_NAME, reason)
+        return fingerprint(function)
+    version = get_version(function)
+    return "" if version is None else str(version)

@@ -5,9 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 
+from couch_named_python.errors import FatalError
 from couch_named_python.json_lines import encode_text_line
 
 _READ_SIZE_BYTES = 1 << 16  # what a Linux pipe holds
+
+
+class PipeClosedError(FatalError):
+    """CouchDB closed the pipe while more was expected: there is nobody to answer."""
 
 
 class Pipe:

@@ -7,7 +7,7 @@ from typing import Any
 from couch_named_python.errors import FatalError, QueryServerError, Redirect
 from couch_named_python.helpers import STAGE, JSONObject
 from couch_named_python.json_lines import MALFORMED, UNREADABLE, decode, encode
-from couch_named_python.pipe import Pipe
+from couch_named_python.pipe import Pipe, PipeClosedError
 from couch_named_python.time_limit import TimeLimit
 from couch_named_python.versions import DesignFunction
 
@@ -104,8 +104,12 @@ class ListResponse:
 
     def _read_row(self) -> JSONObject | None:
         self._time_limit.end()
-        line = next(self._pipe.lines, b"")
+        line = next(self._pipe.lines, None)
         self._time_limit.begin()
+        # A failure is kept as well as raised, for the function may swallow it.
+        if line is None:
+            self._failure = PipeClosedError("list_error", "the pipe was closed in the middle of a list")
+            raise self._failure
         try:
             command = decode(line)
         except (*MALFORMED, *UNREADABLE):
@@ -116,7 +120,6 @@ class ListResponse:
             case ["list_end", *_]:
                 self._is_at_end = True
                 return None
-        # Kept too, for the function may swallow it.
         self._failure = FatalError("list_error", f"not a row: {line[:80].decode(errors='replace')}")
         raise self._failure
 

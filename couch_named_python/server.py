@@ -14,7 +14,7 @@ from couch_named_python.errors import FatalError, QueryServerError
 from couch_named_python.helpers import STAGE, JSONObject
 from couch_named_python.json_lines import MALFORMED, UNREADABLE, decode, encode_text_line, number
 from couch_named_python.loader import FunctionLoader
-from couch_named_python.pipe import Pipe
+from couch_named_python.pipe import Pipe, PipeClosedError
 from couch_named_python.time_limit import DEFAULT_TIMEOUT_MS, TimeLimit, TimeLimitError
 from couch_named_python.views import Views
 
@@ -27,6 +27,7 @@ class QueryServer:
 
     def __init__(self, pipe: Pipe, loader: FunctionLoader) -> None:
         self._pipe = pipe
+        self._loader = loader
         self._time_limit = TimeLimit(self._give_up)
         self._views = Views(loader)
         self._design_documents = DesignDocuments(loader, self._views, pipe, self._time_limit)
@@ -38,6 +39,8 @@ class QueryServer:
             for line in self._pipe.lines:
                 try:
                     answer = self._answer(line)
+                except PipeClosedError:
+                    break
                 except FatalError as error:
                     self._pipe.write(_error("fatal", error))
                     self._pipe.flush()
@@ -106,6 +109,7 @@ class QueryServer:
     def _reset(self, settings: JSONObject) -> None:
         self._time_limit.set_timeout(number(settings.get("timeout"), DEFAULT_TIMEOUT_MS))
         self._views.reset(settings)
+        self._loader.check_code()
 
     def _give_up(self) -> NoReturn:
         """End at once, in the middle of a function that swallows the interruption by the time limit."""

@@ -24,6 +24,13 @@ def by_month(fruit: Document) -> Iterator[tuple[list[int], int]]:
 
 
 @version(1)
+def color_by_id(fruit: Document) -> Iterator[tuple[str, str]]:
+    """Find the color of a fruit; together with ``distinct_values``, the colors that there are."""
+    if fruit.get("type") == "fruit_v1.0":
+        yield fruit["fruit_id"], fruit["color"]
+
+
+@version(1)
 def distinct_values(keys: list[Any] | None, values: list[Any], rereduce: bool) -> list[Any]:
     """Reduce to the distinct values, in order. For few of them: a reduction has to be small."""
     return sorted({value for part in values for value in part} if rereduce else set(values))
