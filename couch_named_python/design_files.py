@@ -127,9 +127,7 @@ class _Builder:
         if not isinstance(name, str):
             raise DesignError(f"{where}: not the name of a function: {name!r}")
         if "|" in name:
-            raise DesignError(
-                f"{where}: '{name}' has a version already; cnp-upload appends the one installed"
-            )
+            raise DesignError(f"{where}: '{name}' has a version; leave it to cnp-upload to append")
         try:
             function = FunctionLoader([name.partition(".")[0]]).find(name)
         except QueryServerError as error:
@@ -147,9 +145,7 @@ def _check_arguments(where: str, kind: str, name: str, function: DesignFunction)
     try:
         signature.bind(*range(count))
     except TypeError as error:
-        raise DesignError(
-            f"{where}: '{name}' takes {signature}, but is called with {count} arguments"
-        ) from error
+        raise DesignError(f"{where}: {name}{signature} is called with {count} arguments") from error
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:

@@ -53,6 +53,10 @@ class Pipe:
         """Send what is still buffered."""
         self._output.flush()
 
+    def close(self) -> None:
+        """Send what is still buffered and close CouchDB's end."""
+        self._output.close()
+
     def log(self, message: str) -> None:
         """Write ``message`` to CouchDB's log."""
         self.write(encode_text_line("log", message))

@@ -73,7 +73,7 @@ class TwinsDatabase:
                 yield from _differing_rows(f"{view}?{query}", *rows)
 
     def _create(self, name: str, design_document: Document) -> str:
-        path = f"/_design/{name}"
+        path = f"/_design/{name}-{uuid.uuid4().hex}"
         body = {key: value for key, value in design_document.items() if key not in ("_id", "_rev")}
         self._request("PUT", path, body)
         return path
