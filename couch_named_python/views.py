@@ -26,18 +26,14 @@ def emitted_rows(function: DesignFunction, document: JSONObject) -> list[Row]:
         result = function(document)
         if result is not None:
             if not hasattr(result, "__next__"):
-                raise TypeError(
-                    f"a map function yields (key, value) pairs or calls emit(), not returns {result!r}"
-                )
+                raise TypeError(f"a map function yields pairs or calls emit(), but this returned {result!r}")
             for item in result:
                 if not isinstance(item, tuple):
                     rows.append((item, None))
                 elif len(item) == 2:
                     rows.append(item)
                 else:
-                    raise TypeError(
-                        f"a map function yields (key, value) pairs, not {len(item)} values: {item!r}"
-                    )
+                    raise TypeError(f"a map function yields (key, value) pairs, not {item!r}")
     finally:
         STAGE.rows = None
     return rows
