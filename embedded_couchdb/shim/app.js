@@ -1,0 +1,96 @@
+'use strict';
+
+// The whole server: PouchDB, express-pouchdb for what it answers as CouchDB does, and the shim in front of it.
+
+const path = require('node:path');
+const express = require('express');
+const expressPouchDB = require('express-pouchdb');
+const PouchNode = require('pouchdb-node');
+const auth = require('./auth');
+const { jsonBody, requireJsonType } = require('./body');
+const bulk = require('./bulk');
+const changes = require('./changes');
+const { Databases, mount: mountDatabases } = require('./databases');
+const designDocuments = require('./design_documents');
+const documents = require('./documents');
+const find = require('./find');
+const { CouchError, sendError } = require('./http');
+const info = require('./info');
+const mapreduce = require('./mapreduce');
+const replication = require('./replication');
+const security = require('./security');
+const views = require('./views');
+
+const EXPRESS_POUCHDB_PARTS = [
+  'config-infrastructure', 'routes/404', 'routes/all-docs', 'routes/attachments', 'routes/compact', 'routes/db',
+  'routes/documents', 'routes/find', 'routes/list', 'routes/revs-diff', 'routes/show', 'routes/update',
+  'routes/view-cleanup', 'validation',
+];
+const SYSTEM_DATABASES = ['_users', '_replicator'];
+const JSON_ENDPOINTS = ['_all_docs', '_compact', '_explain', '_index', '_revs_diff', '_view_cleanup'];
+
+function plainExpress() {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  return app;
+}
+
+function behind(PouchDB) {
+  const app = expressPouchDB({
+    mode: 'custom',
+    overrideMode: { include: EXPRESS_POUCHDB_PARTS },
+    inMemoryConfig: true,
+  });
+  app.disable('etag');
+  return app.setPouchDB(PouchDB).then(() => app);
+}
+
+// express-pouchdb answers text/plain to who accepts anything; CouchDB answers JSON.
+function preferJson(req, res, next) {
+  if (/\*\/\*|application\/json/.test(req.headers.accept ?? '*/*')) {
+    req.headers.accept = 'application/json';
+  }
+  next();
+}
+
+function orEmpty(req, res, next) {
+  req.body ??= {};
+  next();
+}
+
+async function createApp(folder, credentials) {
+  const PouchDB = PouchNode.plugin(mapreduce).defaults({ prefix: folder + path.sep });
+  const couch = await behind(PouchDB);
+  const databases = new Databases(PouchDB, couch.dbWrapper);
+  await databases.load();
+  for (const name of SYSTEM_DATABASES) {
+    await databases.create(name).catch(ignoreExisting);
+  }
+
+  const app = plainExpress();
+  app.use(preferJson);
+  auth.mount(app, credentials);
+  info.mountServer(app);
+  replication.mount(app, PouchDB, credentials);
+  mountDatabases(app, databases);
+  info.mountDatabase(app);
+  for (const part of [security, bulk, changes, find, views, designDocuments, documents]) {
+    part.mount(app);
+  }
+  const jsonPaths = JSON_ENDPOINTS.map((name) => `/:db/${name}`);
+  app.post(jsonPaths, requireJsonType, jsonBody, orEmpty);
+  app.use(couch);
+  app.use(sendError);
+  new replication.Replicator(PouchDB, await databases.open('_replicator')).follow();
+  return app;
+}
+
+function ignoreExisting(error) {
+  if (!(error instanceof CouchError && error.status === 412)) {
+    throw error;
+  }
+}
+
+module.exports = { createApp };

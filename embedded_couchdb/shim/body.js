@@ -1,0 +1,98 @@
+'use strict';
+
+// JSON bodies, parsed once for the shim and for express-pouchdb behind it. CouchDB refuses another media
+// type (415), what is no JSON (400), numbers beyond a double and lone surrogates (400), and documents of
+// more than 8,000,000 bytes (413, [couchdb] max_document_size).
+
+const { CouchError, handle } = require('./http');
+
+const MAX_DOCUMENT_BYTES = 8_000_000;
+const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function readBody(req) {
+  return new Promise((resolve, reject) => {
+    const chunks = [];
+    let size = 0;
+    req.on('data', (chunk) => {
+      size += chunk.length;
+      if (size > MAX_REQUEST_BYTES) {
+        reject(new CouchError(413, 'too_large', 'the request entity is too large'));
+      } else {
+        chunks.push(chunk);
+      }
+    });
+    req.on('end', () => resolve(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    req.on('error', reject);
+  });
+}
+
+function mayHoldUnstorable(text) {
+  return /\d[eE]|\d{309}|\\u[dD][89a-fA-F]/.test(text);
+}
+
+function refuseUnstorable(value) {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw new SyntaxError('number out of range');
+  }
+  if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
+    throw new SyntaxError('lone surrogate');
+  }
+  if (typeof value === 'object' && value !== null) {
+    for (const [key, member] of Object.entries(value)) {
+      refuseUnstorable(key);
+      refuseUnstorable(member);
+    }
+  }
+}
+
+function parseJson(buffer) {
+  try {
+    const text = utf8.decode(buffer);
+    const value = JSON.parse(text);
+    if (mayHoldUnstorable(text)) {
+      refuseUnstorable(value);
+    }
+    return value;
+  } catch {
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
+  }
+}
+
+function requireJsonType(req, res, next) {
+  if (!/^application\/json\s*(;|$)/i.test(req.headers['content-type'] || '')) {
+    throw new CouchError(415, 'bad_content_type', 'Content-Type must be application/json');
+  }
+  next();
+}
+
+const jsonBody = handle(async (req, res, next) => {
+  if (req._body) {
+    next();
+    return;
+  }
+  const buffer = await readBody(req);
+  // An empty body is told apart by each route: _compact takes one, a document can't be one.
+  req.body = buffer.length === 0 ? undefined : parseJson(buffer);
+  req.bodyBytes = buffer.length;
+  req._body = true; // body-parser's own mark of "parsed already"
+  next();
+});
+
+function jsonObject(req) {
+  if (req.body === undefined) {
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
+  }
+  if (typeof req.body !== 'object' || req.body === null || Array.isArray(req.body)) {
+    throw new CouchError(400, 'bad_request', 'Request body must be a JSON object');
+  }
+  return req.body;
+}
+
+function refuseLarge(doc, requestBytes) {
+  if (requestBytes > MAX_DOCUMENT_BYTES && Buffer.byteLength(JSON.stringify(doc)) > MAX_DOCUMENT_BYTES) {
+    throw new CouchError(413, 'document_too_large', String(doc._id));
+  }
+}
+
+module.exports = { jsonBody, jsonObject, parseJson, readBody, refuseLarge, requireJsonType };

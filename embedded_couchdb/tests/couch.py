@@ -1,0 +1,73 @@
+"""A server or database to ask over HTTP, the same way whatever stands behind it."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+TIMEOUT_S = 30.0
+JSON = {"Content-Type": "application/json"}
+
+
+class Couch:
+    """Requests to a URL of a CouchDB, its server's or one database's, as its administrator."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url
+        self.username = username
+        self.password = password
+        self.session = requests.Session()
+        self.session.auth = (username, password)
+
+    def below(self, path: str) -> "Couch":
+        """Return the same administrator's requests to a URL below this one."""
+        return Couch(f"{self.url}/{path}", self.username, self.password)
+
+    def ask(self, method: str, path: str = "", **options: Any) -> requests.Response:
+        """Send a request and return the answer, whatever its status."""
+        return self.session.request(method, self.url + path, timeout=TIMEOUT_S, **options)
+
+    def get(self, path: str = "", **options: Any) -> requests.Response:
+        return self.ask("GET", path, **options)
+
+    def put(self, path: str = "", **options: Any) -> requests.Response:
+        return self.ask("PUT", path, **options)
+
+    def post(self, path: str = "", **options: Any) -> requests.Response:
+        return self.ask("POST", path, **options)
+
+    def delete(self, path: str = "", **options: Any) -> requests.Response:
+        return self.ask("DELETE", path, **options)
+
+    def save(self, doc_id: str, **body: Any) -> str:
+        """Write a document that must be accepted and return its revision."""
+        response = self.put(f"/{doc_id}", json=body)
+        assert response.status_code == 201, response.text
+        return str(response.json()["rev"])
+
+    def save_leaf(self, doc_id: str, rev: str, **body: Any) -> None:
+        """Write a revision as replication does, so that it may conflict."""
+        generation, _, digest = rev.partition("-")
+        revisions = {"start": int(generation), "ids": [digest]}
+        doc = {"_id": doc_id, "_rev": rev, "_revisions": revisions, **body}
+        response = self.post("/_bulk_docs", json={"docs": [doc], "new_edits": False})
+        assert (response.status_code, response.json()) == (201, [])
+
+    def save_views(self, name: str, **maps: str) -> None:
+        """Write a design document with one map function a view."""
+        views = {view: {"map": source} for view, source in maps.items()}
+        response = self.put(f"/_design/{name}", data=json.dumps({"views": views}), headers=JSON)
+        assert response.status_code == 201, response.text
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
+    """Ask again until the condition gives something true; return that."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {timeout_s} s: {condition}"
+        time.sleep(0.05)

@@ -1,0 +1,1 @@
+"""Load on the fruit services that keeps books: was an acknowledged update lost, or applied twice?"""

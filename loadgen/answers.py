@@ -1,0 +1,92 @@
+"""What one answer of a fruit service means."""
+
+import enum
+import json
+import re
+from dataclasses import dataclass
+
+OUTCOME_UNKNOWN_PROBLEM = "urn:problem-type:outcome-unknown"
+"""The `type` of the 503 that a service gives when it can't tell whether an update was applied."""
+
+
+class Outcome(enum.Enum):
+    """How a request ended, as far as its sender can know."""
+
+    SUCCEEDED = "succeeded"
+    GIVEN_UP = "given up"
+    """409: the service met more conflicts than it was willing to."""
+    REFUSED = "refused"
+    """Any other answer that isn't a success; the update was not applied."""
+    UNKNOWN = "unknown"
+    """An update that may or may not have been applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, or the lack of one, in the books' terms."""
+
+    outcome: Outcome
+    conflicts: int = 0
+    """How many conflicts the request met: the header `Conflict-Count`."""
+    change_count: int | None = None
+    """The fruit's `change_count` in the answer to a successful update."""
+    detail: str = ""
+    """Why it didn't succeed."""
+
+
+NOT_SENT = Answer(Outcome.REFUSED, detail="connection refused")
+NO_ANSWER = Answer(Outcome.UNKNOWN, detail="no answer")
+NO_FRUIT = "200 without the fruit and its change_count"
+
+
+def answer_to_read(status: int, conflicts: int, body: bytes, fruit_id: str) -> Answer:
+    """What an answer to GET means: 200 with the fruit succeeded, anything else was refused."""
+    if status != 200:
+        return Answer(Outcome.REFUSED, conflicts, detail=problem_summary(status, body))
+    if change_count_of(body, fruit_id) is None:
+        return Answer(Outcome.REFUSED, conflicts, detail=NO_FRUIT)
+    return Answer(Outcome.SUCCEEDED, conflicts)
+
+
+def answer_to_update(status: int, conflicts: int, body: bytes, fruit_id: str) -> Answer:
+    """What an answer to PUT means. A 200 without the fruit proves nothing, so the outcome is unknown."""
+    if status == 200:
+        change_count = change_count_of(body, fruit_id)
+        if change_count is None:
+            return Answer(Outcome.UNKNOWN, conflicts, detail=NO_FRUIT)
+        return Answer(Outcome.SUCCEEDED, conflicts, change_count)
+    detail = problem_summary(status, body)
+    if status == 409:
+        return Answer(Outcome.GIVEN_UP, conflicts, detail=detail)
+    if status == 503 and json_object(body).get("type") == OUTCOME_UNKNOWN_PROBLEM:
+        return Answer(Outcome.UNKNOWN, conflicts, detail=detail)
+    return Answer(Outcome.REFUSED, conflicts, detail=detail)
+
+
+def change_count_of(body: bytes, fruit_id: str) -> int | None:
+    """The `change_count` in a body that is the fruit `fruit_id`; None if the body is anything else."""
+    fruit = json_object(body)
+    change_count = fruit.get("change_count")
+    if fruit.get("fruit_id") != fruit_id or type(change_count) is not int or not 0 <= change_count < 2**63:
+        return None
+    return change_count
+
+
+def conflict_count(header: object) -> int:
+    """The number in a header `Conflict-Count`; 0 if it has no number, or there is none or more than one."""
+    return int(header) if isinstance(header, str) and re.fullmatch("[0-9]{1,9}", header) else 0
+
+
+def problem_summary(status: int, body: bytes) -> str:
+    """The status, and the title if `body` is a problem document (RFC 9457)."""
+    title = json_object(body).get("title")
+    return f"{status} {title}" if isinstance(title, str) else str(status)
+
+
+def json_object(body: bytes) -> dict[str, object]:
+    """The JSON object that `body` is, or an empty one."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,103 @@
+"""The fruits that the load is about: made before it, counted and deleted after it."""
+
+import time
+from collections.abc import Iterable
+
+import requests
+
+from loadgen.answers import change_count_of, json_object, problem_summary
+
+REQUEST_TIMEOUT_S = 5.0
+PAUSE_S = 0.25
+
+
+class ServiceError(Exception):
+    """The service doesn't do what the load needs before it can start, or after it has ended."""
+
+
+class Fruits:
+    """The load's own fruits in the service at `host`, a URL such as `http://127.0.0.1:8445`."""
+
+    def __init__(self, host: str) -> None:
+        self._url = f"{host}/v1.0/fruits"
+        self._session = requests.Session()
+        # The load itself knows neither proxies nor ~/.netrc.
+        self._session.trust_env = False
+
+    def create(self, number: int) -> dict[str, int]:
+        """Create `number` fruits; their change counts by their ids.
+
+        Raises:
+            ServiceError: the service didn't create them all. Those that it did create are deleted.
+        """
+        change_counts: dict[str, int] = {}
+        try:
+            for _ in range(number):
+                fruit_id, change_count = self._create_one()
+                change_counts[fruit_id] = change_count
+        except ServiceError:
+            self.delete(change_counts)
+            raise
+        return change_counts
+
+    def change_counts(self, fruit_ids: Iterable[str], *, deadline_s: float) -> dict[str, int]:
+        """The change counts that the database has now, by the fruits' ids.
+
+        A database may be on its way back, so what fails is tried again for `deadline_s` seconds, all in all.
+
+        Raises:
+            ServiceError: a fruit is gone, or couldn't be read in that time.
+        """
+        give_up_at_s = time.monotonic() + deadline_s
+        return {fruit_id: self._read_until(fruit_id, give_up_at_s) for fruit_id in fruit_ids}
+
+    def delete(self, fruit_ids: Iterable[str]) -> None:
+        """Delete the fruits, as far as the service answers; what is left does no harm."""
+        for fruit_id in fruit_ids:
+            try:
+                self._session.delete(f"{self._url}/{fruit_id}", timeout=REQUEST_TIMEOUT_S)
+            except requests.RequestException:
+                return
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _create_one(self) -> tuple[str, int]:
+        try:
+            response = self._session.post(self._url, json={"color": "green"}, timeout=REQUEST_TIMEOUT_S)
+        except requests.RequestException as error:
+            raise ServiceError(f"can't create a fruit at {self._url}: {_reason(error)}") from error
+        if response.status_code != 201:
+            answer = problem_summary(response.status_code, response.content)
+            raise ServiceError(f"can't create a fruit: POST {self._url} answered {answer}")
+        fruit_id = json_object(response.content).get("fruit_id")
+        if (
+            not isinstance(fruit_id, str)
+            or (change_count := change_count_of(response.content, fruit_id)) is None
+        ):
+            raise ServiceError(f"POST {self._url} answered 201 without a fruit_id and a change_count")
+        return fruit_id, change_count
+
+    def _read_until(self, fruit_id: str, give_up_at_s: float) -> int:
+        while True:
+            try:
+                response = self._session.get(f"{self._url}/{fruit_id}", timeout=REQUEST_TIMEOUT_S)
+            except requests.RequestException as error:
+                failure = _reason(error)
+            else:
+                if response.status_code == 404:
+                    raise ServiceError(f"fruit {fruit_id} is gone: GET answered 404")
+                change_count = change_count_of(response.content, fruit_id)
+                if response.status_code == 200 and change_count is not None:
+                    return change_count
+                failure = f"GET answered {problem_summary(response.status_code, response.content)}"
+            if time.monotonic() + PAUSE_S > give_up_at_s:
+                raise ServiceError(f"can't read fruit {fruit_id} back: {failure}")
+            time.sleep(PAUSE_S)
+
+
+def _reason(error: requests.RequestException) -> str:
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {REQUEST_TIMEOUT_S:g} s"
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)

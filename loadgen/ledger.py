@@ -1,0 +1,108 @@
+"""The books of the updates: what was acknowledged against what the database has.
+
+A fruit's `change_count` grows by one with each update that is acknowledged. So two acknowledgements of one
+count are two updates of which one overwrote the other, and a count in the database that is lower than an
+acknowledged one is an update that has gone.
+"""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from loadgen.answers import Answer, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the books say in the end."""
+
+    acknowledged: int
+    refused: int
+    """Updates that the service answered with an error: they must not be in the database."""
+    unknown: int
+    """Updates without an answer, or answered "outcome unknown": they may be in the database."""
+    in_database: int
+    """By how much all change counts grew."""
+    lost: int
+    """Acknowledgements that share a fruit and a count, and what the database lacks below the highest one."""
+    violations: tuple[str, ...]
+    """A sentence for each fruit that breaks acknowledged <= in the database <= acknowledged + unknown."""
+
+
+class _Account:
+    """One fruit's part of the books; eight bytes an acknowledged update."""
+
+    def __init__(self, first_count: int) -> None:
+        self.first_count = first_count
+        self.acknowledged_counts = array("q")
+        self.refused = 0
+        self.unknown = 0
+
+    def lost(self, final_count: int) -> int:
+        highest_count = max(self.acknowledged_counts, default=self.first_count)
+        shared = len(self.acknowledged_counts) - len(set(self.acknowledged_counts))
+        return shared + max(0, highest_count - final_count)
+
+
+class Ledger:
+    """Takes down each update's answer and compares the sum with the database.
+
+    `first_counts` has the `change_count` that each fruit starts with, by its id.
+    """
+
+    def __init__(self, first_counts: Mapping[str, int]) -> None:
+        self._accounts = {fruit_id: _Account(count) for fruit_id, count in first_counts.items()}
+
+    def record(self, fruit_id: str, answer: Answer) -> None:
+        """Take down the answer to an update of a fruit."""
+        account = self._accounts[fruit_id]
+        if answer.outcome is Outcome.UNKNOWN:
+            account.unknown += 1
+        elif answer.change_count is None:
+            account.refused += 1
+        else:
+            account.acknowledged_counts.append(answer.change_count)
+
+    @property
+    def acknowledged(self) -> int:
+        """How many updates were acknowledged so far."""
+        return sum(len(account.acknowledged_counts) for account in self._accounts.values())
+
+    @property
+    def refused(self) -> int:
+        """How many updates were refused so far."""
+        return sum(account.refused for account in self._accounts.values())
+
+    @property
+    def unknown(self) -> int:
+        """How many updates have an outcome that isn't known, so far."""
+        return sum(account.unknown for account in self._accounts.values())
+
+    def settle(self, final_counts: Mapping[str, int]) -> Verdict:
+        """Compare the books with the `change_count` of each fruit in the database."""
+        accounts = self._accounts.items()
+        return Verdict(
+            acknowledged=self.acknowledged,
+            refused=self.refused,
+            unknown=self.unknown,
+            in_database=sum(final_counts[fruit_id] - account.first_count for fruit_id, account in accounts),
+            lost=sum(account.lost(final_counts[fruit_id]) for fruit_id, account in accounts),
+            violations=tuple(
+                violation
+                for fruit_id, account in accounts
+                if (violation := _violation(fruit_id, account, final_counts[fruit_id]))
+            ),
+        )
+
+
+def _violation(fruit_id: str, account: _Account, final_count: int) -> str:
+    in_database = final_count - account.first_count
+    acknowledged = len(account.acknowledged_counts)
+    if in_database < acknowledged:
+        return f"fruit {fruit_id}: {acknowledged} updates acknowledged, only {in_database} in the database"
+    if in_database > acknowledged + account.unknown:
+        return (
+            f"fruit {fruit_id}: {in_database} updates in the database, only {acknowledged} acknowledged"
+            f" and {account.unknown} of unknown outcome: updates were applied twice"
+        )
+    return ""

@@ -1,0 +1,95 @@
+"""One load, from its first fruit to its summary."""
+
+import itertools
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from loadgen.fruits import Fruits, ServiceError
+from loadgen.ledger import Ledger, Verdict
+from loadgen.report import Summary
+from loadgen.request_log import RequestLog
+from loadgen.traffic import Request, Traffic
+
+READ_BACK_DEADLINE_S = 15.0
+"""How long the final counts may take: longer than a database needs to come back after it was killed."""
+
+
+class Load:
+    """Makes `fruits` fruits at `host` and keeps the books on what is done to them.
+
+    Raises:
+        ServiceError: the fruits can't be made.
+        OSError: the file `tsv` can't be written.
+    """
+
+    def __init__(self, host: str, *, fruits: int, percent_put: int, tsv: Path | None = None) -> None:
+        self._host = host
+        self.percent_put = percent_put
+        self.clients = itertools.count(1)
+        """Numbers for the users."""
+        self._traffic = Traffic()
+        with ExitStack() as resources:
+            self._fruits = resources.enter_context(closing(Fruits(host)))
+            self._log = resources.enter_context(closing(RequestLog(tsv))) if tsv else None
+            first_counts = self._fruits.create(fruits)
+            self._resources = resources.pop_all()
+        self.fruit_ids = tuple(first_counts)
+        self._ledger = Ledger(first_counts)
+
+    def record(self, request: Request) -> None:
+        """Take a request down that has ended."""
+        self._traffic.record(request)
+        if request.method == "PUT":
+            self._ledger.record(request.fruit_id, request.answer)
+        if self._log:
+            self._log.write(request)
+
+    def end(self, *, read_back_deadline_s: float = READ_BACK_DEADLINE_S) -> Summary:
+        """Compare the books with the database, delete the fruits and say what the load showed."""
+        try:
+            counts = self._fruits.change_counts(self.fruit_ids, deadline_s=read_back_deadline_s)
+        except ServiceError as error:
+            summary = self._summary(None, (str(error),))
+        else:
+            verdict = self._ledger.settle(counts)
+            summary = self._summary(verdict, _findings(verdict))
+        self._fruits.delete(self.fruit_ids)
+        return summary
+
+    def close(self) -> None:
+        """Close the connections and the file.
+
+        Raises:
+            OSError: the file `tsv` can't be written.
+        """
+        self._resources.close()
+
+    def _summary(self, verdict: Verdict | None, problems: tuple[str, ...]) -> Summary:
+        traffic, ledger = self._traffic, self._ledger
+        p50_ms, p99_ms = traffic.percentiles_ms(50, 99)
+        if traffic.succeeded == 0:
+            problems = (*problems, "no request succeeded")
+        return Summary(
+            host=self._host,
+            fruits=len(self.fruit_ids),
+            percent_put=self.percent_put,
+            requests=traffic.requests,
+            succeeded=traffic.succeeded,
+            requests_per_s=traffic.requests_per_s,
+            p50_ms=p50_ms,
+            p99_ms=p99_ms,
+            conflicts_met=traffic.conflicts_met,
+            resolved=traffic.resolved,
+            given_up=traffic.given_up,
+            acknowledged=ledger.acknowledged,
+            refused=ledger.refused,
+            unknown=ledger.unknown,
+            in_database=verdict.in_database if verdict else None,
+            lost=verdict.lost if verdict else None,
+            problems=problems,
+        )
+
+
+def _findings(verdict: Verdict) -> tuple[str, ...]:
+    lost = (f"{verdict.lost} acknowledged updates were lost",) if verdict.lost else ()
+    return (*lost, *verdict.violations)

@@ -1,0 +1,216 @@
+"""Load on a fruit service that shows what became of each update: see README.md.
+
+locust -f loadgen/locustfile.py --host http://127.0.0.1:8446 --fruits 5 --percent-put 80
+"""
+
+import argparse
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import gevent  # type: ignore[import-untyped]  # it has no types
+from geventhttpclient.client import HTTPClient, HTTPClientPool
+from geventhttpclient.url import URL
+from locust import FastHttpUser, events, task
+from locust.argument_parser import LocustArgumentParser
+from locust.contrib.fasthttp import ResponseContextManager
+from locust.env import Environment
+from locust.event import EventHook
+from locust.runners import LocalRunner
+
+from loadgen import options
+from loadgen.answers import (
+    NO_ANSWER,
+    NOT_SENT,
+    Answer,
+    Outcome,
+    answer_to_read,
+    answer_to_update,
+    conflict_count,
+)
+from loadgen.fruits import ServiceError
+from loadgen.load import Load
+from loadgen.traffic import Request
+
+logger = logging.getLogger(__name__)
+
+COLORS = ("red", "orange", "blue", "brown", "yellow", "pink", "white", "black")
+
+REQUEST_TIMEOUT_S = 40.0
+"""Longer than the 30 s that the services give a request by default: what they still answer must be heard."""
+
+STOP_TIMEOUT_S = 10.0
+"""How long requests in flight may take to end when the load stops; then they're cut, of unknown outcome."""
+
+Listener = TypeVar("Listener", bound=Callable[..., None])
+
+
+def listens_to(hook: EventHook) -> Callable[[Listener], Listener]:
+    """A decorator that has locust call a function at an event; `hook.add_listener` with types."""
+
+    def add(listener: Listener) -> Listener:
+        hook.add_listener(listener)  # type: ignore[no-untyped-call]  # untyped in locust
+        return listener
+
+    return add
+
+
+class SendOncePool(HTTPClientPool):
+    """Clients that send a request once.
+
+    geventhttpclient sends PUT and DELETE again when a connection breaks, as often as its connection pool is
+    large and once more. An update that the service had applied would then be applied twice.
+    """
+
+    def get_client(self, url: str | URL) -> HTTPClient:
+        """The client of a host, with no tries left after the first."""
+        client = super().get_client(url)
+        client._connection_pool.size = -1
+        return client
+
+
+class FruitUser(FastHttpUser):
+    """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
+
+    load: ClassVar[Load]
+    network_timeout = REQUEST_TIMEOUT_S
+    max_redirects = 0
+    insecure = False
+
+    def on_start(self) -> None:
+        """Take a number, and a connection that sends each request once."""
+        self.number = next(self.load.clients)
+        agent = self.client.client
+        agent.clientpool = SendOncePool(**agent.clientpool.client_args)
+
+    @task
+    def read_or_update(self) -> None:
+        """One request, and its part of the books whatever comes of it."""
+        method = "PUT" if random.random() * 100 < self.load.percent_put else "GET"  # noqa: S311 - not a secret
+        fruit_id = random.choice(self.load.fruit_ids)  # noqa: S311 - not a secret
+        sent_at_s, started_s = time.time(), time.perf_counter()
+        answer = NO_ANSWER
+        try:
+            answer = self.send(method, fruit_id)
+        finally:
+            duration_s = time.perf_counter() - started_s
+            self.load.record(Request(method, fruit_id, self.number, sent_at_s, duration_s, answer))
+
+    def send(self, method: str, fruit_id: str) -> Answer:
+        """Send the request and report it to locust; there 409 is a row of its own, not a failure."""
+        body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
+        with self.client.request(
+            method, f"/v1.0/fruits/{fruit_id}", name="/v1.0/fruits/{id}", json=body, catch_response=True
+        ) as response:
+            answer = answer_in(response, method, fruit_id)
+            if answer.outcome is Outcome.GIVEN_UP:
+                response.request_meta["name"] += " (409)"
+                response.success()
+            elif answer.outcome is not Outcome.SUCCEEDED:
+                response.failure(answer.detail)
+        return answer
+
+
+def answer_in(response: ResponseContextManager, method: str, fruit_id: str) -> Answer:
+    """What locust's response, which may be the lack of one, means."""
+    if response.headers is None:
+        refused = isinstance(response.request_meta["exception"], ConnectionRefusedError)
+        return NOT_SENT if refused else NO_ANSWER
+    conflicts = conflict_count(response.headers.get("Conflict-Count"))
+    answer_to = answer_to_update if method == "PUT" else answer_to_read
+    return answer_to(response.status_code, conflicts, response.content or b"", fruit_id)
+
+
+@listens_to(events.init_command_line_parser)
+def add_options(parser: LocustArgumentParser) -> None:
+    """Add loadgen's options to locust's."""
+    group: Any = parser.add_argument_group("Fruits")
+    group.add_argument(
+        "--fruits", type=options.number_of_fruits, default=5, help="How many fruits share the load"
+    )
+    group.add_argument(
+        "--percent-put", type=options.percentage, default=80, help="How many of 100 requests are updates"
+    )
+    # The page must not write files on the machine that locust runs on.
+    for flag, what in (("--tsv", "a row a request"), ("--summary", "the figures as JSON")):
+        parser.add_argument(
+            flag, type=options.writable_file, metavar="FILE", help=f"Write {what}", include_in_web_ui=False
+        )
+    parser.set_defaults(stop_timeout=STOP_TIMEOUT_S)
+
+
+@listens_to(events.init)
+def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
+    """Exit unless all users are in this process, as the books are."""
+    if not isinstance(environment.runner, LocalRunner):
+        sys.stderr.write(
+            "loadgen keeps its books in one process: leave --master, --worker and --processes out\n"
+        )
+        sys.exit(2)
+
+
+@listens_to(events.test_start)
+def start_load(environment: Environment, **_: object) -> None:
+    """Make the fruits, and see to it that the books are closed when this load stops."""
+    environment.process_exit_code = 1
+    environment.host = (environment.host or "").rstrip("/")
+    try:
+        load = load_of(environment)
+    except (ServiceError, OSError, argparse.ArgumentTypeError) as error:
+        logger.error("The load can't start: %s", error)
+        runner: Any = environment.runner
+        gevent.spawn(runner.quit if runner.environment.parsed_options.headless else runner.stop)
+        # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
+        raise gevent.GreenletExit from error
+    FruitUser.load = load
+    test_stop = environment.events.test_stop
+
+    @listens_to(test_stop)
+    def end_load(**_: object) -> None:
+        test_stop.remove_listener(end_load)  # type: ignore[no-untyped-call]  # untyped in locust
+        close_books(environment, load)
+
+
+@listens_to(events.quitting)
+def stop_load(environment: Environment, **_: object) -> None:
+    """Close the books before locust takes its exit code, also when it was interrupted."""
+    if environment.runner is not None:
+        environment.runner.stop()
+
+
+def load_of(environment: Environment) -> Load:
+    """The load that the options ask for, checked once more: locust's page sets them unchecked.
+
+    Raises:
+        argparse.ArgumentTypeError: a value isn't one that the command line would take.
+        ServiceError: there is no host, or the fruits can't be made there.
+        OSError: the file of the rows can't be written.
+    """
+    given: Any = environment.parsed_options
+    if not environment.host:
+        raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446")
+    return Load(
+        environment.host,
+        fruits=options.number_of_fruits(str(given.fruits)),
+        percent_put=options.percentage(str(given.percent_put)),
+        tsv=given.tsv,
+    )
+
+
+def close_books(environment: Environment, load: Load) -> None:
+    """Say what became of the updates; the exit code is 0 only if all is well and written."""
+    given: Any = environment.parsed_options
+    summary = load.end()
+    sys.stdout.write(f"\n{summary.as_text()}\n")
+    sys.stdout.flush()
+    try:
+        load.close()
+        if given.summary:
+            given.summary.write_text(summary.as_json())
+    except OSError as error:
+        logger.error("The load's files can't be written: %s", error)
+    else:
+        environment.process_exit_code = 1 if summary.problems else 0

@@ -1,0 +1,61 @@
+"""The figures of a load, for people and for programs."""
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything that a load showed; its fields are the keys of the JSON."""
+
+    host: str
+    fruits: int
+    percent_put: int
+    requests: int
+    succeeded: int
+    requests_per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    conflicts_met: int
+    resolved: int
+    given_up: int
+    acknowledged: int
+    refused: int
+    unknown: int
+    in_database: int | None
+    """None if the database couldn't be read in the end; so is `lost` then."""
+    lost: int | None
+    problems: tuple[str, ...]
+    """A sentence for each reason to call the load failed."""
+
+    def as_json(self) -> str:
+        """One JSON object, ended by a line feed."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def as_text(self) -> str:
+        """A dozen lines for a terminal."""
+        speed = f"{self.requests_per_s:,.1f}/s, p50 {_ms(self.p50_ms)}, p99 {_ms(self.p99_ms)}"
+        rows = [
+            ("requests", self.requests, speed),
+            ("  succeeded", self.succeeded, ""),
+            ("conflicts met", self.conflicts_met, ""),
+            ("  resolved", self.resolved, "requests that met some and succeeded all the same"),
+            ("  given up", self.given_up, "requests answered 409"),
+            ("updates acknowledged", self.acknowledged, ""),
+            ("  refused", self.refused, "the given up ones among them"),
+            ("  of unknown outcome", self.unknown, "no answer that tells whether they were applied"),
+            ("  in the database", self.in_database, ""),
+            ("  lost", self.lost, ""),
+        ]
+        title = f"{self.host}: {self.fruits} fruits, {self.percent_put} % PUT"
+        lines = [f"{name:<22}{_count(value):>10}  {note}".rstrip() for name, value, note in rows]
+        verdict = [f"FAILED: {problem}" for problem in self.problems] or ["No acknowledged update was lost."]
+        return "\n".join([title, *lines, *verdict]) + "\n"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} ms"
+
+
+def _count(value: int | None) -> str:
+    return "not known" if value is None else f"{value:,}"

@@ -1,0 +1,129 @@
+"""A fruit service in memory that breaks its promises on request."""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from loadgen.answers import OUTCOME_UNKNOWN_PROBLEM
+
+
+@dataclass
+class Service:
+    """The fruits, what was asked, and what goes wrong with each n-th update (0: with none)."""
+
+    conflict_each: int = 0
+    resolve_each: int = 0
+    lose_each: int = 0
+    double_each: int = 0
+    forget_answer_each: int = 0
+    unknown_each: int = 0
+    refuse_each: int = 0
+    hang_each: int = 0
+    create_at_most: int = 1_000_000
+    refuse_reads: int = 0
+    """So many more reads are answered 503."""
+    url: str = ""
+    updates: int = 0
+    change_counts: dict[str, int] = field(default_factory=dict)
+
+    def nth(self, each: int) -> bool:
+        """Whether this update's turn has come."""
+        return each > 0 and self.updates % each == 0
+
+
+class _Handler(RequestHandler):
+    def initialize(self, service: Service) -> None:
+        self.service = service
+
+    def answer(self, status: int, fruit_id: str) -> None:
+        self.set_status(status)
+        self.write({"fruit_id": fruit_id, "change_count": self.service.change_counts[fruit_id]})
+
+    def problem(self, status: int, problem_type: str = "about:blank") -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/problem+json")
+        self.write({"type": problem_type, "title": HTTPStatus(status).phrase, "status": status})
+
+
+class _Fruits(_Handler):
+    def post(self) -> None:
+        if len(self.service.change_counts) >= self.service.create_at_most:
+            self.problem(503)
+            return
+        fruit_id = uuid.uuid4().hex
+        self.service.change_counts[fruit_id] = 0
+        self.answer(201, fruit_id)
+
+
+class _Fruit(_Handler):
+    def get(self, fruit_id: str) -> None:
+        if self.service.refuse_reads:
+            self.service.refuse_reads -= 1
+            self.problem(503)
+        elif fruit_id in self.service.change_counts:
+            self.answer(200, fruit_id)
+        else:
+            self.problem(404)
+
+    def delete(self, fruit_id: str) -> None:
+        if self.service.change_counts.pop(fruit_id, None) is None:
+            self.problem(404)
+
+    async def put(self, fruit_id: str) -> None:
+        service = self.service
+        service.updates += 1
+        if service.nth(service.hang_each):
+            await asyncio.sleep(3600)
+        if service.nth(service.conflict_each):
+            self.set_header("Conflict-Count", "2")
+            self.problem(409)
+            return
+        if service.nth(service.refuse_each):
+            self.problem(503)
+            return
+        service.change_counts[fruit_id] += 2 if service.nth(service.double_each) else 1
+        if service.nth(service.unknown_each):
+            self.problem(503, OUTCOME_UNKNOWN_PROBLEM)
+        elif service.nth(service.forget_answer_each):
+            self.detach().close()
+        else:
+            if service.nth(service.resolve_each):
+                self.set_header("Conflict-Count", "1")
+            self.answer(200, fruit_id)
+            service.change_counts[fruit_id] -= service.nth(service.lose_each)
+
+
+@contextmanager
+def running(service: Service) -> Iterator[Service]:
+    """Serve at `service.url`, from a thread of its own."""
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        routes = [("/v1.0/fruits", _Fruits), ("/v1.0/fruits/([0-9a-f]{32})", _Fruit)]
+        server = HTTPServer(Application([(path, handler, {"service": service}) for path, handler in routes]))
+        sockets = bind_sockets(0, "127.0.0.1")
+        server.add_sockets(sockets)
+        service.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        stop = asyncio.Event()
+        started.set_result((asyncio.get_running_loop(), stop))
+        await stop.wait()
+        server.stop()
+        await server.close_all_connections()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    loop, stop = started.result(timeout=10)
+    try:
+        yield service
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(timeout=10)

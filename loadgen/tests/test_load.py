@@ -1,0 +1,69 @@
+"""A load from its first fruit to its summary."""
+
+from pathlib import Path
+
+import pytest
+
+from loadgen.answers import Answer, Outcome
+from loadgen.fruits import ServiceError
+from loadgen.load import Load
+from loadgen.tests.fruit_service import Service, running
+from loadgen.traffic import Request
+
+
+def update(load: Load, change_count: int) -> Request:
+    answer = Answer(Outcome.SUCCEEDED, conflicts=1, change_count=change_count)
+    return Request("PUT", load.fruit_ids[0], next(load.clients), 1.0, 0.5, answer)
+
+
+def test_load_without_losses_is_well(tmp_path: Path) -> None:
+    with running(Service()) as service:
+        load = Load(service.url, fruits=2, percent_put=80, tsv=tmp_path / "requests.tsv")
+        service.change_counts[load.fruit_ids[0]] = 1
+        load.record(update(load, 1))
+        load.record(
+            Request("GET", load.fruit_ids[1], next(load.clients), 1.5, 0.25, Answer(Outcome.SUCCEEDED))
+        )
+        summary = load.end()
+        load.close()
+        assert service.change_counts == {}
+    assert summary.problems == ()
+    assert (summary.requests, summary.succeeded, summary.acknowledged, summary.in_database) == (2, 2, 1, 1)
+    assert (summary.fruits, summary.percent_put, summary.p50_ms, summary.resolved) == (2, 80, 250.0, 1)
+    rows = (tmp_path / "requests.tsv").read_text().splitlines()
+    assert [row.split("\t")[1:4] for row in rows[1:]] == [["PUT", "1", "1"], ["GET", "1", "2"]]
+
+
+def test_lost_update_is_a_problem() -> None:
+    with running(Service()) as service:
+        load = Load(service.url, fruits=1, percent_put=100)
+        load.record(update(load, 1))
+        summary = load.end()
+        load.close()
+    assert summary.lost == 1
+    assert summary.problems[0] == "1 acknowledged updates were lost"
+    assert "1 updates acknowledged, only 0 in the database" in summary.problems[1]
+
+
+def test_load_in_which_nothing_succeeded_is_a_problem() -> None:
+    with running(Service()) as service:
+        load = Load(service.url, fruits=1, percent_put=100)
+        summary = load.end()
+        load.close()
+    assert summary.problems == ("no request succeeded",)
+
+
+def test_books_that_cannot_be_compared_are_a_problem() -> None:
+    with running(Service()) as service:
+        load = Load(service.url, fruits=1, percent_put=100)
+        load.record(update(load, 1))
+    summary = load.end(read_back_deadline_s=0.3)
+    load.close()
+    assert (summary.in_database, summary.lost, summary.acknowledged) == (None, None, 1)
+    (problem,) = summary.problems
+    assert problem.startswith("can't read fruit")
+
+
+def test_load_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> None:
+    with running(Service(create_at_most=0)) as service, pytest.raises(ServiceError):
+        Load(service.url, fruits=1, percent_put=100, tsv=tmp_path / "requests.tsv")

@@ -1,0 +1,195 @@
+"""The locustfile as locust runs it: in a process of its own, since locust patches the one that it is in."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from loadgen.tests.fruit_service import Service, running
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 60
+REFUSAL = "The load can't start: '120' is not a percentage"
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "locust", "-f", "loadgen/locustfile.py", *arguments]
+
+
+def locust(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - the arguments are the tests' own
+        command("--headless", "--only-summary", *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run(service: Service, folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the summary of a short load."""
+    summary = folder / "summary.json"
+    completed = locust(
+        "--host", f"{service.url}/", "-u", "5", "-r", "50", "-t", "1s", "--summary", str(summary), *arguments
+    )
+    assert summary.exists(), completed.stderr
+    return completed.returncode, json.loads(summary.read_text())
+
+
+def test_honest_service_passes_and_conflicts_are_told_apart(tmp_path: Path) -> None:
+    tsv = tmp_path / "requests.tsv"
+    with running(Service(conflict_each=10, resolve_each=3, refuse_each=17, unknown_each=19)) as service:
+        code, summary = run(service, tmp_path, "--tsv", str(tsv), "--fruits", "3", "--percent-put", "60")
+        assert service.change_counts == {}
+    assert (code, summary["problems"], summary["lost"]) == (0, [], 0)
+    assert (summary["fruits"], summary["percent_put"]) == (3, 60)
+    assert summary["given_up"] == service.updates // 10
+    assert summary["conflicts_met"] == 2 * summary["given_up"] + summary["resolved"]
+    assert summary["resolved"] > 0
+    assert summary["unknown"] > 0
+    assert summary["acknowledged"] + summary["refused"] + summary["unknown"] == service.updates
+    rows = [line.split("\t") for line in tsv.read_text().splitlines()]
+    assert rows[0] == ["time", "type", "ok", "client", "ms"]
+    assert len(rows) - 1 == summary["requests"]
+    assert sum(row[2] == "1" for row in rows) == summary["succeeded"]
+    assert {row[3] for row in rows[1:]} == {"1", "2", "3", "4", "5"}
+
+
+def test_lost_updates_fail_the_load(tmp_path: Path) -> None:
+    with running(Service(lose_each=20)) as service:
+        code, summary = run(service, tmp_path)
+    assert code == 1
+    assert summary["lost"] > 0
+
+
+def test_doubled_updates_fail_the_load(tmp_path: Path) -> None:
+    with running(Service(double_each=20)) as service:
+        code, summary = run(service, tmp_path)
+    assert code == 1
+    assert "applied twice" in summary["problems"][0]
+
+
+def test_update_whose_connection_broke_is_unknown_and_not_sent_again(tmp_path: Path) -> None:
+    with running(Service(forget_answer_each=10)) as service:
+        code, summary = run(service, tmp_path, "--percent-put", "100")
+    assert (code, summary["problems"]) == (0, [])
+    assert summary["unknown"] == service.updates // 10
+    assert summary["requests"] == service.updates
+
+
+def test_updates_in_flight_when_the_load_stops_are_of_unknown_outcome(tmp_path: Path) -> None:
+    with running(Service(hang_each=50)) as service:
+        code, summary = run(service, tmp_path, "--stop-timeout", "1")
+    assert (code, summary["problems"]) == (0, [])
+    assert summary["unknown"] == 5, "each of the five users hangs in the end"
+    assert summary["acknowledged"] + summary["unknown"] == service.updates
+
+
+def test_load_that_cannot_start_fails_in_one_line() -> None:
+    with running(Service(create_at_most=0)) as service:
+        completed = locust("--host", service.url, "-t", "1s")
+    assert completed.returncode == 1
+    assert "The load can't start: can't create a fruit" in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--percent-put", "120"), "argument --percent-put: '120' is not a percentage"),
+        (("--fruits", "0"), "argument --fruits: '0' is not a number of fruits"),
+        (("--tsv", "nowhere/x.tsv"), "argument --tsv: 'nowhere/x.tsv': there is no folder 'nowhere'"),
+        (("--master",), "loadgen keeps its books in one process"),
+    ],
+)
+def test_bad_option_is_refused_in_one_line(arguments: tuple[str, ...], message: str) -> None:
+    completed = locust("--host", "http://127.0.0.1:1", *arguments)
+    assert completed.returncode == 2
+    assert message in completed.stderr.splitlines()[-1]
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Locust in the background, with a page or without."""
+    process = subprocess.Popen(  # noqa: S603 - the arguments are the tests' own
+        command(*arguments),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=DEADLINE_S)
+
+
+def wait_for(what: str, condition: Callable[[], bool]) -> None:
+    give_up_at_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < give_up_at_s, f"{what} took longer than {DEADLINE_S} s"
+        time.sleep(0.05)
+
+
+def test_interrupted_load_still_closes_its_books() -> None:
+    with (
+        running(Service(lose_each=20)) as service,
+        started("--headless", "--only-summary", "--host", service.url, "-u", "2") as process,
+    ):
+        wait_for_updates(service)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 1
+    assert "acknowledged updates were lost" in output
+
+
+def wait_for_updates(service: Service) -> None:
+    enough = service.updates + 50
+    wait_for("an update", lambda: service.updates > enough)
+
+
+def is_up(page: str) -> bool:
+    try:
+        return requests.get(page, timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_page_starts_loads_with_the_custom_options_and_checks_them() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = str(unused.getsockname()[1])
+    page = f"http://127.0.0.1:{port}"
+
+    def post(path: str, **form: str) -> None:
+        requests.post(f"{page}/{path}", data=form, timeout=DEADLINE_S).raise_for_status()
+
+    with (
+        running(Service()) as service,
+        started("--web-host", "127.0.0.1", "--web-port", port, "--host", service.url) as process,
+    ):
+        wait_for("the page", lambda: is_up(page))
+        for fruits in (2, 3):
+            post("swarm", user_count="2", spawn_rate="2", fruits=str(fruits), percent_put="100")
+            wait_for_updates(service)
+            assert len(service.change_counts) == fruits
+            post("stop")
+            assert service.change_counts == {}
+        post("swarm", user_count="2", spawn_rate="2", percent_put="120")
+        wait_for("the refusal", lambda: REFUSAL in requests.get(f"{page}/logs", timeout=DEADLINE_S).text)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=DEADLINE_S)
+    assert output.count("No acknowledged update was lost.") == 2

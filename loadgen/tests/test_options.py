@@ -1,0 +1,34 @@
+"""The values that loadgen's options take."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from loadgen.options import number_of_fruits, percentage, writable_file
+
+
+def test_good_values_are_taken(tmp_path: Path) -> None:
+    assert (number_of_fruits("1"), number_of_fruits("500")) == (1, 500)
+    assert (percentage("0"), percentage("100")) == (0, 100)
+    assert writable_file(str(tmp_path / "new.tsv")) == tmp_path / "new.tsv"
+    assert not (tmp_path / "new.tsv").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²")]
+    + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²")],
+)
+def test_bad_number_is_named(option: Callable[[str], int], text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        option(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_file_without_a_folder_and_folder_in_place_of_a_file_are_named(tmp_path: Path) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="there is no folder"):
+        writable_file(str(tmp_path / "nowhere" / "x.tsv"))
+    with pytest.raises(argparse.ArgumentTypeError, match="is a folder"):
+        writable_file(str(tmp_path))

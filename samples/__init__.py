@@ -1,0 +1,1 @@
+"""Complete small services, one idea each: to run, and to copy."""

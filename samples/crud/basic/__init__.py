@@ -1,0 +1,1 @@
+"""Fruits; whoever loses a race is told so."""

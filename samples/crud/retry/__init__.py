@@ -1,0 +1,1 @@
+"""Fruits; whoever loses a race for one tries again at once."""

@@ -1,0 +1,1 @@
+"""A service that knows whether it is well."""

@@ -1,0 +1,1 @@
+"""A service that counts what its users care about."""

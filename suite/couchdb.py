@@ -1,0 +1,102 @@
+"""The CouchDB that the samples run on: the one that COUCHDB_URL names, or the stand-in."""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from db_installer.installer import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
+from embedded_couchdb.errors import EmbeddedCouchDBError
+from embedded_couchdb.launcher import EmbeddedCouchDB
+from embedded_couchdb.node import find_node
+from embedded_couchdb.node import install as install_node_packages
+from suite.errors import SuiteError
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
+from tor_async_couchdb.installer import InstallerError, install
+from tor_async_couchdb.installer.server import Server
+
+
+@dataclass(frozen=True)
+class CouchDB:
+    """A CouchDB that answers; `log` is None where it is not ours."""
+
+    url: str
+    username: str
+    password: str = field(repr=False)
+    log: Path | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a service needs to know to use it."""
+        return {"COUCHDB_USER": self.username, "COUCHDB_PASSWORD": self.password}
+
+    def connect(self) -> Server:
+        """A connection as the administrator."""
+        return Server(self.url, credentials=UserPassword(self.username, self.password))
+
+    @contextlib.contextmanager
+    def installed_database(self, purpose: str) -> Iterator[str]:
+        """The URL of a new, installed database with a name that can't be anybody's; deleted in the end.
+
+        Raises:
+            SuiteError: it can't be installed.
+        """
+        name = f"tor_async_couchdb_{purpose}_{uuid.uuid4().hex}"
+        try:
+            install(
+                self.url,
+                name,
+                credentials=UserPassword(self.username, self.password),
+                design_docs_folder=DESIGN_DOCS_FOLDER,
+                seed_docs_folder=SEED_DOCS_FOLDER,
+            )
+        except InstallerError as error:
+            raise SuiteError(str(error)) from error
+        try:
+            yield f"{self.url}/{name}"
+        finally:
+            with contextlib.suppress(CouchDBError), self.connect() as server:
+                server.ask("DELETE", name)
+
+
+@contextlib.contextmanager
+def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
+    """The CouchDB that COUCHDB_URL names, else a stand-in on `port` with its data in `folder`.
+
+    Raises:
+        SuiteError: it can't be reached, refuses the credentials, or can't be started.
+    """
+    if "COUCHDB_URL" in os.environ:
+        yield _configured_couchdb()
+        return
+    try:
+        node = find_node()
+        install_node_packages(node)
+        # What a run that was killed left behind is nobody's any more.
+        shutil.rmtree(folder, ignore_errors=True)
+        password = uuid.uuid4().hex
+        with EmbeddedCouchDB(node, folder, port=port, username="admin", password=password) as server:
+            yield CouchDB(server.url, "admin", password, server.log)
+    except EmbeddedCouchDBError as error:
+        raise SuiteError(str(error)) from error
+
+
+def _configured_couchdb() -> CouchDB:
+    url = os.environ["COUCHDB_URL"].rstrip("/")
+    couchdb = CouchDB(url, os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", ""))
+    try:
+        with couchdb.connect() as server:
+            server.check()
+            server.ask("GET", "_all_dbs", query={"limit": "1"})  # which only an administrator may
+    except (UnauthorizedError, ForbiddenError):
+        raise SuiteError(
+            f"The CouchDB at {url} refuses the credentials: set COUCHDB_USER and COUCHDB_PASSWORD "
+            "to those of an administrator."
+        ) from None
+    except CouchDBError as error:
+        raise SuiteError(f"COUCHDB_URL names {url}: {error}; unset it to use the stand-in.") from error
+    return couchdb

@@ -1,0 +1,77 @@
+"""Conflicting load on one service after another, and what came of it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from suite.errors import SuiteError
+from suite.processes import Process
+from suite.services import ROOT, Service
+
+_LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
+_USERS = 25
+_FRUITS = 5
+_PERCENT_PUT = 80
+
+
+def locust_command(service: Service) -> list[str]:
+    """The command that puts this load on a service; what is common to its page and its headless form."""
+    load = ["--fruits", str(_FRUITS), "--percent-put", str(_PERCENT_PUT), "--users", str(_USERS)]
+    rate = ["--spawn-rate", str(_USERS)]
+    return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--host", service.url, *load, *rate]
+
+
+def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
+    """The summary of a load of `duration_s` seconds, as loadgen writes it.
+
+    Raises:
+        SuiteError: the load generator ended without a summary.
+    """
+    name = service.sample.name.replace("/", "_")
+    summary = logs / f"loadgen_{name}.json"
+    summary.unlink(missing_ok=True)
+    command = [*locust_command(service), "--headless", "--run-time", f"{duration_s}s", "--only-summary"]
+    log = logs / f"loadgen_{name}.log"
+    with Process(
+        f"the load on {service.sample.name}", [*command, "--summary", str(summary)], log, {}
+    ) as load:
+        load.wait()
+    if not summary.exists():
+        raise SuiteError(f"The load on {service.sample.name} ended without a summary: see {log}.")
+    figures: dict[str, Any] = json.loads(summary.read_text())
+    return figures
+
+
+def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
+    """A row for each service that was under load."""
+    table = Table(title=f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes")
+    table.add_column("service")
+    columns = {
+        "requests": "requests",
+        "succeeded": "succeeded",
+        "conflicts met": "conflicts_met",
+        "resolved": "resolved",
+        "given up": "given_up",
+        "outcome unknown": "unknown",
+        "updates lost": "lost",
+        "p50 ms": "p50_ms",
+        "p99 ms": "p99_ms",
+    }
+    for title in columns:
+        table.add_column(title, justify="right")
+    for name, summary in summaries.items():
+        table.add_row(name.rpartition("/")[2], *(_cell(summary[key]) for key in columns.values()))
+    table.caption = (
+        "resolved: requests that met a conflict and succeeded all the same; given up: answered 409; "
+        "lost: acknowledged changes that the database doesn't hold"
+    )
+    return table
+
+
+def _cell(value: float | None) -> str:
+    if value is None:
+        return "not known"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

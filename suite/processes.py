@@ -1,0 +1,83 @@
+"""Child processes that log to a file, are waited for, and never outlive the suite."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from suite.errors import SuiteError
+
+_STOP_TIMEOUT_S = 15.0  # a service takes up to 10 s to finish what is in flight
+_POLL_INTERVAL_S = 0.05
+
+
+class Process:
+    """A command that runs until `stop()`; what it prints goes to `log`."""
+
+    def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log = log
+        with log.open("wb") as output:
+            self._popen = subprocess.Popen(  # noqa: S603 - commands of the suite's own, no shell
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | dict(environment),
+                start_new_session=True,  # Ctrl-C is the suite's, which stops its processes in order
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
+        """Returns once `is_ready` says so.
+
+        Raises:
+            SuiteError: the process ended first, or was not ready within `timeout_s` seconds.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not is_ready():
+            if not self.is_running:
+                raise SuiteError(
+                    f"{self.name} ended before it was ready: {self._last_line()} (see {self.log})"
+                )
+            if time.monotonic() > deadline_s:
+                raise SuiteError(f"{self.name} was not ready within {timeout_s:.0f} s: see {self.log}.")
+            time.sleep(_POLL_INTERVAL_S)
+
+    def wait(self) -> int:
+        """Its exit status, once it has ended by itself."""
+        return self._popen.wait()
+
+    def ask_to_stop(self) -> None:
+        """Sends SIGTERM, and does not wait."""
+        if self.is_running:
+            self._popen.terminate()
+
+    def stop(self) -> None:
+        """Ends it, and whatever it started; returns when it is gone."""
+        self.ask_to_stop()
+        try:
+            self._popen.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait()
+
+    def _last_line(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,617 @@
+"""The contract of a running service, from the outside.
+
+Run `nosetests tests.py` or `pytest tests.py` while a service listens at $SERVICE_URL, or else at
+http://127.0.0.1:8445. The tests need no empty database: they make their own fruits and delete them.
+"""
+
+# ruff: noqa: PT009 - unittest's assertions say what they saw under pynose too, which rewrites no assert.
+
+import http.client
+import json
+import os
+import re
+import threading
+import unittest
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from prometheus_client import parser as prometheus_text
+from prometheus_client.openmetrics import parser as openmetrics_text
+
+SERVICE_URL = os.environ.get("SERVICE_URL", "http://127.0.0.1:8445").rstrip("/")
+FRUITS_URL = f"{SERVICE_URL}/v1.0/fruits"
+TIMEOUT_S = 40.0
+FRUIT_ID = re.compile(r"[0-9a-f]{32}")
+TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00")
+MAX_BODY_BYTES = 64 * 1024
+ABSENT_FRUIT_ID = "0" * 32
+
+
+class ServiceTestCase(unittest.TestCase):
+    """What all classes here need: a session, and the look of a problem document."""
+
+    session: ClassVar[requests.Session]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.session = requests.Session()
+        cls.session.trust_env = False
+        cls.addClassCleanup(cls.session.close)
+
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        return self.session.request(method, url, timeout=TIMEOUT_S, allow_redirects=False, **options)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.request("GET", f"{SERVICE_URL}{path}", **options)
+
+    def assert_problem(self, response: requests.Response, status: int) -> None:
+        """The answer is a problem document (RFC 9457) that a person can act on."""
+        self.assertEqual(response.status_code, status, response.text)
+        self.assertEqual(media_type(response), "application/problem+json")
+        problem = response.json()
+        self.assertEqual(problem["status"], status)
+        for member in ("type", "title", "detail"):
+            self.assertIsInstance(problem[member], str)
+            self.assertTrue(problem[member].strip(), f"{member} is empty")
+
+    def assert_not_allowed(self, response: requests.Response, allowed: set[str]) -> None:
+        """The answer is a 405 that names at least the methods that the resource is for (RFC 9110, 15.5.6)."""
+        self.assert_problem(response, 405)
+        self.assertLessEqual(allowed, methods(response))
+        self.assertNotIn(response.request.method, methods(response))
+
+
+def media_type(response: requests.Response) -> str:
+    return response.headers["Content-Type"].partition(";")[0].strip().lower()
+
+
+def methods(response: requests.Response) -> set[str]:
+    return {method.strip() for method in response.headers["Allow"].split(",")}
+
+
+class FruitTestCase(ServiceTestCase):
+    """Skips itself on a service that isn't about fruits."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        if cls.session.get(f"{FRUITS_URL}?limit=1", timeout=TIMEOUT_S).status_code == 404:
+            raise unittest.SkipTest(f"{SERVICE_URL} has no /v1.0/fruits")
+
+    def create(self, color: str = "red") -> dict[str, Any]:
+        """A new fruit that is deleted after the test."""
+        response = self.request("POST", FRUITS_URL, json={"color": color})
+        self.assertEqual(response.status_code, 201, response.text)
+        fruit: dict[str, Any] = response.json()
+        self.addCleanup(self.delete, fruit["fruit_id"])
+        return fruit
+
+    def read(self, fruit_id: str) -> requests.Response:
+        return self.request("GET", f"{FRUITS_URL}/{fruit_id}")
+
+    def update(self, fruit_id: str, color: str) -> requests.Response:
+        return self.request("PUT", f"{FRUITS_URL}/{fruit_id}", json={"color": color})
+
+    def delete(self, fruit_id: str) -> requests.Response:
+        return self.request("DELETE", f"{FRUITS_URL}/{fruit_id}")
+
+    def assert_fruit(self, fruit: dict[str, Any], color: str, change_count: int) -> None:
+        members = {"fruit_id", "color", "created_on", "updated_on", "change_count"}
+        self.assertEqual(set(fruit), members)
+        self.assertRegex(fruit["fruit_id"], rf"\A{FRUIT_ID.pattern}\Z")
+        self.assertEqual(fruit["color"], color)
+        self.assertIs(type(fruit["change_count"]), int)
+        self.assertEqual(fruit["change_count"], change_count)
+        for member in ("created_on", "updated_on"):
+            self.assertRegex(fruit[member], rf"\A{TIMESTAMP.pattern}\Z")
+        self.assertGreaterEqual(fruit["updated_on"], fruit["created_on"])
+
+
+class TestFruit(FruitTestCase):
+    """One fruit's life."""
+
+    def test_created_fruit_is_answered_with_its_location(self) -> None:
+        response = self.request("POST", FRUITS_URL, json={"color": "red"})
+        self.assertEqual(response.status_code, 201, response.text)
+        fruit = response.json()
+        self.addCleanup(self.delete, fruit["fruit_id"])
+        self.assertEqual(media_type(response), "application/json")
+        self.assert_fruit(fruit, "red", fruit["change_count"])
+        located = self.request("GET", urljoin(FRUITS_URL, response.headers["Location"]))
+        self.assertEqual(located.status_code, 200, located.text)
+        self.assertEqual(located.json(), fruit)
+
+    def test_fruits_have_ids_of_their_own(self) -> None:
+        fruit_ids = {self.create()["fruit_id"] for _ in range(5)}
+        self.assertEqual(len(fruit_ids), 5)
+
+    def test_fruit_reads_as_it_was_created(self) -> None:
+        fruit = self.create("orange")
+        response = self.read(fruit["fruit_id"])
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(media_type(response), "application/json")
+        self.assertEqual(response.json(), fruit)
+
+    def test_color_may_be_any_text(self) -> None:
+        color = "vert d'eau 🍏 \"\\\u0000"
+        self.assertEqual(self.read(self.create(color)["fruit_id"]).json()["color"], color)
+
+    def test_update_changes_the_color_and_counts(self) -> None:
+        fruit = self.create("red")
+        response = self.update(fruit["fruit_id"], "blue")
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(media_type(response), "application/json")
+        updated = response.json()
+        self.assert_fruit(updated, "blue", fruit["change_count"] + 1)
+        self.assertEqual(updated["fruit_id"], fruit["fruit_id"])
+        self.assertEqual(updated["created_on"], fruit["created_on"])
+        self.assertEqual(self.read(fruit["fruit_id"]).json(), updated)
+
+    def test_update_to_the_same_color_counts_too(self) -> None:
+        fruit = self.create("red")
+        for changes in (1, 2, 3):
+            updated = self.update(fruit["fruit_id"], "red").json()
+            self.assert_fruit(updated, "red", fruit["change_count"] + changes)
+
+    def test_updated_on_never_goes_back(self) -> None:
+        fruit = self.create("red")
+        updated_on = fruit["updated_on"]
+        for color in ("blue", "pink", "black", "white"):
+            updated = self.update(fruit["fruit_id"], color).json()
+            self.assertGreater(updated["updated_on"], updated_on)
+            updated_on = updated["updated_on"]
+
+    def test_deleted_fruit_is_gone(self) -> None:
+        fruit_id = self.create()["fruit_id"]
+        response = self.delete(fruit_id)
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(response.content, b"")
+        self.assert_problem(self.read(fruit_id), 404)
+        self.assert_problem(self.update(fruit_id, "blue"), 404)
+        self.assert_problem(self.delete(fruit_id), 404)
+
+    def test_fruit_that_never_was_is_not_found(self) -> None:
+        self.assert_problem(self.read(ABSENT_FRUIT_ID), 404)
+        self.assert_problem(self.update(ABSENT_FRUIT_ID, "blue"), 404)
+        self.assert_problem(self.delete(ABSENT_FRUIT_ID), 404)
+
+    def test_odd_ids_are_not_found(self) -> None:
+        fruit_id = self.create()["fruit_id"]
+        odd_ids = (
+            "x",
+            "..",
+            "%2e%2e",
+            "%2F",
+            "a%2Fb",
+            "%00",
+            "%C3%BC",
+            "%F0%9F%8D%8F",
+            "_design",
+            "_all_docs",
+            "A" * 32,
+        )
+        for odd_id in (*odd_ids, f"{fruit_id}0", f"{fruit_id}%0A", f"%20{fruit_id}", f"{fruit_id}/"):
+            for method in ("GET", "PUT", "DELETE"):
+                with self.subTest(method=method, odd_id=odd_id):
+                    status, content_type = raw_request(method, f"/v1.0/fruits/{odd_id}", b'{"color":"red"}')
+                    self.assertEqual(status, 404)
+                    self.assertEqual(content_type, "application/problem+json")
+        self.assertEqual(self.read(fruit_id).status_code, 200)
+
+    def test_upper_case_spelling_of_an_id_is_not_found(self) -> None:
+        fruit_id = next(
+            fruit["fruit_id"] for fruit in iter(self.create, None) if not fruit["fruit_id"].isdigit()
+        )
+        self.assert_problem(self.read(fruit_id.upper()), 404)
+
+
+def raw_request(method: str, path: str, body: bytes) -> tuple[int, str]:
+    """Status and media type of the answer to a path that requests would tidy up before it sends it."""
+    connection = http.client.HTTPConnection(urlsplit(SERVICE_URL).netloc, timeout=TIMEOUT_S)
+    try:
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.headers.get_content_type()
+    finally:
+        connection.close()
+
+
+class TestBadRequests(FruitTestCase):
+    """What a fruit service refuses, on POST and on PUT alike."""
+
+    def setUp(self) -> None:
+        self.fruit = self.create("red")
+
+    def send_both(self, data: Any, content_type: str | None = "application/json") -> list[requests.Response]:
+        """The answers to POST and PUT. `data` may be a function that makes the body."""
+        urls = (("POST", FRUITS_URL), ("PUT", f"{FRUITS_URL}/{self.fruit['fruit_id']}"))
+        headers = {"Content-Type": content_type} if content_type else {}
+        return [
+            self.request(method, url, data=data() if callable(data) else data, headers=headers)
+            for method, url in urls
+        ]
+
+    def assert_both_refused(
+        self, data: Any, status: int, content_type: str | None = "application/json"
+    ) -> None:
+        for response in self.send_both(data, content_type):
+            with self.subTest(method=response.request.method):
+                self.assert_problem(response, status)
+        self.assertEqual(self.read(self.fruit["fruit_id"]).json(), self.fruit)
+
+    def test_malformed_json_is_refused(self) -> None:
+        for body in (
+            b"{",
+            b'{"color":"red"',
+            b'{"color":red}',
+            b"red",
+            b'{"color":"red"}}',
+            b'{"color":"\xff"}',
+            b"[" * 9999,
+        ):
+            with self.subTest(body=body[:20]):
+                self.assert_both_refused(body, 400)
+
+    def test_empty_body_is_refused(self) -> None:
+        self.assert_both_refused(b"", 400)
+
+    def test_json_that_is_no_object_is_refused(self) -> None:
+        for document in ([], ["red"], [{"color": "red"}], "red", 1, True, None):
+            with self.subTest(document=document):
+                self.assert_both_refused(json.dumps(document), 400)
+
+    def test_missing_color_is_refused(self) -> None:
+        self.assert_both_refused("{}", 400)
+
+    def test_wrong_color_is_refused(self) -> None:
+        colors: tuple[object, ...] = (1, 1.5, True, None, [], ["red"], {}, "")
+        for color in colors:
+            with self.subTest(color=color):
+                self.assert_both_refused(json.dumps({"color": color}), 400)
+
+    def test_unknown_property_is_refused_by_name(self) -> None:
+        for name in ("taste", "fruit_id", "change_count", "_id", "Color"):
+            with self.subTest(name=name):
+                body = json.dumps({"color": "red", name: "1"})
+                self.assert_both_refused(body, 400)
+                for response in self.send_both(body):
+                    self.assertIn(name, response.json()["detail"])
+
+    def test_other_media_type_is_refused(self) -> None:
+        for content_type in (
+            "text/plain",
+            "application/xml",
+            "application/x-www-form-urlencoded",
+            "application/jsonx",
+            None,
+        ):
+            with self.subTest(content_type=content_type):
+                self.assert_both_refused(b'{"color":"red"}', 415, content_type)
+
+    def test_json_media_type_may_name_its_charset(self) -> None:
+        for content_type in (
+            "application/json; charset=utf-8",
+            "application/json;charset=UTF-8",
+            "Application/JSON",
+        ):
+            with self.subTest(content_type=content_type):
+                created, updated = self.send_both('{"color":"red"}', content_type)
+                self.assertEqual(created.status_code, 201, created.text)
+                self.addCleanup(self.delete, created.json()["fruit_id"])
+                self.assertEqual(updated.status_code, 200, updated.text)
+
+    def test_body_over_the_limit_is_refused(self) -> None:
+        body = json.dumps({"color": "r" * MAX_BODY_BYTES}).encode()
+        self.assert_both_refused(body, 413)
+
+    def test_chunked_body_over_the_limit_is_refused(self) -> None:
+        body = json.dumps({"color": "r" * MAX_BODY_BYTES}).encode()
+        self.assert_both_refused(
+            lambda: (body[start : start + 8192] for start in range(0, len(body), 8192)), 413
+        )
+
+    def test_chunked_body_within_the_limit_is_taken(self) -> None:
+        created, updated = self.send_both(lambda: iter([b'{"color":', b'"white"}']))
+        self.assertEqual(created.status_code, 201, created.text)
+        self.addCleanup(self.delete, created.json()["fruit_id"])
+        self.assertEqual(updated.status_code, 200, updated.text)
+        self.assertEqual(updated.json()["color"], "white")
+
+    def test_body_of_exactly_the_limit_is_taken(self) -> None:
+        color = "r" * (MAX_BODY_BYTES - len('{"color":""}'))
+        created, updated = self.send_both(f'{{"color":"{color}"}}')
+        self.assertEqual(created.status_code, 201, created.text[:500])
+        self.addCleanup(self.delete, created.json()["fruit_id"])
+        self.assertEqual(updated.status_code, 200, updated.text[:500])
+        self.assertEqual(self.read(self.fruit["fruit_id"]).json()["color"], color)
+
+    def test_other_methods_are_not_allowed(self) -> None:
+        fruit_url = f"{FRUITS_URL}/{self.fruit['fruit_id']}"
+        for method, url, allowed in (
+            ("PUT", FRUITS_URL, {"GET", "POST"}),
+            ("DELETE", FRUITS_URL, {"GET", "POST"}),
+            ("PATCH", FRUITS_URL, {"GET", "POST"}),
+            ("POST", fruit_url, {"GET", "PUT", "DELETE"}),
+            ("PATCH", fruit_url, {"GET", "PUT", "DELETE"}),
+        ):
+            with self.subTest(method=method, url=url):
+                self.assert_not_allowed(self.request(method, url, json={"color": "red"}), allowed)
+
+    def test_head_and_options_are_either_supported_or_not_allowed(self) -> None:
+        for url in (FRUITS_URL, f"{FRUITS_URL}/{self.fruit['fruit_id']}"):
+            for method in ("HEAD", "OPTIONS"):
+                with self.subTest(method=method, url=url):
+                    response = self.request(method, url)
+                    self.assertIn(response.status_code, (200, 204, 405))
+                    if response.status_code == 405:
+                        self.assertIn("GET", methods(response))
+
+
+class TestFruits(FruitTestCase):
+    """The list of all fruits. Others may come and go meanwhile; the test's own may not."""
+
+    def pages(self, limit: int) -> list[list[dict[str, Any]]]:
+        """All pages of the list, by their links."""
+        pages = []
+        url: str | None = f"{FRUITS_URL}?limit={limit}"
+        while url is not None:
+            response = self.request("GET", url)
+            self.assertEqual(response.status_code, 200, response.text)
+            pages.append(response.json())
+            link = response.links.get("next")
+            url = urljoin(url, link["url"]) if link else None
+        return pages
+
+    def test_list_has_every_fruit_as_it_is(self) -> None:
+        fruits = [self.create(color) for color in ("red", "red", "blue")]
+        response = self.request("GET", FRUITS_URL)
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(media_type(response), "application/json")
+        self.assertNotIn("next", response.links)
+        listed = {fruit["fruit_id"]: fruit for fruit in response.json()}
+        self.assertEqual(len(listed), len(response.json()), "a fruit is listed twice")
+        for fruit in fruits:
+            self.assertEqual(listed[fruit["fruit_id"]], fruit)
+
+    def test_deleted_fruit_is_not_listed(self) -> None:
+        fruit_id = self.create()["fruit_id"]
+        self.delete(fruit_id)
+        self.assertNotIn(fruit_id, [fruit["fruit_id"] for fruit in self.request("GET", FRUITS_URL).json()])
+
+    def test_pages_together_are_the_list(self) -> None:
+        own = {self.create()["fruit_id"] for _ in range(7)}
+        for limit in (1, 2, 3, 7, 1000):
+            with self.subTest(limit=limit):
+                pages = self.pages(limit)
+                fruit_ids = [fruit["fruit_id"] for page in pages for fruit in page]
+                self.assertEqual(len(fruit_ids), len(set(fruit_ids)), "a fruit is on two pages")
+                self.assertLessEqual(own, set(fruit_ids))
+                self.assertTrue(
+                    all(len(page) == limit for page in pages[:-1]), "a page before the last isn't full"
+                )
+                self.assertLessEqual(len(pages[-1]), limit)
+
+    def test_fruit_that_is_deleted_between_two_pages_costs_no_other(self) -> None:
+        own = [self.create()["fruit_id"] for _ in range(6)]
+        first = self.request("GET", f"{FRUITS_URL}?limit=2")
+        seen = [fruit["fruit_id"] for fruit in first.json()]
+        gone = next(fruit_id for fruit_id in own if fruit_id not in seen)
+        self.delete(gone)
+        url: str | None = urljoin(FRUITS_URL, first.links["next"]["url"])
+        while url is not None:
+            response = self.request("GET", url)
+            seen += [fruit["fruit_id"] for fruit in response.json()]
+            url = urljoin(url, response.links["next"]["url"]) if "next" in response.links else None
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertLessEqual({*own} - {gone}, {*seen})
+
+    def test_bad_limit_is_refused(self) -> None:
+        for limit in ("0", "-1", "x", "", "1.5", "1e3", "9" * 30):
+            with self.subTest(limit=limit):
+                self.assert_problem(self.request("GET", FRUITS_URL, params={"limit": limit}), 400)
+
+
+class TestConflicts(FruitTestCase):
+    """Writers who want the same fruit at the same time."""
+
+    threads = 8
+    updates_a_thread = 5
+
+    def in_parallel(
+        self, work: Callable[[requests.Session], list[requests.Response]]
+    ) -> list[requests.Response]:
+        """The answers to what all threads did at once, each with a connection of its own."""
+        barrier = threading.Barrier(self.threads, timeout=TIMEOUT_S)
+
+        def run(_: int) -> list[requests.Response]:
+            with requests.Session() as session:
+                session.trust_env = False
+                barrier.wait()
+                return work(session)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return [response for responses in pool.map(run, range(self.threads)) for response in responses]
+
+    def test_no_acknowledged_update_is_lost_or_applied_twice(self) -> None:
+        fruit = self.create("red")
+        url = f"{FRUITS_URL}/{fruit['fruit_id']}"
+
+        def update(session: requests.Session) -> list[requests.Response]:
+            return [
+                session.put(url, json={"color": "blue"}, timeout=TIMEOUT_S)
+                for _ in range(self.updates_a_thread)
+            ]
+
+        responses = self.in_parallel(update)
+        acknowledged = [response for response in responses if response.status_code == 200]
+        refused = [response for response in responses if response.status_code != 200]
+        self.assertTrue(acknowledged)
+        for response in refused:
+            self.assert_problem(response, 409)
+            self.assertGreaterEqual(int(response.headers["Conflict-Count"]), 1)
+        counts = sorted(response.json()["change_count"] - fruit["change_count"] for response in acknowledged)
+        self.assertEqual(counts, list(range(1, len(acknowledged) + 1)))
+        self.assertEqual(
+            self.read(fruit["fruit_id"]).json()["change_count"], fruit["change_count"] + len(acknowledged)
+        )
+
+    def test_one_of_many_deletes_wins(self) -> None:
+        fruit_id = self.create()["fruit_id"]
+        url = f"{FRUITS_URL}/{fruit_id}"
+        responses = self.in_parallel(lambda session: [session.delete(url, timeout=TIMEOUT_S)])
+        statuses = [response.status_code for response in responses]
+        self.assertEqual(statuses.count(200), 1, statuses)
+        self.assertLessEqual({*statuses}, {200, 404, 409})
+        self.assert_problem(self.read(fruit_id), 404)
+
+    def test_fruits_that_are_created_at_once_are_all_there(self) -> None:
+        responses = self.in_parallel(
+            lambda session: [session.post(FRUITS_URL, json={"color": "pink"}, timeout=TIMEOUT_S)]
+        )
+        self.assertEqual({response.status_code for response in responses}, {201})
+        fruits = [response.json() for response in responses]
+        for fruit in fruits:
+            self.addCleanup(self.delete, fruit["fruit_id"])
+        self.assertEqual(len({fruit["fruit_id"] for fruit in fruits}), self.threads)
+        for fruit in fruits:
+            self.assertEqual(self.read(fruit["fruit_id"]).json(), fruit)
+
+
+class TestHealth(ServiceTestCase):
+    """`/_health`, quick and thorough."""
+
+    def test_health_is_green_by_all_its_names(self) -> None:
+        for path in ("/_health", "/v1.0/_health"):
+            for query in ("", "?quick=true", "?quick=false"):
+                with self.subTest(path=path, query=query):
+                    response = self.get(f"{path}{query}")
+                    self.assertEqual(response.status_code, 200, response.text)
+                    self.assertEqual(media_type(response), "application/json")
+                    href = f"{SERVICE_URL}{path}{query}"
+                    self.assertEqual(response.json(), {"status": "green", "links": {"self": {"href": href}}})
+                    self.assertEqual(response.headers["Location"], href)
+
+    def test_quick_has_many_spellings(self) -> None:
+        for spelling in ("true", "t", "yes", "y", "1", "false", "f", "no", "n", "0"):
+            for quick in (spelling, spelling.upper(), spelling.capitalize()):
+                with self.subTest(quick=quick):
+                    self.assertEqual(self.get("/v1.0/_health", params={"quick": quick}).status_code, 200)
+
+    def test_other_spelling_of_quick_is_refused(self) -> None:
+        for quick in ("", "dave", "2", "-1", "truee", "on", "null"):
+            with self.subTest(quick=quick):
+                self.assert_problem(self.get("/v1.0/_health", params={"quick": quick}), 400)
+
+
+class TestMetrics(ServiceTestCase):
+    """`/_metrics`: JSON to curl, text to Prometheus."""
+
+    def test_metrics_are_json_unless_asked_for_otherwise(self) -> None:
+        for path in ("/_metrics", "/v1.0/_metrics"):
+            for accept in ("*/*", "application/json", None):
+                with self.subTest(path=path, accept=accept):
+                    response = self.get(path, headers={"Accept": accept})
+                    self.assertEqual(response.status_code, 200, response.text)
+                    self.assertEqual(media_type(response), "application/json")
+                    self.assert_metrics(response.json(), f"{SERVICE_URL}{path}")
+
+    def assert_metrics(self, metrics: dict[str, Any], href: str) -> None:
+        sizes = {"dataSize", "diskSize", "fragmentation"}
+        self.assertEqual(set(metrics), {"links", "database"})
+        self.assertEqual(metrics["links"], {"self": {"href": href}})
+        database = metrics["database"]
+        self.assertEqual(set(database), {"docCount", "views", *sizes})
+        self.assertEqual(set(database["views"]), {"fruit_by_fruit_id", "fruit_by_color", "conflicts"})
+        self.assertIs(type(database["docCount"]), int)
+        for measured in (database, *database["views"].values()):
+            self.assertLessEqual(sizes, set(measured))
+            for size in sizes:
+                self.assertIs(type(measured[size]), int)
+                self.assertGreaterEqual(measured[size], 0)
+            self.assertLessEqual(measured["fragmentation"], 100)
+        for view in database["views"].values():
+            self.assertEqual(set(view), sizes)
+
+    def test_prometheus_gets_its_text_format(self) -> None:
+        response = self.get("/_metrics", headers={"Accept": "text/plain"})
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(media_type(response), "text/plain")
+        families = list(prometheus_text.text_string_to_metric_families(response.text))
+        self.assertTrue(any(family.samples for family in families))
+
+    def test_openmetrics_is_spoken_too(self) -> None:
+        accept = "application/openmetrics-text; version=1.0.0"
+        response = self.get("/_metrics", headers={"Accept": accept})
+        self.assertEqual(response.status_code, 200, response.text)
+        self.assertEqual(media_type(response), "application/openmetrics-text")
+        families = list(openmetrics_text.text_string_to_metric_families(response.text))  # type: ignore[no-untyped-call]  # untyped there
+        self.assertTrue(any(family.samples for family in families))
+
+    def test_requests_are_counted(self) -> None:
+        before = self.total_of_all_counts()
+        for _ in range(20):
+            self.assertEqual(self.get("/v1.0/_noop").status_code, 200)
+        self.assertGreaterEqual(self.total_of_all_counts() - before, 20)
+
+    def total_of_all_counts(self) -> float:
+        text = self.get("/_metrics", headers={"Accept": "text/plain"}).text
+        families = prometheus_text.text_string_to_metric_families(text)
+        samples = [sample for family in families for sample in family.samples]
+        return sum(sample.value for sample in samples if sample.name.endswith(("_total", "_count")))
+
+
+class TestGuidelines(ServiceTestCase):
+    """The rest of what every service answers."""
+
+    def test_version_is_told(self) -> None:
+        for path in ("/_version", "/v1.0/_version"):
+            with self.subTest(path=path):
+                response = self.get(path)
+                self.assertEqual(response.status_code, 200, response.text)
+                self.assertEqual(media_type(response), "application/json")
+                self.assertEqual(set(response.json()), {"version", "links"})
+                self.assertIsInstance(response.json()["version"], str)
+                self.assertTrue(response.json()["version"])
+                self.assertEqual(response.json()["links"], {"self": {"href": f"{SERVICE_URL}{path}"}})
+
+    def test_noop_does_nothing(self) -> None:
+        for path in ("/_noop", "/v1.0/_noop"):
+            with self.subTest(path=path):
+                response = self.get(path)
+                self.assertEqual(response.status_code, 200, response.text)
+                self.assertEqual(media_type(response), "application/json")
+                self.assertEqual(response.json(), {"links": {"self": {"href": f"{SERVICE_URL}{path}"}}})
+
+    def test_unknown_path_is_a_problem(self) -> None:
+        for path in ("/", "/v1.0", "/v1.0/", "/v2.0/fruits", "/_nothing", "/v1.0/_health/x", "/favicon.ico"):
+            with self.subTest(path=path):
+                self.assert_problem(self.get(path), 404)
+
+    def test_connection_that_is_not_said_to_close_stays_open(self) -> None:
+        for method, path in (
+            ("GET", "/_nothing"),
+            ("POST", "/_nothing"),
+            ("PUT", "/_noop"),
+            ("GET", "/_health?quick=x"),
+        ):
+            with self.subTest(method=method, path=path):
+                connection = http.client.HTTPConnection(urlsplit(SERVICE_URL).netloc, timeout=TIMEOUT_S)
+                self.addCleanup(connection.close)
+                connection.request(method, path, b"{}" if method != "GET" else None)
+                response = connection.getresponse()
+                response.read()
+                if response.will_close:
+                    continue
+                connection.auto_open = 0
+                connection.request("GET", "/_noop")
+                self.assertEqual(connection.getresponse().status, 200)
+
+    def test_endpoints_are_read_only(self) -> None:
+        for name in ("_health", "_metrics", "_version", "_noop"):
+            for path in (f"/{name}", f"/v1.0/{name}"):
+                for method in ("POST", "PUT", "PATCH", "DELETE"):
+                    with self.subTest(method=method, path=path):
+                        self.assert_not_allowed(self.request(method, f"{SERVICE_URL}{path}"), {"GET"})

@@ -1,0 +1,30 @@
+"""The base of all actions: on which database one acts."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from tor_async_couchdb.database import Database
+
+
+class AsyncAction:
+    """An action on a database; every error of it is a CouchDBError."""
+
+    def __init__(self, *, database: Database | None = None) -> None:
+        self._database = database
+
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Database]:
+        from tor_async_couchdb import async_model_actions as settings  # which imports this module
+
+        configured = settings.database if self._database is None else self._database
+        if isinstance(configured, Database):
+            yield configured
+            return
+        async with Database(
+            configured,
+            username=settings.username,
+            password=settings.password,
+            validate_cert=settings.validate_cert,
+            tampering_signer=settings.tampering_signer,
+        ) as connection:
+            yield connection

@@ -1,0 +1,251 @@
+"""What a service does with its models in CouchDB: one class an action, named for who does it.
+
+An action is given its database when it is made:
+
+    fruit = await AsyncFruitRetriever(fruit_id, database=database).fetch()
+
+One that was given none uses the settings of this module:
+
+    from tor_async_couchdb import async_model_actions
+    async_model_actions.database = "http://127.0.0.1:5984/database"
+"""
+
+import abc
+import dataclasses
+import logging
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from tor_async_couchdb import tamper
+from tor_async_couchdb.async_action import AsyncAction
+from tor_async_couchdb.async_database_actions import (
+    AsyncAllViewMetricsRetriever,
+    AsyncCouchDBHealthCheck,
+    AsyncDatabaseMetricsRetriever,
+    AsyncViewMetricsRetriever,
+)
+from tor_async_couchdb.database import Database, Row
+from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
+from tor_async_couchdb.model import Document, Model
+
+__all__ = [
+    "AsyncAllViewMetricsRetriever",
+    "AsyncCouchDBHealthCheck",
+    "AsyncDatabaseMetricsRetriever",
+    "AsyncDeleter",
+    "AsyncModelRetriever",
+    "AsyncModelRetrieverByDocumentID",
+    "AsyncModelsRetriever",
+    "AsyncPersister",
+    "AsyncViewMetricsRetriever",
+    "BaseAsyncModelRetriever",
+]
+
+# The settings of actions that are given no database. A URL is opened for each action on its own, with the
+# settings below; a Database is used as it is.
+database: str | Database = "http://127.0.0.1:5984/database"
+tampering_signer: tamper.Signer | None = None
+username: str | None = None
+password: str | None = None
+validate_cert: bool = True
+
+_logger = logging.getLogger(__name__)
+
+# CouchDB's reasons for a 404 on a document; those on a database or a view are others, and errors.
+_NO_SUCH_DOCUMENT = ("missing", "deleted")
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page(Generic[M]):
+    """Some models, and the key that the next page starts with; None on the last one."""
+
+    models: list[M]
+    next_key: Any
+
+
+class _ModelMaker(AsyncAction, Generic[M]):
+    """Makes `model_class` of documents: what a subclass has to say."""
+
+    model_class: type[M]
+
+    def create_model_from_doc(self, doc: Document) -> M:
+        """Override it where a document's type decides the class."""
+        return self.model_class.from_doc(doc)
+
+    def _verified_model(self, connection: Database, doc: Document) -> M:
+        signer = connection.tampering_signer
+        if signer is not None and not tamper.verify(signer, doc):
+            raise TamperedError(str(doc.get("_id")))
+        return self.create_model_from_doc(doc)
+
+
+class BaseAsyncModelRetriever(_ModelMaker[M], abc.ABC):
+    """Reads what a view finds; design document and view share one name."""
+
+    def __init__(self, design_doc: str, *, database: Database | None = None) -> None:
+        super().__init__(database=database)
+        self._design_doc = design_doc
+
+    @abc.abstractmethod
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """CouchDB's options for the view, not yet encoded.
+
+        The most recent of the documents whose key is [a, b, timestamp] is `{"descending": True, "limit": 1,
+        "startkey": [a, b, {}], "endkey": [a, b]}`.
+        """
+
+    async def _rows(self, connection: Database, **options: Any) -> list[Row]:
+        options = {"include_docs": True} | self.get_query_string_key_value_pairs() | options
+        return await connection.query_view(self._design_doc, **options)
+
+
+class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
+    """Reads the one model that a view has under `key`: any JSON value, 0, "" and [] among them."""
+
+    def __init__(self, design_doc: str, key: Any, *, database: Database | None = None) -> None:
+        super().__init__(design_doc, database=database)
+        self._key = key
+
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """The key; of several documents under it CouchDB gives the one with the smallest id first."""
+        return {"key": self._key, "limit": 1}
+
+    async def fetch(self) -> M | None:
+        """The model, or None if there is no such model.
+
+        Raises:
+            InvalidDocumentError: the document does not fit the model.
+            TamperedError: the document's signature is missing or wrong.
+        """
+        async with self._connected() as connection:
+            docs = _docs(await self._rows(connection))
+            return self._verified_model(connection, docs[0]) if docs else None
+
+
+class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
+    """Reads the models that a view has from `start_key` to `end_key`, both included; None is open.
+
+    A document that does not fit the model or was tampered with is left out, and logged and counted.
+    """
+
+    def __init__(
+        self,
+        design_doc: str,
+        start_key: Any = None,
+        end_key: Any = None,
+        *,
+        limit: int | None = None,
+        skip: int = 0,
+        descending: bool = False,
+        database: Database | None = None,
+    ) -> None:
+        super().__init__(design_doc, database=database)
+        bounds = {"startkey": start_key, "endkey": end_key, "limit": limit}
+        self._options: dict[str, Any] = {name: bound for name, bound in bounds.items() if bound is not None}
+        self._options |= {"skip": skip, "descending": descending}
+
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """The range, its direction and its bounds."""
+        return self._options
+
+    async def fetch(self) -> list[M]:
+        """The models in the order of their keys."""
+        async with self._connected() as connection:
+            return self._valid_models(connection, await self._rows(connection))
+
+    async def fetch_page(self, size: int) -> Page[M]:
+        """At most `size` of the models; for a view whose keys are unique.
+
+        Of several documents under one key it takes the one with the smallest id, as all others do.
+        """
+        async with self._connected() as connection:
+            rows = await self._rows(connection, limit=size + 1)
+            unique_rows = [row for i, row in enumerate(rows) if i == 0 or row.key != rows[i - 1].key]
+            is_last = len(rows) <= size
+            if len(unique_rows) == 1 and not is_last:  # more documents under one key than a page holds
+                return await self.fetch_page(size * 2)
+            next_key = None if is_last else unique_rows.pop().key
+            return Page(self._valid_models(connection, unique_rows), next_key)
+
+    def _valid_models(self, connection: Database, rows: list[Row]) -> list[M]:
+        models = []
+        for doc in _docs(rows):
+            try:
+                models.append(self._verified_model(connection, doc))
+            except (InvalidDocumentError, TamperedError) as error:
+                _logger.error("left out of a list: %s", error)
+                connection.observer.document_left_out(error)
+        return models
+
+
+def _docs(rows: list[Row]) -> list[Document]:
+    """The rows' documents; one that was deleted since the view was read has none."""
+    return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
+
+
+class AsyncModelRetrieverByDocumentID(_ModelMaker[M]):
+    """Reads the model that is stored under a document's id."""
+
+    def __init__(self, document_id: str, *, database: Database | None = None) -> None:
+        super().__init__(database=database)
+        self._document_id = document_id
+
+    async def fetch(self) -> M | None:
+        """The model, or None if there is no such document; raises as `AsyncModelRetriever.fetch` does."""
+        async with self._connected() as connection:
+            try:
+                doc = await connection.fetch(self._document_id)
+            except NotFoundError as error:
+                if error.reason in _NO_SUCH_DOCUMENT:
+                    return None
+                raise
+            return self._verified_model(connection, doc)
+
+
+class AsyncPersister(AsyncAction, Generic[M]):
+    """Writes a model: creates it if it has no `rev`, else replaces the revision that it was read as."""
+
+    def __init__(self, model: M, *, database: Database | None = None) -> None:
+        super().__init__(database=database)
+        self._model = model
+
+    async def persist(self) -> M:
+        """The model with its new `rev`, and its `id` where CouchDB had to choose one.
+
+        Raises:
+            ConflictError: somebody else changed the document since the model was read.
+            InvalidDocumentError: the model can't be stored as JSON.
+            OutcomeUnknownError: it may or may not have been written.
+        """
+        async with self._connected() as connection:
+            # The id is known before the write, so that a write can be looked up, and signed with its id.
+            document_id = self._model.id if self._model.id is not None else await connection.new_document_id()
+            doc = self._model.as_doc_for_store() | {"_id": document_id}
+            if connection.tampering_signer is not None:
+                tamper.sign(connection.tampering_signer, doc)
+            rev = await connection.save(doc)
+            return msgspec.structs.replace(self._model, id=document_id, rev=rev)
+
+
+class AsyncDeleter(AsyncAction):
+    """Deletes the revision of a model that was read."""
+
+    def __init__(self, model: Model, *, database: Database | None = None) -> None:
+        super().__init__(database=database)
+        self._model = model
+
+    async def delete(self) -> None:
+        """Deletes the document.
+
+        Raises:
+            ConflictError: somebody else changed or deleted the document since the model was read.
+            InvalidDocumentError: the model was never stored.
+            OutcomeUnknownError: it may or may not have been deleted.
+        """
+        if self._model.id is None or self._model.rev is None:
+            raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=self._model.id)
+        async with self._connected() as connection:
+            await connection.delete(self._model.id, self._model.rev)

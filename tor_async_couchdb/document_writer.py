@@ -1,0 +1,127 @@
+"""Writing one document so that it is written once, also when the answer to the write never comes.
+
+A write that timed out or lost its connection may have been applied. It is never sent again
+blindly: the document's revision history tells what became of it, as only one write can become
+the child of the revision that it was made from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tor_async_couchdb import document_json, request_context
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    CouchDBError,
+    OutcomeUnknownError,
+    ResponseError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.database import Database
+    from tor_async_couchdb.model import Document
+
+# A write that is seen not to have happened goes again, though not for ever.
+_MAX_SENDS = 3
+
+# https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
+_STATUS_BY_ERROR = {"unauthorized": 401, "forbidden": 403, "conflict": 409}
+
+
+class DocumentWriter:
+    """Writes documents to a database, each of them once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, document: Document) -> str:
+        """The revision that the document became. `Database.save` tells what it raises."""
+        try:
+            return await self._write(document)
+        except ConflictError:
+            request_context.current().conflict_count += 1
+            raise
+
+    async def _write(self, document: Document) -> str:
+        encoded = document_json.encode(document)
+        unanswered: CouchDBError | None = None
+        for _ in range(_MAX_SENDS):
+            try:
+                return await self._send(document["_id"], encoded)
+            except CouchDBError as error:
+                # After an unanswered try no refusal is final: that try may be what this one met.
+                if unanswered is None and not _may_have_been_applied(error):
+                    raise
+                unanswered = error
+            rev = await self._applied_revision(document)
+            if rev is not None:
+                return rev
+        raise _outcome_unknown(document) from unanswered
+
+    async def _send(self, document_id: str, encoded: bytes) -> str:
+        (result,) = await self._database.bulk_docs([encoded])
+        if "rev" in result:
+            return str(result["rev"])
+        error = str(result.get("error"))
+        raise ResponseError.for_status(
+            _STATUS_BY_ERROR.get(error, 400),
+            error,
+            f"{result.get('reason')} (document {document_id!r})",
+            method="POST",
+            path="_bulk_docs",
+        )
+
+    async def _applied_revision(self, document: Document) -> str | None:
+        """The revision that an unanswered write became; None if it has not been applied.
+
+        Raises:
+            ConflictError: another write took its place, so that it can't be applied any more.
+            OutcomeUnknownError: that can't be told.
+        """
+        try:
+            leaves = await self._database.fetch_leaves(document["_id"])
+            parent = document.get("_rev")
+            if parent in [leaf["_rev"] for leaf in leaves] or (parent is None and not leaves):
+                return None
+            children = [await self._child(parent, leaf) for leaf in leaves]
+        except CouchDBError as error:
+            raise _outcome_unknown(document) from error
+        found = [child for child in children if child is not None]
+        for child in found:
+            if _body(child) == _body(document):
+                return str(child["_rev"])
+        if not found:
+            raise _outcome_unknown(document)
+        reason = f"document {document['_id']!r} was changed first by somebody else"
+        raise ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
+
+    async def _child(self, parent: str | None, leaf: Document) -> Document | None:
+        """The revision after `parent` in the history of a leaf, where that history reaches so far back."""
+        start, hashes = leaf["_revisions"]["start"], leaf["_revisions"]["ids"]
+        history = [f"{start - age}-{revision_hash}" for age, revision_hash in enumerate(hashes)]
+        if parent in history:
+            rev = history[history.index(parent) - 1]
+        elif parent is None and len(history) == start:
+            rev = history[-1]
+        else:
+            return None
+        return leaf if rev == leaf["_rev"] else await self._database.fetch(leaf["_id"], rev=rev)
+
+
+def _may_have_been_applied(error: CouchDBError) -> bool:
+    """Whether a write that ended so may be in the database: no answer, or a gateway's or a crash's."""
+    if isinstance(error, ResponseError):
+        return error.status >= 500
+    return isinstance(error, TransportError) and not isinstance(error, ConnectError)
+
+
+def _body(document: Document) -> dict[str, Any]:
+    return {name: document[name] for name in document if name == "_deleted" or not name.startswith("_")}
+
+
+def _outcome_unknown(document: Document) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"the write of document {document['_id']!r} was not answered; it may or may not have been applied"
+    )

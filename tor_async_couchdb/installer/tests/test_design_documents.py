@@ -1,0 +1,213 @@
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tor_async_couchdb.errors import ResponseError, TransportError
+from tor_async_couchdb.installer import design_documents
+from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.design_documents import install_design_documents
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.files import DocumentFile
+
+COLORS = "function(doc) { if (doc.color) { emit(doc.color, null); } }"
+SIZES = "function(doc) { if (doc.color) { emit(doc.size, null); } }"
+
+
+def _file(name: str, map_function: str = COLORS, **members: Any) -> DocumentFile:
+    views = {"views": {name: {"map": map_function}}}
+    return DocumentFile(Path(f"{name}.json"), {"_id": f"_design/{name}", **views, **members})
+
+
+def _ignore_progress(name: str, done: int, total: int) -> None:
+    pass
+
+
+def _rows(database: Database, name: str, **query: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = database.server.ask(
+        "GET", database.name, "_design", name, "_view", name, query=query
+    )["rows"]
+    return rows
+
+
+def _design_documents(database: Database) -> dict[str, str]:
+    rows = database.server.ask(
+        "GET", database.name, "_all_docs", query={"startkey": '"_design/"', "endkey": '"_design0"'}
+    )["rows"]
+    return {row["id"]: row["value"]["rev"] for row in rows}
+
+
+@pytest.fixture
+def fruits(database: Database) -> Database:
+    database.create()
+    database.write([{"_id": str(size), "color": "red", "size": size} for size in range(500)])
+    return database
+
+
+def test_new_design_documents_are_put_with_their_indexes(fruits: Database) -> None:
+    install_design_documents(fruits, [_file("a"), _file("b", SIZES)], _ignore_progress)
+    assert set(_design_documents(fruits)) == {"_design/a", "_design/b"}
+    assert [row["key"] for row in _rows(fruits, "b")] == list(range(500))
+
+
+def test_the_same_design_documents_again_change_nothing(fruits: Database) -> None:
+    files = [_file("a"), _file("b", SIZES)]
+    install_design_documents(fruits, files, _ignore_progress)
+    before = _design_documents(fruits)
+    install_design_documents(fruits, files, _ignore_progress)
+    assert _design_documents(fruits) == before
+
+
+def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits: Database) -> None:
+    install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
+    before = _design_documents(fruits)
+    install_design_documents(fruits, [_file("a", SIZES), _file("b")], _ignore_progress)
+    # update=false answers from the index as it is, without building it.
+    assert len(_rows(fruits, "a", update="false")) == 500
+    assert [row["key"] for row in _rows(fruits, "a")] == list(range(500))
+    after = _design_documents(fruits)
+    assert set(after) == {"_design/a", "_design/b"}
+    assert after["_design/a"].startswith("2-")
+    assert after["_design/b"] == before["_design/b"]
+
+
+def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: Database) -> None:
+    install_design_documents(fruits, [_file("a")], _ignore_progress)
+    validation = "function(doc) { if (doc.bad) { throw({forbidden: 'bad'}); } }"
+    install_design_documents(fruits, [_file("a", validate_doc_update=validation)], _ignore_progress)
+    assert fruits.write([{"_id": "bad", "bad": True}])["bad"].startswith("forbidden")
+    assert _design_documents(fruits)["_design/a"].startswith("2-")
+
+
+def test_a_design_document_without_views_is_put(fruits: Database) -> None:
+    body = {"_id": "_design/a", "validate_doc_update": "function(doc) {}"}
+    install_design_documents(fruits, [DocumentFile(Path("a.json"), body)], _ignore_progress)
+    assert set(_design_documents(fruits)) == {"_design/a"}
+
+
+def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: Database) -> None:
+    install_design_documents(fruits, [_file("a"), _file("z")], _ignore_progress)
+    before = _design_documents(fruits)
+    bad = [_file("a", SIZES), _file("new"), _file("z", "function(doc) { emit(")]
+    with pytest.raises(InstallerError, match=r"^z\.json: .*compilation_error") as caught:
+        install_design_documents(fruits, bad, _ignore_progress)
+    assert "\n" not in str(caught.value)
+    assert _design_documents(fruits) == before
+    assert [row["key"] for row in _rows(fruits, "a", limit="1")] == ["red"]
+
+
+def test_what_a_killed_installer_left_is_cleaned_up(fruits: Database) -> None:
+    install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
+    for name in ("a", "b"):
+        fruits.put_design_document(f"{name}.being_built", {"views": {}})
+    install_design_documents(fruits, [_file("a"), _file("b", SIZES)], _ignore_progress)
+    assert set(_design_documents(fruits)) == {"_design/a", "_design/b"}
+
+
+class ScriptedDatabase:
+    """A database whose view answers after so many questions; keeps what happened in order."""
+
+    def __init__(self, pending: list[int], *, tries: int = 1) -> None:
+        self.pending = pending
+        self.tries = tries
+        self.happened: list[str] = []
+        self.refusals: dict[str, str] = {}
+        self.query_error: BaseException | None = None
+
+    def fetch(self, document_ids: list[str]) -> dict[str, Any]:
+        return {}
+
+    def put_design_document(self, name: str, body: dict[str, Any]) -> str:
+        self.happened.append(f"put {name}")
+        return "1-a"
+
+    def delete_design_document(self, name: str, revision: str) -> None:
+        self.happened.append(f"delete {name}")
+
+    def query_view(self, design_document: str, view: str, *, timeout_s: float) -> None:
+        if self.query_error is not None:
+            raise self.query_error
+        if self.tries > 0:
+            self.tries -= 1
+            raise TransportError("no answer within 1 s")
+        self.happened.append(f"built {design_document}")
+
+    def count_pending_updates(self, design_document: str) -> int:
+        return self.pending.pop(0) if self.pending else 0
+
+    def write(self, documents: Any) -> dict[str, str]:
+        self.happened.append(f"switch {[document['_id'] for document in documents]}")
+        return self.refusals
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(design_documents, "_POLL_INTERVAL_S", 0.0)
+
+
+def _install(scripted: ScriptedDatabase, *files: DocumentFile) -> list[tuple[str, int, int]]:
+    seen = []
+    install_design_documents(cast(Database, scripted), files, lambda *progress: seen.append(progress))
+    return seen
+
+
+def test_progress_is_told_while_an_index_is_built() -> None:
+    scripted = ScriptedDatabase([100, 60, 70, 110, 20, 0])
+    assert _install(scripted, _file("a")) == [
+        ("a", 0, 100),
+        ("a", 40, 100),
+        ("a", 30, 100),
+        ("a", 0, 110),
+        ("a", 90, 110),
+        ("a", 110, 110),
+    ]
+
+
+def test_nothing_is_switched_before_every_index_is_built_and_nothing_temporary_stays() -> None:
+    scripted = ScriptedDatabase([10, 0])
+    _install(scripted, _file("a"), _file("b"))
+    assert scripted.happened == [
+        "put a.being_built",
+        "put b.being_built",
+        "built a.being_built",
+        "built b.being_built",
+        "switch ['_design/a', '_design/b']",
+        "built a",
+        "built b",
+        "delete b.being_built",
+        "delete a.being_built",
+    ]
+
+
+def test_an_index_that_makes_no_progress_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(design_documents, "_STALLED_AFTER_S", 0.02)
+    scripted = ScriptedDatabase([7] * 10_000_000)
+    with pytest.raises(InstallerError, match=r"^a\.json: its index made no progress within 0\.02 s"):
+        _install(scripted, _file("a"))
+    assert scripted.happened == ["put a.being_built", "delete a.being_built"]
+
+
+def test_a_view_that_cannot_be_queried_is_named_by_its_file() -> None:
+    scripted = ScriptedDatabase([])
+    scripted.query_error = ResponseError(
+        500, "unknown_query_language", "klingon", method="GET", path="/fruits/_design/a"
+    )
+    with pytest.raises(InstallerError, match=r"^a\.json: .*unknown_query_language: klingon"):
+        _install(scripted, _file("a"))
+    assert scripted.happened == ["put a.being_built", "delete a.being_built"]
+
+
+def test_an_interrupted_build_leaves_nothing_temporary() -> None:
+    scripted = ScriptedDatabase([])
+    scripted.query_error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        _install(scripted, _file("a"))
+    assert scripted.happened == ["put a.being_built", "delete a.being_built"]
+
+
+def test_a_design_document_that_another_changed_meanwhile_is_named() -> None:
+    scripted = ScriptedDatabase([])
+    scripted.refusals = {"_design/a": "conflict: Document update conflict."}
+    with pytest.raises(InstallerError, match=r"^a\.json: .*conflict: Document update conflict"):
+        _install(scripted, _file("a"))
+    assert scripted.happened[-1] == "delete a.being_built"

@@ -1,0 +1,196 @@
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb import tamper
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.installation import install
+
+RED = {"_id": "red", "type": "fruit_v1.0", "color": "red"}
+
+
+class Installer:
+    """Installs a database from two folders that a test can write into."""
+
+    def __init__(self, folder: Path, database: Database, credentials: UserPassword) -> None:
+        self.database = database
+        self.credentials = credentials
+        self.design_docs = folder / "design_docs"
+        self.seed_docs = folder / "seed_docs"
+        self.design_docs.mkdir()
+        self.seed_docs.mkdir()
+        self.put_view("by_color", "function(doc) { emit(doc.color, null); }")
+        self.put_seed("red", RED)
+
+    def put_view(self, name: str, map_function: str) -> None:
+        body = json.dumps({"views": {name: {"map": map_function}}})
+        (self.design_docs / f"{name}.json").write_text(body)
+
+    def put_seed(self, name: str, body: dict[str, Any]) -> None:
+        (self.seed_docs / f"{name}.json").write_text(json.dumps(body))
+
+    def install(self, **options: Any) -> None:
+        install(
+            self.database.server.host,
+            self.database.name,
+            design_docs_folder=self.design_docs,
+            seed_docs_folder=self.seed_docs,
+            **{"credentials": self.credentials} | options,
+        )
+
+
+@pytest.fixture
+def installer(tmp_path: Path, database: Database, credentials: UserPassword) -> Installer:
+    return Installer(tmp_path, database, credentials)
+
+
+def _revisions(database: Database) -> dict[str, str]:
+    rows = database.server.ask("GET", database.name, "_all_docs", query={"include_docs": "true"})["rows"]
+    return {row["id"]: row["doc"]["_rev"] for row in rows}
+
+
+def _databases(database: Database) -> list[str]:
+    return [name for name in database.server.ask("GET", "_all_dbs") if name.startswith(database.name)]
+
+
+def test_a_database_is_created_with_its_documents(database: Database, installer: Installer) -> None:
+    installer.install()
+    assert set(_revisions(database)) == {"_design/by_color", "red"}
+
+
+def test_a_second_run_changes_nothing_and_duplicates_nothing(
+    database: Database, installer: Installer
+) -> None:
+    installer.install()
+    before = _revisions(database)
+    installer.install()
+    assert _revisions(database) == before
+
+
+def test_a_second_run_is_quick_and_quiet(
+    database: Database, installer: Installer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    installer.install()
+    started_s = time.monotonic()
+    installer.install()
+    assert time.monotonic() - started_s < 0.5
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_seed_document_that_somebody_changed_is_left_alone(
+    database: Database, installer: Installer
+) -> None:
+    installer.install()
+    database.write([database.fetch(["red"])["red"] | {"color": "blue"}])
+    installer.put_seed("green", RED | {"_id": "green"})
+    installer.install()
+    stored = database.fetch(["red", "green"])
+    assert stored["red"]["color"] == "blue"
+    assert set(stored) == {"red", "green"}
+
+
+def test_seed_documents_are_signed(database: Database, installer: Installer, tmp_path: Path) -> None:
+    tamper.new_key_set(tmp_path / "set.json")
+    signer = tamper.TamperingSigner.from_file(tmp_path / "set.json")
+    installer.install(seed_doc_signer=signer)
+    assert tamper.verify(signer, database.fetch(["red"])["red"])
+
+
+def test_delete_makes_a_fresh_database(database: Database, installer: Installer) -> None:
+    database.create()
+    database.write([{"_id": "old"}])
+    installer.install(delete=True)
+    assert set(_revisions(database)) == {"_design/by_color", "red"}
+    assert _databases(database) == [database.name]
+
+
+def test_delete_without_create_only_deletes(database: Database, installer: Installer) -> None:
+    database.create()
+    installer.install(delete=True, create=False)
+    assert not database.exists()
+
+
+def test_deleting_what_is_not_there_is_no_error(database: Database, installer: Installer) -> None:
+    installer.install(delete=True, create=False)
+    installer.install(delete=True)
+    assert database.exists()
+
+
+def test_without_create_nothing_is_installed(database: Database, installer: Installer) -> None:
+    installer.install(create=False)
+    assert not database.exists()
+
+
+def test_without_folders_the_database_is_empty(database: Database, credentials: UserPassword) -> None:
+    install(database.server.host, database.name, credentials=credentials)
+    assert _revisions(database) == {}
+
+
+def test_a_bad_map_function_leaves_no_database(database: Database, installer: Installer) -> None:
+    installer.put_view("bad", "function(doc) { emit(")
+    with pytest.raises(InstallerError, match=r"bad\.json: "):
+        installer.install()
+    assert _databases(database) == []
+
+
+def test_a_bad_map_function_does_not_cost_the_database_that_was_to_be_deleted(
+    database: Database, installer: Installer
+) -> None:
+    database.create()
+    database.write([{"_id": "precious"}])
+    installer.put_view("bad", "function(doc) { emit(")
+    with pytest.raises(InstallerError, match=r"bad\.json: "):
+        installer.install(delete=True)
+    assert _databases(database) == [database.name]
+    assert set(_revisions(database)) == {"precious"}
+
+
+def test_a_bad_file_is_found_before_anything_is_written(database: Database, installer: Installer) -> None:
+    (installer.seed_docs / "bad.json").write_text("{")
+    with pytest.raises(InstallerError, match=r"bad\.json: not JSON"):
+        installer.install()
+    assert not database.exists()
+
+
+def test_a_seed_document_that_couchdb_refuses_leaves_no_database(
+    database: Database, installer: Installer
+) -> None:
+    (installer.design_docs / "valid.json").write_text(
+        json.dumps({"validate_doc_update": "function(doc) { throw({forbidden: 'no fruit'}); }"})
+    )
+    # An administrator is not exempt: CouchDB runs validation functions for everybody.
+    with pytest.raises(InstallerError, match=r"red\.json: .*forbidden: no fruit"):
+        installer.install()
+    assert _databases(database) == []
+
+
+def test_refused_credentials_are_told_with_the_host_and_without_themselves(
+    database: Database, installer: Installer
+) -> None:
+    with pytest.raises(InstallerError) as caught:
+        installer.install(credentials=UserPassword("dave", "s3cret"))
+    assert str(caught.value).startswith(f"{database.server.host}: CouchDB answered GET /")
+    assert "401 unauthorized" in str(caught.value)
+    assert "dave" not in repr(caught.value)
+    assert "s3cret" not in repr(caught.value)
+    assert not database.exists()
+
+
+def test_missing_credentials_are_asked_for(database: Database, installer: Installer) -> None:
+    with pytest.raises(InstallerError, match="use --creds, or COUCHDB_USER and COUCHDB_PASSWORD"):
+        installer.install(credentials=None)
+
+
+def test_a_host_that_is_not_there_is_named() -> None:
+    with pytest.raises(InstallerError, match=r"^http://127\.0\.0\.1:1: can't be reached"):
+        install("http://127.0.0.1:1", "fruits")
+
+
+def test_a_bad_database_name_is_told_before_the_host_is_asked() -> None:
+    with pytest.raises(InstallerError, match="database name 'Fruits'"):
+        install("http://127.0.0.1:1", "Fruits")

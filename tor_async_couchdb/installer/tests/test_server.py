@@ -1,0 +1,188 @@
+import base64
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.errors import ResponseError, TransportError, UnauthorizedError
+from tor_async_couchdb.installer.server import Server
+
+
+class Stub(ThreadingHTTPServer):
+    """Answers every request with `status` and `body`, or never, and keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.body = b'{"couchdb": "Welcome"}'
+        self.headers: dict[str, str] = {}
+        self.silent_until = threading.Event()
+        self.silent_until.set()
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.host = f"http://127.0.0.1:{self.server_port}"
+
+    def answer(self, status: int, body: object) -> None:
+        self.status, self.body = status, json.dumps(body).encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Stub
+    protocol_version = "HTTP/1.1"
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append((self.command, self.path, dict(self.headers)))
+        self.server.silent_until.wait(30)
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(len(self.server.body)))
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+
+    do_GET = do_PUT = _answer  # noqa: N815 - http.server's names
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    with Stub() as stub:
+        thread = threading.Thread(target=stub.serve_forever)
+        thread.start()
+        yield stub
+        stub.silent_until.set()
+        stub.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_created_and_accepted_are_successes_too(stub: Stub, status: int) -> None:
+    stub.answer(status, {"ok": True})
+    with Server(stub.host) as server:
+        assert server.ask("PUT", "database") == {"ok": True}
+
+
+def test_each_segment_of_a_path_is_quoted(stub: Stub) -> None:
+    with Server(stub.host) as server:
+        server.ask("GET", "a/b+c", "_design", "d?e#f", query={"rev": "1-a&b"})
+    assert stub.asked[0][:2] == ("GET", "/a%2Fb%2Bc/_design/d%3Fe%23f?rev=1-a%26b")
+
+
+def test_a_refusal_tells_couchdb_s_words_in_one_line(stub: Stub) -> None:
+    stub.answer(400, {"error": "compilation_error", "reason": "line 1\n  line 2"})
+    with Server(stub.host) as server, pytest.raises(ResponseError) as caught:
+        server.ask("PUT", "database")
+    assert str(caught.value) == "CouchDB answered PUT /database with 400 compilation_error: line 1 line 2"
+
+
+def test_a_server_that_wants_credentials_even_for_its_welcome_is_not_taken_for_absent(stub: Stub) -> None:
+    stub.answer(401, {"error": "unauthorized", "reason": "Authentication required."})
+    with Server(stub.host) as server, pytest.raises(UnauthorizedError, match="Authentication required"):
+        server.check()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"version": "1"}', b"\xff"])
+def test_another_server_is_not_taken_for_couchdb(stub: Stub, body: bytes) -> None:
+    stub.body = body
+    with Server(stub.host) as server, pytest.raises(TransportError, match="not CouchDB"):
+        server.check()
+
+
+def test_a_redirect_is_not_followed(stub: Stub) -> None:
+    stub.status, stub.headers = 302, {"Location": "http://127.0.0.1:1/"}
+    with Server(stub.host) as server, pytest.raises(ResponseError, match="302"):
+        server.check()
+
+
+def test_a_server_that_does_not_answer_is_given_up(stub: Stub) -> None:
+    stub.silent_until.clear()
+    with Server(stub.host) as server, pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
+        server.ask("GET", "database", read_timeout_s=0.05)
+
+
+def test_every_request_has_a_timeout(monkeypatch: pytest.MonkeyPatch, stub: Stub) -> None:
+    timeouts = []
+    send = requests.Session.send
+
+    def spy(
+        session: requests.Session, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        timeouts.append(options["timeout"])
+        return send(session, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", spy)
+    with Server(stub.host) as server:
+        server.check()
+    ((connect_s, read_s),) = timeouts
+    assert 0 < connect_s <= 10
+    assert 0 < read_s <= 60
+
+
+def test_a_server_that_is_not_there_cannot_be_reached() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        with (
+            Server(f"http://127.0.0.1:{reserved.getsockname()[1]}") as server,
+            pytest.raises(TransportError, match="can't be reached"),
+        ):
+            server.check()
+
+
+def test_tls_with_a_server_that_speaks_none_fails(stub: Stub) -> None:
+    with (
+        Server(stub.host.replace("http:", "https:")) as server,
+        pytest.raises(TransportError, match="no TLS there"),
+    ):
+        server.check()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_certificates_are_verified_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, stub: Stub, verify: bool
+) -> None:
+    seen = []
+    send = requests.Session.send
+
+    def spy(
+        session: requests.Session, request: requests.PreparedRequest, **options: Any
+    ) -> requests.Response:
+        seen.append(options["verify"])
+        return send(session, request, **options)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "elsewhere")
+    monkeypatch.setattr(requests.Session, "send", spy)
+    with Server(stub.host, verify_host_ssl_cert=verify) as server:
+        server.check()
+    assert seen == [verify]
+
+
+def test_credentials_are_sent_as_utf_8(stub: Stub) -> None:
+    with Server(stub.host, credentials=UserPassword("dävid", "geheim€")) as server:
+        server.check()
+    scheme, _, encoded = stub.asked[0][2]["Authorization"].partition(" ")
+    assert scheme == "Basic"
+    assert base64.b64decode(encoded).decode() == "dävid:geheim€"
+
+
+def test_neither_proxy_nor_netrc_comes_between(
+    monkeypatch: pytest.MonkeyPatch, stub: Stub, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login dave password secret\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with Server(stub.host) as server:
+        server.check()
+    assert "Authorization" not in stub.asked[0][2]

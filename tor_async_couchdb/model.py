@@ -1,0 +1,80 @@
+"""Models: typed, immutable data that CouchDB stores as documents."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from tor_async_couchdb.errors import InvalidDocumentError
+from tor_async_couchdb.properties import Property, declared_properties
+from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME
+
+Document = dict[str, Any]
+
+# Whoever resolves a conflict must be able to tell the name of a type from its version.
+_TYPE_PATTERN = re.compile(r"[^\s]+_v\d+\.\d+", re.IGNORECASE)
+_IDENTITY = frozenset({"_id", "_rev"})
+
+
+class _ModelMeta(msgspec.StructMeta):
+    """Checks a model's declarations when its class is made: at import, not at the first write."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
+        cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        tag = cls.__struct_config__.tag
+        if bases != (msgspec.Struct,) and not (isinstance(tag, str) and _TYPE_PATTERN.fullmatch(tag)):
+            raise TypeError(f'model {name} needs a type such as tag="fruit_v1.0", not {tag!r}')
+        cls.properties = declared_properties(cls)
+        return cls
+
+
+class Model(
+    msgspec.Struct,
+    metaclass=_ModelMeta,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="type",
+    rename={"id": "_id", "rev": "_rev"},
+):
+    """What a document is to a service. A change takes a copy (`msgspec.structs.replace`).
+
+    The class names the documents' `type`, with its version, and declares the properties:
+
+        class Fruit(Model, tag="fruit_v1.0", frozen=True, kw_only=True):
+            color: Annotated[str, LatestBy("updated_on")]
+            updated_on: Annotated[Timestamp, Latest()]
+
+    `id` and `rev` are CouchDB's, and None until the model has been stored.
+    """
+
+    properties: ClassVar[Mapping[str, Property]]
+
+    id: str | None = None
+    rev: str | None = None
+
+    def as_doc_for_store(self) -> Document:
+        """The document to store. Override it to store a property in another form."""
+        document: Document = msgspec.to_builtins(self)
+        return {name: value for name, value in document.items() if name not in _IDENTITY or value is not None}
+
+    @classmethod
+    def from_doc(cls, doc: Document) -> Self:
+        """The model that a stored document holds. Override it to read a property in another form.
+
+        Raises:
+            InvalidDocumentError: a wrong or missing type, or a missing, unknown or wrong property.
+        """
+        document_id = doc.get("_id")
+        if "type" not in doc:  # msgspec takes a document without a type for one of the right type
+            raise InvalidDocumentError("missing", document_id=document_id, property_name="type")
+        try:
+            return msgspec.convert({name: doc[name] for name in doc if _is_own(name)}, cls)
+        except msgspec.ValidationError as error:
+            raise InvalidDocumentError(str(error), document_id=document_id) from error
+
+
+def _is_own(name: str) -> bool:
+    """Whether a member belongs to the model, and not to CouchDB (`_conflicts`, …) or to the signature."""
+    return name in _IDENTITY or not (name.startswith("_") or name == SIGNATURE_PROPERTY_NAME)

@@ -1,0 +1,13 @@
+"""Who wants to know what the library does: the chassis turns this into metrics."""
+
+from tor_async_couchdb.errors import CouchDBError
+
+
+class Observer:
+    """Told of everything worth counting; this one counts nothing. Its methods must not block or raise."""
+
+    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
+        """A request to CouchDB ended with an HTTP status, or with none."""
+
+    def document_left_out(self, error: CouchDBError) -> None:
+        """A list went without a document that was tampered with or does not fit its model."""

@@ -1,0 +1,82 @@
+"""The life of a service, from its command line to its exit status."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+import tornado.httpserver
+import tornado.netutil
+
+from tor_async_couchdb.database import Database
+from tor_async_service import command_line
+from tor_async_service.application import ServiceApplication
+from tor_async_service.command_line import Configuration
+
+_DRAIN_TIMEOUT_S = 10.0
+# A client that stalls in the middle of a request must not hold its connection for ever.
+_BODY_TIMEOUT_S = 30.0
+_IDLE_CONNECTION_TIMEOUT_S = 600.0
+
+_logger = logging.getLogger(__name__)
+
+MakeApp = Callable[[Database], ServiceApplication]
+
+
+def run(make_app: MakeApp, description: str) -> None:
+    """Runs a service until SIGTERM or SIGINT, and ends the process with status 0.
+
+    A port that can't be had ends it with one line and status 1, a wrong option with status 2.
+    """
+    configuration = command_line.parse(description)
+    _configure_logging()
+    try:
+        sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
+    except OSError as error:
+        sys.exit(f"can't listen on {configuration.ip} port {configuration.port}: {error.strerror}")
+    asyncio.run(_serve(make_app, configuration, sockets))
+
+
+async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[socket.socket]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with configuration.open_database() as database:
+        app = make_app(database)
+        app.deadline_s = configuration.deadline_s
+        server = tornado.httpserver.HTTPServer(
+            app,
+            xheaders=True,
+            body_timeout=_BODY_TIMEOUT_S,
+            idle_connection_timeout=_IDLE_CONNECTION_TIMEOUT_S,
+        )
+        server.add_sockets(sockets)
+        ip, port = sockets[0].getsockname()[:2]
+        _logger.info(
+            "service started and listening on http://%s:%d talking to database %s", ip, port, database.url
+        )
+        await stop.wait()
+        await _drain(server, app)
+
+
+async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
+    app.drain.is_draining = True
+    server.stop()
+    _logger.info("Shutting down ...")
+    cut_off = await app.drain.wait(_DRAIN_TIMEOUT_S)
+    if cut_off:
+        _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
+    await server.close_all_connections()
+
+
+def _configure_logging() -> None:
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03d+00:00 %(levelname)s %(module)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -1,0 +1,77 @@
+"""Errors as HTTP answers: one table from error to status, one form (RFC 9457, problem details)."""
+
+import dataclasses
+import http
+
+import tornado.web
+
+from tor_async_couchdb import errors
+
+CONTENT_TYPE = "application/problem+json"
+
+# Tells a client that the change may have been made, so that it must not simply try again.
+OUTCOME_UNKNOWN = "urn:problem-type:outcome-unknown"
+
+_RETRY_AFTER_S = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that says what went wrong; `detail` is for the person who reads it."""
+
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+    def body(self) -> dict[str, object]:
+        """The members of the problem details object."""
+        title = http.HTTPStatus(self.status).phrase
+        return {"type": self.type, "title": title, "status": self.status, "detail": self.detail}
+
+    def headers(self) -> dict[str, str]:
+        """What else the head of the answer says."""
+        return {"Retry-After": str(_RETRY_AFTER_S)} if self.status == 503 else {}
+
+
+_LOST_RACE = Problem(
+    409,
+    "Somebody else changed it at the same time. Read it again, and repeat the change if it is still wanted.",
+)
+_TOO_LARGE = Problem(413, "The database does not take anything as large as this.")
+_MISFIT = Problem(502, "The database holds this in a form that the service can't read.")
+_TAMPERED = Problem(502, "Somebody tampered with this in the database, so that the service does not show it.")
+_GONE = Problem(503, "The service's database, or one of its views, is gone.")
+_REFUSED = Problem(503, "The database refuses the service's credentials.")
+_UNKNOWN = Problem(
+    503,
+    "The database did not say whether the change was made. Read it again before you repeat the change.",
+    OUTCOME_UNKNOWN,
+)
+_UNREACHABLE = Problem(503, "The database can't be reached or is too slow. Try again later.")
+_UNABLE = Problem(503, "The database could not do what the service asked for. Try again later.")
+_UNEXPECTED = Problem(500, "The service met an error that it did not expect.")
+
+# The first class that an error is an instance of decides.
+_TABLE: tuple[tuple[type[Exception], Problem], ...] = (
+    (errors.ConflictError, _LOST_RACE),
+    (errors.TooLargeError, _TOO_LARGE),
+    (errors.InvalidDocumentError, _MISFIT),
+    (errors.TamperedError, _TAMPERED),
+    (errors.NotFoundError, _GONE),
+    (errors.UnauthorizedError, _REFUSED),
+    (errors.ForbiddenError, _REFUSED),
+    (errors.OutcomeUnknownError, _UNKNOWN),
+    (errors.TransportError, _UNREACHABLE),
+    (errors.CouchDBError, _UNABLE),
+)
+
+
+def problem_of(error: BaseException | None) -> Problem:
+    """The answer to a request that ended with an error."""
+    if isinstance(error, tornado.web.HTTPError):
+        title = http.HTTPStatus(error.status_code).phrase
+        return Problem(error.status_code, error.get_message() or title)
+    for error_class, problem in _TABLE:
+        if isinstance(error, error_class):
+            return problem
+    return _UNEXPECTED
