@@ -108,11 +108,12 @@ def compare(database: Database, rounds: int) -> None:
     for _ in range(rounds):
         for design in (_PYTHON, _JAVASCRIPT):
             times_s[str(design["language"])].append(database.build(database.create_view(design)))
+    ratio = statistics.median(a / b for a, b in zip(*times_s.values(), strict=True))
     python_s, javascript_s = (statistics.median(each) for each in times_s.values())
     _CONSOLE.print(
         f"index build, median of {rounds}: Python {python_s:.1f} s, JavaScript {javascript_s:.1f} s"
     )
-    _CONSOLE.print(f"Python / JavaScript: {python_s / javascript_s:.2f}; all: {times_s}")
+    _CONSOLE.print(f"Python / JavaScript, median of the rounds' ratios: {ratio:.2f}; all: {times_s}")
 
 
 def kill(database: Database, couchdb_pid: int, count: int) -> None:

@@ -86,6 +86,8 @@ class ListResponse:
 
     def get_row(self) -> JSONObject | None:
         """Send what there is and return the next row; None after the last."""
+        if self._failure is not None:
+            raise self._failure
         if self._is_at_end:
             return None
         if self._is_sent:
@@ -106,7 +108,7 @@ class ListResponse:
         self._time_limit.end()
         line = next(self._pipe.lines, None)
         self._time_limit.begin()
-        # A failure is kept as well as raised, for the function may swallow it.
+        # A failure is kept as well as raised, for the function may swallow it and go on.
         if line is None:
             self._failure = PipeClosedError("list_error", "the pipe was closed in the middle of a list")
             raise self._failure

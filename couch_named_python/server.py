@@ -67,7 +67,8 @@ class QueryServer:
             return _error("error", error)
         except BaseException as error:  # noqa: BLE001 -- an unforeseen failure must not end the server
             self._pipe.log(traceback.format_exc())
-            return _error("error", QueryServerError(type(error).__name__, str(error)))
+            reason = traceback.format_exception_only(error)[-1].strip()
+            return _error("error", QueryServerError(type(error).__name__, reason))
 
     def _dispatch(self, line: bytes) -> bytes:
         try:

@@ -25,6 +25,10 @@ class QueryServerProcess:
             bufsize=0,
             env={**os.environ, **(environment or {})},
         )
+        if self.process.stdin is None or self.process.stdout is None:
+            raise RuntimeError("no pipe")
+        self._input = self.process.stdin
+        self._output = self.process.stdout
         self.logs: list[str] = []
         self._received = b""
 
@@ -34,8 +38,7 @@ class QueryServerProcess:
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(data)
+        self._input.write(data)
 
     def prompt(self, *command: Any) -> Any:
         """Send a command and return its answer."""
@@ -47,36 +50,39 @@ class QueryServerProcess:
         while (line := self._read_line()) is not None:
             answer = json.loads(line)
             if isinstance(answer, list) and answer[:1] == ["log"]:
-                assert isinstance(answer[1], str)
                 self.logs.append(answer[1])
             else:
                 return answer
         return None
 
     def _read_line(self) -> bytes | None:
-        assert self.process.stdout is not None
         deadline_s = time.monotonic() + _DEADLINE_S
         while b"\n" not in self._received:
-            remaining_s = deadline_s - time.monotonic()
-            assert remaining_s > 0, "no answer"
-            if select.select([self.process.stdout], [], [], remaining_s)[0]:
-                block = os.read(self.process.stdout.fileno(), 1 << 20)
-                if not block:
-                    assert self._received == b"", "an unfinished answer"
-                    return None
-                self._received += block
+            remaining_s = max(deadline_s - time.monotonic(), 0)
+            if not select.select([self._output], [], [], remaining_s)[0]:
+                raise TimeoutError(f"no answer within {_DEADLINE_S} s")
+            block = os.read(self._output.fileno(), 1 << 20)
+            if not block:
+                if self._received:
+                    raise ValueError(f"an unfinished answer: {self._received!r}")
+                return None
+            self._received += block
         line, _, self._received = self._received.partition(b"\n")
         return line
 
     def add_functions(self, *names: str) -> None:
         """Reset, and add test functions as map functions."""
-        assert self.prompt("reset", {"reduce_limit": True, "timeout": 5000}) is True
+        self._set_up("reset", {"reduce_limit": True, "timeout": 5000})
         for name in names:
-            assert self.prompt("add_fun", f"{FUNCTIONS}.{name}") is True
+            self._set_up("add_fun", f"{FUNCTIONS}.{name}")
 
     def teach(self, **members: Any) -> None:
         """Send the design document "_design/foo" with these members."""
-        assert self.prompt("ddoc", "new", "_design/foo", {"_id": "_design/foo", **members}) is True
+        self._set_up("ddoc", "new", "_design/foo", {"_id": "_design/foo", **members})
+
+    def _set_up(self, *command: Any) -> None:
+        if (answer := self.prompt(*command)) is not True:
+            raise ValueError(f"{command} was answered with {answer}")
 
     def run(self, path: list[str], *arguments: Any) -> Any:
         """Run a function of "_design/foo" and return its answer."""

@@ -132,3 +132,8 @@ def test_a_show_may_say_not_found(server: QueryServerProcess) -> None:
 def test_a_rewrite_may_return_an_object_or_refuse(server: QueryServerProcess) -> None:
     assert server.run_function("rewrites", "rewrite_object", {}) == ["ok", {"path": "x", "code": 301}]
     assert server.run_function("rewrites", "rewrite_forbidden", {}) == {"forbidden": "not there"}
+
+
+def test_an_exception_that_cannot_even_be_shown_is_an_error(server: QueryServerProcess) -> None:
+    assert server.run_function("shows", "show_unspeakable", {}, {})[:2] == ["error", "UnspeakableError"]
+    assert server.prompt("reset") is True
