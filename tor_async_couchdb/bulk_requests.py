@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tor_async_couchdb.endpoint import Endpoint, quote_id
-from tor_async_couchdb.errors import CouchDBError, NotFoundError, ResponseError
+from tor_async_couchdb.errors import CouchDBError, NotFoundError, ResponseError, TransportError
 from tor_async_couchdb.model import Document
 
 # https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
@@ -27,6 +27,13 @@ class _Found(msgspec.Struct):
 
 class _FoundDocuments(msgspec.Struct):
     results: list[_Found]
+
+
+class Written(msgspec.Struct):
+    id: str
+    rev: str | None = None
+    error: str | None = None
+    reason: Any = None
 
 
 class _IdRow(msgspec.Struct):
@@ -53,6 +60,15 @@ class BulkRequests:
         leaves = {found.id: found.docs for found in answer.results}
         return [_winner(document_id, leaves.get(document_id, [])) for document_id in document_ids]
 
+    async def fetch_leaves(self, document_id: str) -> list[Document]:
+        """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
+        body = msgspec.json.encode({"docs": [{"id": document_id}]})
+        response = await self._endpoint.request(
+            "fetch_leaves", "POST", "_bulk_get", {"revs": True}, body=body
+        )
+        answer = response.raise_for_status().decode(_FoundDocuments)
+        return [msgspec.json.decode(leaf.ok) for found in answer.results for leaf in found.docs if leaf.ok]
+
     async def look_up(self, design_doc: str, keys: Sequence[str]) -> list[list[str] | CouchDBError]:
         """The ids of the documents that the view of this name has under each key, in order."""
         body = msgspec.json.encode({"keys": list(dict.fromkeys(keys))})
@@ -72,7 +88,9 @@ class BulkRequests:
             response = await self._endpoint.request(
                 "bulk_docs", "POST", "_bulk_docs", body=body, is_read=False
             )
-            results: list[dict[str, Any]] = response.raise_for_status().json()
+            results = response.raise_for_status().decode(list[Written])
+            if len(results) != len(documents):
+                raise TransportError(f"{len(results)} results for {len(documents)} documents")
         except CouchDBError as error:
             is_splittable = isinstance(error, ResponseError) and error.status in _SPLIT_ON
             if len(documents) == 1 or not is_splittable:
@@ -103,15 +121,16 @@ def _revision_order(document: Document) -> tuple[int, str]:
     return int(generation), revision_hash
 
 
-def written(result: dict[str, Any]) -> str | CouchDBError:
-    """The revision that a document became, by its row in the answer to a `_bulk_docs`; or why not."""
-    if "rev" in result:
-        return str(result["rev"])
-    error = str(result.get("error"))
+def written(result: Written) -> str | CouchDBError:
+    """The revision that a document became, or why it became none."""
+    if result.rev is not None:
+        return result.rev
+    if result.error is None:
+        return TransportError(f"the result for document {result.id!r} says nothing")
     return ResponseError.for_status(
-        _STATUS_BY_ERROR.get(error, 400),
-        error,
-        f"{result.get('reason')} (document {result.get('id')!r})",
+        _STATUS_BY_ERROR.get(result.error, 400),
+        result.error,
+        f"{result.reason} (document {result.id!r})",
         method="POST",
         path="_bulk_docs",
     )

@@ -153,12 +153,7 @@ class Database:
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        body = msgspec.json.encode({"docs": [{"id": document_id}]})
-        response = await self._endpoint.request(
-            "fetch_leaves", "POST", "_bulk_get", {"revs": True}, body=body
-        )
-        found = response.raise_for_status().json()["results"][0]["docs"]
-        return [entry["ok"] for entry in found if "ok" in entry]
+        return await self._bulk.fetch_leaves(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has its design document's name.

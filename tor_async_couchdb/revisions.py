@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tor_async_couchdb import document_json
-from tor_async_couchdb.bulk_requests import written
+from tor_async_couchdb.bulk_requests import Written, written
 from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.errors import CouchDBError, NotFoundError
 from tor_async_couchdb.model import Document
@@ -61,7 +61,7 @@ class Revisions:
         encoded = b",".join(document_json.encode(revision) for revision in revisions)
         body = b'{"new_edits":false,"docs":[' + encoded + b"]}"
         response = await self._endpoint.request("insert", "POST", "_bulk_docs", body=body, is_read=False)
-        for result in response.raise_for_status().json():
+        for result in response.raise_for_status().decode(list[Written]):
             outcome = written(result)
             if isinstance(outcome, CouchDBError):
                 raise outcome

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.database import Database, Row
-from tor_async_couchdb.endpoint import quote_id
 from tor_async_couchdb.errors import (
     ConflictError,
     InvalidDocumentError,
@@ -70,27 +69,6 @@ async def test_databases_name_may_hold_a_slash(proxy: FaultProxy) -> None:
     proxy.inject(answered(200, '{"doc_count":7}'), "/sweet%2Ffruits")
     async with Database(proxy.url.rpartition("/")[0] + "/sweet%2Ffruits") as database:
         assert await database.information() == {"doc_count": 7}
-
-
-@pytest.mark.parametrize(
-    ("document_id", "quoted"),
-    [
-        ("a", "a"),
-        ("a/b", "a%2Fb"),
-        ("a b+c", "a%20b%2Bc"),
-        ("%2F", "%252F"),
-        (".", "%2E"),
-        ("..", "%2E%2E"),
-        ("...", "..."),
-        ("_design/x", "_design/x"),
-        ("_design/x/y", "_design/x%2Fy"),
-        ("_design/..", "_design/%2E%2E"),
-        ("_local/a b", "_local/a%20b"),
-        ("ü", "%C3%BC"),
-    ],
-)
-def test_ids_are_quoted_as_one_segment_of_a_path(document_id: str, quoted: str) -> None:
-    assert quote_id(document_id) == quoted
 
 
 @pytest.mark.parametrize("document_id", ODD_IDS)
