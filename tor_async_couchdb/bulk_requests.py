@@ -30,6 +30,8 @@ class _FoundDocuments(msgspec.Struct):
 
 
 class Written(msgspec.Struct):
+    """What CouchDB says of one document that it was to write."""
+
     id: str
     rev: str | None = None
     error: str | None = None
@@ -123,10 +125,9 @@ def _revision_order(document: Document) -> tuple[int, str]:
 
 def written(result: Written) -> str | CouchDBError:
     """The revision that a document became, or why it became none."""
-    if result.rev is not None:
-        return result.rev
     if result.error is None:
-        return TransportError(f"the result for document {result.id!r} says nothing")
+        return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
+    # A refused revision from elsewhere has its `rev` beside the error.
     return ResponseError.for_status(
         _STATUS_BY_ERROR.get(result.error, 400),
         result.error,

@@ -17,6 +17,7 @@ from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.errors import NotFoundError, ResponseError
 from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.installation import opened_server
 from tor_async_couchdb.installer.server import Server
 
 _logger = logging.getLogger(__package__)
@@ -70,25 +71,33 @@ def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) ->
     A replication that has failed, or waits because the other server did not answer, is started anew.
 
     Raises:
-        InstallerError: a database is not there.
-        CouchDBError: a server can't be reached, or refuses.
+        InstallerError: a database is not there, or a server can't be reached or refuses.
     """
     _check_different(one, other)
-    for target, source in ((one, other), (other, one)):
-        with Server(
-            target.host, credentials=target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+    for master in (one, other):
+        with opened_server(
+            master.host, master.credentials, verify_host_ssl_cert=verify_host_ssl_cert
         ) as server:
-            if not Database(server, target.database).exists():
-                raise InstallerError(f"{target.url}: no such database")
+            server.check()
+            if not Database(server, master.database).exists():
+                raise InstallerError(f"{master.url}: no such database")
+    for source, target in ((other, one), (one, other)):
+        with opened_server(
+            target.host, target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+        ) as server:
             _start(server, source, target)
 
 
 def disconnect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
-    """Ends what `connect` has begun; nothing is changed where there is nothing to end."""
+    """Ends what `connect` has begun; nothing is changed where there is nothing to end.
+
+    Raises:
+        InstallerError: a server can't be reached or refuses; what the other was told is done.
+    """
     _check_different(one, other)
-    for target, source in ((one, other), (other, one)):
-        with Server(
-            target.host, credentials=target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+    for source, target in ((other, one), (one, other)):
+        with opened_server(
+            target.host, target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
         ) as server:
             _stop(server, source, target)
 

@@ -9,7 +9,6 @@ import sys
 import urllib3
 
 from tor_async_couchdb import clparserutil
-from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.installer.command_line import credentials_of_environment
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
@@ -31,7 +30,7 @@ def main() -> int:
         masters = [Master.from_url(url, credentials) for url in (options.between, options.and_)]
         act = disconnect if options.delete else connect
         act(*masters, verify_host_ssl_cert=options.verify_host_ssl_cert)
-    except (InstallerError, CouchDBError) as error:
+    except InstallerError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")
         return 1
     return 0

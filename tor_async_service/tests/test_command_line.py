@@ -1,6 +1,6 @@
 import pytest
 
-from tor_async_service.command_line import parse
+from tor_async_service.command_line import Option, parse
 
 
 def test_defaults_are_those_of_every_service() -> None:
@@ -63,3 +63,11 @@ async def test_database_is_opened_with_the_credentials() -> None:
     database = parse("x", ["--database", "http://host/db"], {"COUCHDB_USER": "u"}).open_database()
     assert database.url == "http://host/db"
     await database.close()
+
+
+def test_option_of_a_services_own_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [Option("master", "NAME", "the master's name")]
+    assert parse("x", ["--master", "east"], {}, own_options=options).own == {"master": "east"}
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {}, own_options=options)
+    assert "--master" in capsys.readouterr().err

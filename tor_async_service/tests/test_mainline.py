@@ -209,3 +209,29 @@ async def test_password_is_in_no_line_of_the_log(proxy: FaultProxy) -> None:
         service.process.terminate()
         assert await service.status() == 0
     assert "s3cr3t" not in "\n".join(service.log)
+
+
+FAILING = """
+from tor_async_service.application import ServiceApplication
+from tor_async_service.mainline import run
+
+async def fail():
+    raise RuntimeError("background work failed")
+
+def make_app(database):
+    app = ServiceApplication([], database, version="1")
+    app.background_work.append(fail)
+    return app
+
+run(make_app, "x")
+"""
+
+
+async def test_service_whose_background_work_fails_ends_and_says_why() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FAILING, "--port", "0", cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(TIMEOUT_S):
+        _, error = await process.communicate()
+    assert process.returncode == 1
+    assert b"background work failed" in error
