@@ -23,7 +23,7 @@ _RUN_FOLDER = ROOT / ".run"
 _LOGS = _RUN_FOLDER / "logs"
 _COUCHDB_PORT = 5984
 _PAGE_PORT = 8089
-_UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff")
+_UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit")
 
 # Wide enough for the tables also where the output goes to a file.
 _console = Console(width=max(Console().width, 120), highlight=False)

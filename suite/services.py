@@ -21,6 +21,7 @@ _PORTS = {
     "crud/exp_backoff": 8447,
     "health": 8448,
     "metrics": 8449,
+    "crud/group_commit": 8454,
 }
 _ANY_PORT = 0
 _READY_TIMEOUT_S = 20.0

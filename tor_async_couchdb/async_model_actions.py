@@ -12,10 +12,9 @@ One that was given none uses the settings of this module:
 
 import abc
 import dataclasses
+import json
 import logging
 from typing import Any, Generic, TypeVar
-
-import msgspec
 
 from tor_async_couchdb import tamper
 from tor_async_couchdb.async_action import AsyncAction
@@ -25,6 +24,7 @@ from tor_async_couchdb.async_database_actions import (
     AsyncDatabaseMetricsRetriever,
     AsyncViewMetricsRetriever,
 )
+from tor_async_couchdb.async_write_actions import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.database import Database, Row
 from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
@@ -67,12 +67,14 @@ class Page(Generic[M]):
 
 
 class _ModelMaker(AsyncAction, Generic[M]):
-    """Makes `model_class` of documents: what a subclass has to say."""
+    """Makes models of documents. A subclass says which, by `model_class` or by overriding the method."""
 
-    model_class: type[M]
+    model_class: type[M] | None = None
 
     def create_model_from_doc(self, doc: Document) -> M:
         """Override it where a document's type decides the class."""
+        if self.model_class is None:
+            raise TypeError(f"{type(self).__name__} needs a model_class")
         return self.model_class.from_doc(doc)
 
     def _verified_model(self, connection: Database, doc: Document) -> M:
@@ -109,6 +111,11 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
         super().__init__(design_doc, database=database)
         self._key = key
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is the same for all who read this model."""
+        return self._design_doc, json.dumps(self._key)
+
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
         """The key; of several documents under it CouchDB gives the one with the smallest id first."""
         return {"key": self._key, "limit": 1}
@@ -121,8 +128,19 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
             TamperedError: the document's signature is missing or wrong.
         """
         async with self._connected() as connection:
-            docs = _docs(await self._rows(connection))
-            return self._verified_model(connection, docs[0]) if docs else None
+            doc = await self._find(connection)
+            return None if doc is None else self._verified_model(connection, doc)
+
+    async def _find(self, connection: Database) -> Document | None:
+        model_class = self.model_class
+        name = None if model_class is None else model_class.unique_keys.get(self._design_doc)
+        if model_class is not None and name is not None and isinstance(self._key, str):
+            wanted = {"type": model_class.type_name(), name: self._key}
+            return await connection.find(
+                self._design_doc, self._key, lambda doc: wanted.items() <= doc.items()
+            )
+        docs = _docs(await self._rows(connection))
+        return docs[0] if docs else None
 
 
 class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
@@ -203,49 +221,3 @@ class AsyncModelRetrieverByDocumentID(_ModelMaker[M]):
                     return None
                 raise
             return self._verified_model(connection, doc)
-
-
-class AsyncPersister(AsyncAction, Generic[M]):
-    """Writes a model: creates it if it has no `rev`, else replaces the revision that it was read as."""
-
-    def __init__(self, model: M, *, database: Database | None = None) -> None:
-        super().__init__(database=database)
-        self._model = model
-
-    async def persist(self) -> M:
-        """The model with its new `rev`, and its `id` where CouchDB had to choose one.
-
-        Raises:
-            ConflictError: somebody else changed the document since the model was read.
-            InvalidDocumentError: the model can't be stored as JSON.
-            OutcomeUnknownError: it may or may not have been written.
-        """
-        async with self._connected() as connection:
-            # The id is known before the write, so that a write can be looked up, and signed with its id.
-            document_id = self._model.id if self._model.id is not None else await connection.new_document_id()
-            doc = self._model.as_doc_for_store() | {"_id": document_id}
-            if connection.tampering_signer is not None:
-                tamper.sign(connection.tampering_signer, doc)
-            rev = await connection.save(doc)
-            return msgspec.structs.replace(self._model, id=document_id, rev=rev)
-
-
-class AsyncDeleter(AsyncAction):
-    """Deletes the revision of a model that was read."""
-
-    def __init__(self, model: Model, *, database: Database | None = None) -> None:
-        super().__init__(database=database)
-        self._model = model
-
-    async def delete(self) -> None:
-        """Deletes the document.
-
-        Raises:
-            ConflictError: somebody else changed or deleted the document since the model was read.
-            InvalidDocumentError: the model was never stored.
-            OutcomeUnknownError: it may or may not have been deleted.
-        """
-        if self._model.id is None or self._model.rev is None:
-            raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=self._model.id)
-        async with self._connected() as connection:
-            await connection.delete(self._model.id, self._model.rev)

@@ -2,20 +2,23 @@
 
 import asyncio
 import collections
-import urllib.parse
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Hashable
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 import yarl
 
+from tor_async_couchdb.bulk_requests import BulkRequests
+from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
-from tor_async_couchdb.errors import TransportError
+from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.tamper import Signer
-from tor_async_couchdb.transport import Response, Transport
+from tor_async_couchdb.transport import Transport
+from tor_async_couchdb.unique_keys import UniqueKeys
 
 _ID_BATCH_SIZE = 100
 
@@ -59,8 +62,8 @@ class Database:
         parsed = yarl.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
-        self._url = parsed.with_user(None).with_query(None).with_fragment(None)
         self.tampering_signer = tampering_signer
+        self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,
             password=parsed.password if password is None else password,
@@ -68,6 +71,13 @@ class Database:
             timeout_s=timeout_s,
             observer=observer or Observer(),
         )
+        url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
+        self._endpoint = Endpoint(url_without_secrets, self._transport)
+        self._bulk = BulkRequests(self._endpoint)
+        self._reads = Coalescer(self._bulk.fetch, is_read=True)
+        self._writes = Coalescer(self._bulk.write, is_read=False)
+        self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
+        self._unique_keys = UniqueKeys(self._look_up, self.fetch)
         self._writer = DocumentWriter(self)
         self._new_ids: collections.deque[str] = collections.deque()
         self._new_ids_lock = asyncio.Lock()
@@ -90,12 +100,12 @@ class Database:
     @property
     def url(self) -> str:
         """The database's URL, without credentials."""
-        return str(self._url)
+        return str(self._endpoint.url)
 
     @property
     def name(self) -> str:
         """The database's name."""
-        return self._url.name
+        return self._endpoint.url.name
 
     @property
     def observer(self) -> Observer:
@@ -108,24 +118,40 @@ class Database:
 
     async def information(self) -> dict[str, Any]:
         """What CouchDB says of the database: `doc_count`, `sizes` and more."""
-        information: dict[str, Any] = await self._get_json("information", "")
+        information: dict[str, Any] = await self._endpoint.get_json("information", "")
         return information
 
-    async def fetch(self, document_id: str, **options: Any) -> Document:
-        """One document. `options` are CouchDB's for `GET /{db}/{docid}`: `rev`, `conflicts`, ….
+    async def fetch(self, document_id: str) -> Document:
+        """The winning revision of a document.
 
         Raises:
             NotFoundError: the document, or the database, is not there.
         """
-        document: Document = await self._get_json("fetch", quote_id(document_id), options)
+        return await self._reads.submit(document_id)
+
+    async def fetch_revision(self, document_id: str, rev: str) -> Document:
+        """One revision of a document, as long as CouchDB keeps it; raises as `fetch` does."""
+        document: Document = await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
         return document
+
+    async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
+        """The document that the view of this name has under a key that is unique and never changes.
+
+        Which document that is is remembered: `has_key` has to say whether a document has the key. Of several
+        it is the one with the smallest id.
+
+        Raises:
+            NotFoundError: the database or the design document is not there.
+        """
+        return await self._unique_keys.find(design_doc, key, has_key)
+
+    def remember(self, design_doc: str, key: str, document_id: str) -> None:
+        """Spares `find` its look-up of a document that has been written with this key."""
+        self._unique_keys.remember(design_doc, key, document_id)
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        body = msgspec.json.encode({"docs": [{"id": document_id}]})
-        response = await self._send("fetch_leaves", "POST", "_bulk_get", {"revs": True}, body=body)
-        found = response.raise_for_status().json()["results"][0]["docs"]
-        return [entry["ok"] for entry in found if "ok" in entry]
+        return await self._bulk.fetch_leaves(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has its design document's name.
@@ -136,11 +162,8 @@ class Database:
             NotFoundError: the database or the design document is not there.
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
-        response = await self._send("query_view", "GET", path, {"reduce": False} | options)
-        try:
-            return msgspec.json.decode(response.raise_for_status().body, type=_Rows).rows
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise TransportError(f"the answer to GET {response.path} is not a view's: {error}") from error
+        response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
+        return response.raise_for_status().decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
         """Writes a document that has its `_id`; the revision that it became.
@@ -152,6 +175,10 @@ class Database:
         """
         return await self._writer.write(document)
 
+    async def send_write(self, document_id: str, encoded: bytes) -> str:
+        """Sends a write once, whatever becomes of it: what `save` is made of."""
+        return await self._writes.submit(encoded, key=document_id)
+
     async def delete(self, document_id: str, rev: str) -> str:
         """Deletes a document; raises as `save` does. The revision of the tombstone."""
         return await self._writer.write({"_id": document_id, "_rev": rev, "_deleted": True})
@@ -160,14 +187,14 @@ class Database:
         """An id for a new document, chosen by CouchDB: sequential, which keeps its B-tree compact."""
         async with self._new_ids_lock:
             if not self._new_ids:
-                url = self._url.with_path("/_uuids").with_query(count=_ID_BATCH_SIZE)
+                url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
                 self._new_ids.extend(response.raise_for_status().json()["uuids"])
             return self._new_ids.popleft()
 
     async def design_doc_names(self) -> list[str]:
         """The names of all design documents, without `_design/`."""
-        answer = await self._get_json("design_doc_names", "_design_docs")
+        answer = await self._endpoint.get_json("design_doc_names", "_design_docs")
         return [row["id"].removeprefix("_design/") for row in answer["rows"]]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:
@@ -177,58 +204,11 @@ class Database:
             NotFoundError: the database or the design document is not there.
         """
         path = f"_design/{quote_id(design_doc)}/_info"
-        information: dict[str, Any] = (await self._get_json("view_information", path))["view_index"]
+        information: dict[str, Any] = (await self._endpoint.get_json("view_information", path))["view_index"]
         return information
 
-    async def bulk_docs(self, documents: list[bytes]) -> list[dict[str, Any]]:
-        """Writes encoded documents; CouchDB's result for each, in their order.
-
-        Raises:
-            ConnectError: nothing was sent.
-            TransportError: no answer came, and all, some or none of them were written.
-        """
-        body = b'{"docs":[' + b",".join(documents) + b"]}"
-        response = await self._send("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
-        results: list[dict[str, Any]] = response.raise_for_status().json()
-        return results
-
-    async def _get_json(self, operation: str, path: str, options: Mapping[str, Any] | None = None) -> Any:
-        return (await self._send(operation, "GET", path, options)).raise_for_status().json()
-
-    async def _send(
-        self,
-        operation: str,
-        method: str,
-        path: str,
-        options: Mapping[str, Any] | None = None,
-        *,
-        body: bytes | None = None,
-        is_read: bool = True,
-    ) -> Response:
-        url = self._url_of(path, options or {})
-        return await self._transport.send(operation, method, url, body=body, is_read=is_read)
-
-    def _url_of(self, path: str, options: Mapping[str, Any]) -> yarl.URL:
-        query = urllib.parse.urlencode({name: _option(name, value) for name, value in options.items()})
-        url = f"{self._url}/{path}" if path else str(self._url)
-        return yarl.URL(f"{url}?{query}" if query else url, encoded=True)
-
-
-# CouchDB takes these options as JSON, and all others as they are.
-_JSON_OPTIONS = frozenset({"key", "startkey", "endkey"})
-
-
-def _option(name: str, value: Any) -> str:
-    if name in _JSON_OPTIONS or not isinstance(value, str):
-        return msgspec.json.encode(value).decode()
-    return value
-
-
-def quote_id(document_id: str) -> str:
-    """A document's id as a part of a path; the slash of `_design/` and `_local/` is not quoted."""
-    for prefix in ("_design/", "_local/"):
-        if document_id.startswith(prefix):
-            return prefix + quote_id(document_id.removeprefix(prefix))
-    if document_id in (".", ".."):  # which mean something else in a path, unless they are quoted
-        return document_id.replace(".", "%2E")
-    return urllib.parse.quote(document_id, safe="")
+    async def _look_up(self, design_doc: str, key: str) -> list[str]:
+        if design_doc not in self._look_ups:
+            look_up = functools.partial(self._bulk.look_up, design_doc)
+            self._look_ups[design_doc] = Coalescer(look_up, is_read=True)
+        return await self._look_ups[design_doc].submit(key)

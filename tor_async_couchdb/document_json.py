@@ -15,9 +15,9 @@ def encode(document: dict[str, Any]) -> bytes:
         InvalidDocumentError: it holds what JSON can't: a lone surrogate, NaN, infinity, an object. CouchDB
             would refuse all documents of a `_bulk_docs` for one of them.
     """
-    for name, value in document.items():
-        _refuse_non_finite(value, name, document)
     try:
+        for name, value in document.items():
+            _refuse_non_finite(value, name, document)
         return msgspec.json.encode(document)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidDocumentError(f"is not JSON: {error}", document_id=document.get("_id")) from error

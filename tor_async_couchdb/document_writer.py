@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 # A write that is seen not to have happened goes again, though not for ever.
 _MAX_SENDS = 3
 
-# https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
-_STATUS_BY_ERROR = {"unauthorized": 401, "forbidden": 403, "conflict": 409}
-
 
 class DocumentWriter:
     """Writes documents to a database, each of them once."""
@@ -49,7 +46,7 @@ class DocumentWriter:
         unanswered: CouchDBError | None = None
         for _ in range(_MAX_SENDS):
             try:
-                return await self._send(document["_id"], encoded)
+                return await self._database.send_write(document["_id"], encoded)
             except CouchDBError as error:
                 # After an unanswered try no refusal is final: that try may be what this one met.
                 if unanswered is None and not _may_have_been_applied(error):
@@ -59,19 +56,6 @@ class DocumentWriter:
             if rev is not None:
                 return rev
         raise _outcome_unknown(document) from unanswered
-
-    async def _send(self, document_id: str, encoded: bytes) -> str:
-        (result,) = await self._database.bulk_docs([encoded])
-        if "rev" in result:
-            return str(result["rev"])
-        error = str(result.get("error"))
-        raise ResponseError.for_status(
-            _STATUS_BY_ERROR.get(error, 400),
-            error,
-            f"{result.get('reason')} (document {document_id!r})",
-            method="POST",
-            path="_bulk_docs",
-        )
 
     async def _applied_revision(self, document: Document) -> str | None:
         """The revision that an unanswered write became; None if it has not been applied.
@@ -92,7 +76,9 @@ class DocumentWriter:
         for child in found:
             if _body(child) == _body(document):
                 return str(child["_rev"])
-        if not found:
+        # The first revision of a document that was deleted and made again is not what this one took.
+        was_made_again = parent is None and any(leaf["_revisions"]["start"] > 1 for leaf in leaves)
+        if not found or was_made_again:
             raise _outcome_unknown(document)
         reason = f"document {document['_id']!r} was changed first by somebody else"
         raise ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
@@ -107,7 +93,7 @@ class DocumentWriter:
             rev = history[-1]
         else:
             return None
-        return leaf if rev == leaf["_rev"] else await self._database.fetch(leaf["_id"], rev=rev)
+        return leaf if rev == leaf["_rev"] else await self._database.fetch_revision(leaf["_id"], rev)
 
 
 def _may_have_been_applied(error: CouchDBError) -> bool:

@@ -26,6 +26,11 @@ class _ModelMeta(msgspec.StructMeta):
         if bases != (msgspec.Struct,) and not (isinstance(tag, str) and _TYPE_PATTERN.fullmatch(tag)):
             raise TypeError(f'model {name} needs a type such as tag="fruit_v1.0", not {tag!r}')
         cls.properties = declared_properties(cls)
+        cls.unique_keys = {
+            declared.unique_key.view: declared.name
+            for declared in cls.properties.values()
+            if declared.unique_key is not None
+        }
         return cls
 
 
@@ -50,9 +55,15 @@ class Model(
     """
 
     properties: ClassVar[Mapping[str, Property]]
+    unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
 
     id: str | None = None
     rev: str | None = None
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The `type` of the documents."""
+        return str(cls.__struct_config__.tag)
 
     def as_doc_for_store(self) -> Document:
         """The document to store. Override it to store a property in another form."""

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -15,6 +15,8 @@ import yarl
 from tor_async_couchdb import request_context
 from tor_async_couchdb.errors import ConnectError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
+
+T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
@@ -33,15 +35,21 @@ class Response:
     path: str
 
     def json(self) -> Any:
-        """The body, decoded.
+        """The body, decoded; raises as `decode` does."""
+        return self.decode(Any)
+
+    def decode(self, body_type: type[T]) -> T:
+        """The body as a `body_type`.
 
         Raises:
-            TransportError: the body is not JSON: whoever answered, it was not CouchDB.
+            TransportError: the body is something else: whoever answered, it was not CouchDB.
         """
         try:
-            return msgspec.json.decode(self.body)
+            return msgspec.json.decode(self.body, type=body_type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise TransportError(f"the answer to {self.method} {self.path} is not JSON: {error}") from error
+            raise TransportError(
+                f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
+            ) from error
 
     def raise_for_status(self) -> Self:
         """The response itself when it is a success.
@@ -100,7 +108,7 @@ class Transport:
     ) -> Response:
         """CouchDB's answer. `operation` is the name that the observer knows this kind of request by.
 
-        A read whose connection breaks is sent once more, a write never.
+        A read whose connection breaks is sent again (by aiohttp too), a write never.
 
         Raises:
             ConnectError: nothing was sent, as no connection could be had within the time left.

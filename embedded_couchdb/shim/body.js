@@ -46,9 +46,9 @@ function refuseUnstorable(value) {
   }
 }
 
-function parseJson(buffer) {
+function parseJson(body) {
   try {
-    const text = utf8.decode(buffer);
+    const text = typeof body === 'string' ? body : utf8.decode(body);
     const value = JSON.parse(text);
     if (mayHoldUnstorable(text)) {
       refuseUnstorable(value);

@@ -6,7 +6,6 @@
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
 const { checkDocument } = require('./documents');
-const { refuseBrokenViews } = require('./design_documents');
 const { CouchError, describe, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -18,25 +17,6 @@ function requestedDocs(req) {
   return docs;
 }
 
-// The validation in between answers for refused documents first: give each document its own answer back.
-function inOrder(ids, results) {
-  const byId = new Map();
-  for (const result of results) {
-    const answer = result.error ? { id: result.id, ...describe(result) } : result;
-    byId.set(answer.id, [...(byId.get(answer.id) || []), answer]);
-  }
-  return ids.map((id) => byId.get(id)?.shift()).filter((answer) => answer !== undefined);
-}
-
-function compilationError(doc) {
-  try {
-    refuseBrokenViews(doc);
-    return undefined;
-  } catch (error) {
-    return Object.assign(error, { id: doc._id, error: true });
-  }
-}
-
 async function bulkDocs(req, res) {
   const newEdits = req.body?.new_edits !== false;
   const docs = requestedDocs(req);
@@ -44,18 +24,16 @@ async function bulkDocs(req, res) {
     checkDocument(doc, req.bodyBytes);
     doc._id ??= uuid();
   }
-  const ids = docs.map((doc) => doc._id);
-  const broken = docs.map(compilationError).filter((error) => error !== undefined);
-  const sound = docs.filter((doc) => !broken.some((error) => error.id === doc._id));
-  const results = await req.db.bulkDocs(sound, { new_edits: newEdits, userCtx: req.userCtx });
-  sendJson(res, 201, inOrder(ids, [...broken, ...results]));
+  const results = await req.db.bulkDocs(docs, { new_edits: newEdits, userCtx: req.userCtx });
+  sendJson(res, 201, results.map((result) => (result.error ? { id: result.id, ...describe(result) } : result)));
 }
 
 function notFound(id, rev, reason) {
   return { error: { id, rev, error: 'not_found', reason } };
 }
 
-async function leavesOf(db, { id, rev }, options) {
+async function leavesOf(db, request, options) {
+  const { id, rev } = request ?? {};
   if (typeof id !== 'string') {
     return [{ error: { id, rev: null, error: 'illegal_docid', reason: 'Document id must be a string' } }];
   }
@@ -76,12 +54,23 @@ async function bulkGet(req, res) {
     options[flag] = req.query[flag] === 'true';
   }
   const results = await Promise.all(requestedDocs(req).map(async (request) => (
-    { id: request.id, docs: await leavesOf(req.db, request, options) }
+    { id: request?.id, docs: await leavesOf(req.db, request, options) }
   )));
   sendJson(res, 200, { results });
 }
 
+// express-pouchdb answers, but does not survive what is no list of revisions.
+function checkRevsDiff(req, res, next) {
+  for (const [id, revisions] of Object.entries(jsonObject(req))) {
+    if (!Array.isArray(revisions) || !revisions.every((rev) => typeof rev === 'string')) {
+      throw new CouchError(400, 'bad_request', `The revisions of ${id} must be a list of strings`);
+    }
+  }
+  next();
+}
+
 function mount(app) {
+  app.post('/:db/_revs_diff', requireJsonType, jsonBody, checkRevsDiff);
   app.post('/:db/_bulk_docs', requireJsonType, jsonBody, handle(bulkDocs));
   app.post('/:db/_bulk_get', requireJsonType, jsonBody, handle(bulkGet));
 }

@@ -4,7 +4,7 @@
 // the built-in filters _design, _doc_ids, _selector and _view. A `since` that isn't one is refused.
 // https://docs.couchdb.org/en/stable/api/database/changes.html
 
-const { jsonBody, requireJsonType } = require('./body');
+const { jsonBody, parseJson, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
 const DEFAULT_TIMEOUT_MS = 60_000;
@@ -34,7 +34,7 @@ function filterOf(query, body) {
     case '_design':
       return { filter: (doc) => doc._id.startsWith('_design/') };
     case '_doc_ids':
-      return { doc_ids: body.doc_ids ?? JSON.parse(query.doc_ids ?? '[]') };
+      return { doc_ids: body.doc_ids ?? parseJson(query.doc_ids ?? '[]') };
     case '_selector':
       return { selector: body.selector };
     default:
@@ -88,22 +88,29 @@ function heartbeatOf(query) {
   return query.heartbeat === 'true' ? DEFAULT_TIMEOUT_MS : integer(query, 'heartbeat');
 }
 
-// Writes changes until the limit is met, nothing has happened for `timeout`, or the caller goes away.
+// Calls `end` when nothing has happened for `timeout`; a heartbeat in its place keeps the feed open.
+function keepTime(res, { query }, beat, end) {
+  const heartbeatMs = heartbeatOf(query);
+  return heartbeatMs === undefined
+    ? setTimeout(end, integer(query, 'timeout', DEFAULT_TIMEOUT_MS))
+    : setInterval(() => res.write(beat), heartbeatMs);
+}
+
+// Writes changes until the limit is met, time is over, the caller goes away or the database is deleted.
 function stream(req, res, { feed, options, limit, since }) {
   const format = FORMATS[feed];
-  const heartbeatMs = heartbeatOf(req.query);
-  const timeoutMs = integer(req.query, 'timeout', DEFAULT_TIMEOUT_MS);
   const changes = req.db.changes({ ...options, since, limit: undefined, live: true, return_docs: false });
   let seq = since;
   let left = limit;
   const end = () => {
-    clearInterval(beats);
-    clearTimeout(idle);
+    left = 0;
+    clearTimeout(timer);
     changes.cancel();
-    res.end(format.end(seq));
+    if (!res.writableEnded) {
+      res.end(format.end(seq));
+    }
   };
-  const beats = heartbeatMs === undefined ? undefined : setInterval(() => res.write(format.beat), heartbeatMs);
-  let idle = heartbeatMs === undefined ? setTimeout(end, timeoutMs) : undefined;
+  const timer = keepTime(res, req, format.beat, end);
   changes.on('change', (change) => {
     if (left === 0) {
       return;
@@ -111,11 +118,12 @@ function stream(req, res, { feed, options, limit, since }) {
     res.write(format.change(change));
     seq = change.seq;
     left -= 1;
-    idle?.refresh();
+    timer.refresh();
     if (left === 0) {
       end();
     }
   });
+  changes.on('complete', end);
   changes.on('error', () => res.destroy());
   res.on('close', end);
 }
@@ -133,8 +141,13 @@ async function changes(req, res) {
     throw new CouchError(400, 'bad_request', `Supported feed types: ${[...FEEDS].join(', ')}`);
   }
   const options = optionsOf(req);
+  if (feed === 'normal') {
+    await answer(req, res, options);
+    return;
+  }
+  // Also refuses a filter that doesn't exist, before anything is written.
   const first = await req.db.changes({ ...options, limit: 1, return_docs: true });
-  if (feed === 'normal' || (feed === 'longpoll' && first.results.length > 0)) {
+  if (feed === 'longpoll' && first.results.length > 0) {
     await answer(req, res, options);
     return;
   }

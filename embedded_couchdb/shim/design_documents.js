@@ -1,39 +1,12 @@
 'use strict';
 
-// Design documents. CouchDB compiles map and reduce functions when they are uploaded (400 when they don't
-// compile), lists design documents at _design_docs, and describes a view's index at _info, where the
-// signature depends on the views alone: the same views under another name share it, and their index.
+// What CouchDB tells of design documents: their list at _design_docs, and their index at _info, where the signature
+// depends on the views alone: the same views under another name share it, and the index.
 // https://docs.couchdb.org/en/stable/api/ddoc/common.html
 
 const { createHash } = require('node:crypto');
-const vm = require('node:vm');
-const { CouchError, handle, sendJson } = require('./http');
+const { handle, sendJson } = require('./http');
 const { folderBytes, sizesOf } = require('./sizes');
-
-function compile(source, role, view) {
-  try {
-    return new vm.Script(`(${source.replace(/;\s*$/, '')}\n)`);
-  } catch (error) {
-    throw new CouchError(400, 'compilation_error',
-      `Compilation of the ${role} function in the '${view}' view failed: ${error.message}`);
-  }
-}
-
-// Throws for the first function that does not compile.
-function refuseBrokenViews(doc) {
-  const isScript = (doc.language ?? 'javascript') === 'javascript';
-  if (!String(doc._id).startsWith('_design/') || doc._deleted || !isScript) {
-    return;
-  }
-  for (const [view, { map, reduce }] of Object.entries(doc.views ?? {})) {
-    if (typeof map === 'string') {
-      compile(map, 'map', view);
-    }
-    if (typeof reduce === 'string' && !reduce.startsWith('_')) {
-      compile(reduce, 'reduce', view);
-    }
-  }
-}
 
 function signatureOf(ddoc) {
   const { views = {}, language = 'javascript', options = {} } = ddoc;
@@ -103,4 +76,4 @@ function mount(app) {
   app.get('/:db/_design/:name/_info', handle(info));
 }
 
-module.exports = { mount, refuseBrokenViews };
+module.exports = { mount };

@@ -4,8 +4,7 @@
 // (which must not contradict each other), refuses to delete without one (409), and tags a document with it.
 // https://docs.couchdb.org/en/stable/api/document/common.html
 
-const { jsonBody, jsonObject, refuseLarge, requireJsonType } = require('./body');
-const { refuseBrokenViews } = require('./design_documents');
+const { jsonBody, jsonObject, parseJson, refuseLarge, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -31,7 +30,23 @@ function checkDocument(doc, requestBytes) {
       throw new CouchError(400, 'doc_validation', `Bad special document member: ${member}`);
     }
   }
+  checkAttachments(doc._attachments ?? {});
+  checkRevisions(doc._revisions ?? { start: 0, ids: [] });
   refuseLarge(doc, requestBytes);
+}
+
+function checkAttachments(attachments) {
+  for (const [name, attachment] of Object.entries(attachments)) {
+    if (attachment?.stub !== true && typeof attachment?.data !== 'string') {
+      throw new CouchError(400, 'bad_request', `Attachment ${name} must have data or be a stub`);
+    }
+  }
+}
+
+function checkRevisions({ start, ids }) {
+  if (!Number.isInteger(start) || !Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) {
+    throw new CouchError(400, 'doc_validation', '_revisions must be {"start": integer, "ids": [strings]}');
+  }
 }
 
 function checkId(id) {
@@ -67,6 +82,14 @@ function tag(res, rev) {
   res.setHeader('ETag', `"${rev}"`);
 }
 
+function revisionList(text) {
+  const revisions = parseJson(text);
+  if (!Array.isArray(revisions)) {
+    throw new CouchError(400, 'bad_request', '`open_revs` must be "all" or an array of revisions');
+  }
+  return revisions.map(checkedRevision);
+}
+
 function readOptions(query) {
   const options = {};
   for (const flag of FLAGS) {
@@ -76,7 +99,7 @@ function readOptions(query) {
     options.rev = checkedRevision(query.rev);
   }
   if (query.open_revs !== undefined) {
-    options.open_revs = query.open_revs === 'all' ? 'all' : JSON.parse(query.open_revs);
+    options.open_revs = query.open_revs === 'all' ? 'all' : revisionList(query.open_revs);
   }
   return options;
 }
@@ -107,7 +130,6 @@ async function write(req, res, doc) {
 async function put(req, res) {
   const doc = { ...jsonObject(req), _id: documentId(req.params) };
   checkDocument(doc, req.bodyBytes);
-  refuseBrokenViews(doc);
   const rev = revisionOf(req, doc);
   if (rev !== undefined) {
     doc._rev = rev;
@@ -119,7 +141,6 @@ async function post(req, res) {
   const doc = { ...jsonObject(req) };
   doc._id ??= uuid();
   checkDocument(doc, req.bodyBytes);
-  refuseBrokenViews(doc);
   await write(req, res, doc);
 }
 
@@ -144,17 +165,16 @@ function refuseReservedId(req, res, next) {
   next();
 }
 
-// express-pouchdb reads multipart bodies and COPY.
-function unlessMultipart(handler) {
-  return (req, res, next) => {
-    const isMultipart = /^multipart\//.test(req.headers['content-type'] || '');
-    (isMultipart ? next : () => handler(req, res, next))();
-  };
+function refuseMultipart(req, res, next) {
+  if (/^multipart\//.test(req.headers['content-type'] ?? '')) {
+    throw new CouchError(415, 'bad_content_type', 'Send attachments inline or one by one, not as multipart.');
+  }
+  next();
 }
 
 function mount(app) {
   app.post('/:db', requireJsonType, jsonBody, handle(post));
-  app.put(PATHS, refuseReservedId, unlessMultipart(jsonBody), unlessMultipart(handle(put)));
+  app.put(PATHS, refuseReservedId, refuseMultipart, jsonBody, handle(put));
   app.get(PATHS, unlessEndpoint, handle(get));
   app.delete(PATHS, unlessEndpoint, handle(remove));
 }

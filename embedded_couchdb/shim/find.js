@@ -35,6 +35,9 @@ function checkSelector(selector) {
     if (name.startsWith('$') && !OPERATORS.has(name)) {
       throw new CouchError(400, 'invalid_operator', `Invalid operator: ${name}`);
     }
+    if (['$and', '$or', '$nor'].includes(name) && !Array.isArray(value)) {
+      throw new CouchError(400, 'bad_arg', `Bad argument for operator ${name}`);
+    }
     if (typeof value === 'object' && value !== null) {
       checkSelector(value);
     }

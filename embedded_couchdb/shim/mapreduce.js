@@ -5,9 +5,11 @@
 
 const vm = require('node:vm');
 const createAbstractMapReduce = require('pouchdb-abstract-mapreduce');
+const { CouchError } = require('./http');
 
 const MAX_COMPILED = 1000;
 const compiled = new Map();
+const told = new Set();
 
 function sum(values) {
   return values.reduce((total, value) => total + value, 0);
@@ -55,9 +57,26 @@ function evaluate(source) {
   return (...args) => JSON.parse(call(JSON.stringify(args)));
 }
 
+// A function that throws leaves its document out, or reduces to null. That is told once, and without the
+// document, which PouchDB would print each time.
+function attempt(source, run) {
+  try {
+    return run();
+  } catch (error) {
+    if (!told.has(source)) {
+      told.add(source);
+      process.stderr.write(`A view function threw ${error.name}: ${error.message} (told once): ${source}\n`);
+    }
+    return undefined;
+  }
+}
+
 function mapper(source, emit) {
   const call = evaluate(source);
-  return (doc) => call(doc).rows.forEach(([key, value]) => emit(key, value));
+  return (doc) => {
+    const { rows } = attempt(source, () => call(doc)) ?? { rows: [] };
+    rows.forEach(([key, value]) => emit(key, value));
+  };
 }
 
 function reducer(source) {
@@ -70,7 +89,7 @@ function reducer(source) {
     return builtIn;
   }
   const call = evaluate(source);
-  return (keys, values, rereduce) => call(keys, values, rereduce).result;
+  return (keys, values, rereduce) => attempt(source, () => call(keys, values, rereduce).result) ?? null;
 }
 
 function checkView(ddoc, name) {
@@ -79,6 +98,60 @@ function checkView(ddoc, name) {
   }
 }
 
-const { query, viewCleanup } = createAbstractMapReduce('mrviews', mapper, reducer, checkView);
+const abstract = createAbstractMapReduce('mrviews', mapper, reducer, checkView);
 
-module.exports = { query, viewCleanup };
+// PouchDB brings an index up to date once for every query, one query after the other. Here a query that finds
+// nothing new goes ahead, and those that wait for the same update share it.
+const refreshes = new WeakMap();
+
+function refreshesOf(db, view) {
+  const ofDatabase = refreshes.get(db) ?? new Map();
+  refreshes.set(db, ofDatabase);
+  const state = ofDatabase.get(view) ?? { running: Promise.resolve(), waiting: undefined };
+  ofDatabase.set(view, state);
+  return state;
+}
+
+// Only an update that begins after the query has seen all writes that came before the query.
+function refresh(db, view) {
+  const state = refreshesOf(db, view);
+  state.waiting ??= state.running.then(() => {
+    state.waiting = undefined;
+    const update = abstract.query.call(db, view, { limit: 0, reduce: false });
+    state.running = update.catch(() => {});
+    return update;
+  });
+  return state.waiting;
+}
+
+async function isFresh(db, view) {
+  const [ddocName, viewName] = view.split('/');
+  const { views } = await db.get(`_design/${ddocName}`);
+  const index = await db._cachedViews?.[`${views?.[viewName]?.map}${views?.[viewName]?.reduce}undefined`];
+  return index !== undefined && index.seq === (await db.info()).update_seq;
+}
+
+// A row's document is the one that emitted it, or the one that its value names by _id.
+async function addDocuments(db, rows, options) {
+  const idOf = (row) => row.value?._id ?? row.id;
+  const ids = [...new Set(rows.map(idOf))];
+  const docs = new Map(await Promise.all(ids.map(async (id) => [id, await db.get(id, options).catch(() => null)])));
+  return rows.map((row) => ({ ...row, doc: docs.get(idOf(row)) }));
+}
+
+async function query(view, { include_docs: includeDocs = false, ...options } = {}) {
+  if (options.stale === undefined && !await isFresh(this, view)) {
+    await refresh(this, view);
+  }
+  const result = await abstract.query.call(this, view, { stale: 'ok', ...options });
+  if (!includeDocs) {
+    return result;
+  }
+  if (result.total_rows === undefined) {
+    throw new CouchError(400, 'query_parse_error', '`include_docs` is invalid for reduce');
+  }
+  const { conflicts = false, attachments = false } = options;
+  return { ...result, rows: await addDocuments(this, result.rows, { conflicts, attachments }) };
+}
+
+module.exports = { query, viewCleanup: abstract.viewCleanup };

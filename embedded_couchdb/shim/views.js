@@ -4,7 +4,7 @@
 // startkey_docid / endkey_docid page through rows of one key.
 // https://docs.couchdb.org/en/stable/api/ddoc/views.html
 
-const { jsonBody, jsonObject, requireJsonType } = require('./body');
+const { jsonBody, jsonObject, parseJson, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 
 const JSON_OPTIONS = new Map([
@@ -25,14 +25,6 @@ function parseError(name, value) {
   return new CouchError(400, 'query_parse_error', `Invalid value for ${name}: ${value}`);
 }
 
-function parseJson(name, text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new CouchError(400, 'bad_request', `invalid UTF-8 JSON in ${name}`);
-  }
-}
-
 function parseScalar(name, text) {
   const isValid = INTEGERS.has(name) ? /^\d+$/.test(text) : /^(true|false)$/.test(text);
   if (!isValid) {
@@ -45,7 +37,7 @@ function fromQuery(query) {
   const options = {};
   for (const [name, text] of Object.entries(query)) {
     if (JSON_OPTIONS.has(name)) {
-      options[JSON_OPTIONS.get(name)] = parseJson(name, text);
+      options[JSON_OPTIONS.get(name)] = parseJson(text);
     } else if (DOCUMENT_ID_OPTIONS.has(name)) {
       options[DOCUMENT_ID_OPTIONS.get(name)] = text;
     } else if (INTEGERS.has(name) || BOOLEANS.has(name)) {

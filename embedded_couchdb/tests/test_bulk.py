@@ -44,6 +44,13 @@ def test_refused_documents_keep_their_place(database: Couch) -> None:
     assert (results[0]["ok"], results[2]["ok"]) == (True, True)
 
 
+def test_design_document_that_does_not_compile_fails_alone(database: Couch) -> None:
+    broken = {"_id": "_design/broken", "views": {"all": {"map": "function (doc) {"}}}
+    results = database.post("/_bulk_docs", json={"docs": [{"_id": "a"}, broken, {"_id": "b"}]}).json()
+    assert [result["id"] for result in results] == ["a", "_design/broken", "b"]
+    assert [result.get("error") for result in results] == [None, "compilation_error", None]
+
+
 @pytest.mark.parametrize(
     "bad", [{"_id": "_foo"}, {"_id": ""}, {"_id": 1}, {"_id": "b", "_foo": 1}, 1, [], None]
 )

@@ -143,5 +143,12 @@ def test_eventsource_feed_is_one(database: Couch) -> None:
     assert sequence.startswith("id: ")
 
 
+def test_feed_of_a_deleted_database_ends(database: Couch) -> None:
+    with follow(database, "feed=continuous&since=now&heartbeat=1000") as response:
+        assert database.delete().status_code == 200
+        for _ in response.iter_content(chunk_size=1):
+            pass
+
+
 def test_unknown_feed_is_refused(database: Couch) -> None:
     assert database.get("/_changes?feed=carrier-pigeon").status_code == 400

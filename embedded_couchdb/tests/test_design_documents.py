@@ -29,6 +29,24 @@ def test_function_that_compiles_is_accepted(database: Couch, source: str) -> Non
     assert database.get("/_design/good/_view/all").status_code == 200
 
 
+@pytest.mark.parametrize(
+    "ddoc",
+    [
+        {"views": 5},
+        {"views": {"all": 5}},
+        {"views": {"all": {}}},
+        {"views": {"all": {"map": 5}}},
+        {"views": {"all": {"map": MAP, "reduce": 5}}},
+        {"views": {"all": {"map": MAP, "reduce": "_foo"}}},
+        {"views": {"all": {"map": "5"}}},
+        {"validate_doc_update": 5},
+        {"language": 5},
+    ],
+)
+def test_malformed_design_document_is_refused(database: Couch, ddoc: dict[str, Any]) -> None:
+    assert database.put("/_design/malformed", json=ddoc).status_code == 400
+
+
 def test_view_of_another_language_is_accepted(database: Couch) -> None:
     ddoc = {"language": "klingon", "views": {"all": {"map": "some.function"}}}
     assert database.put("/_design/other", json=ddoc).status_code == 201

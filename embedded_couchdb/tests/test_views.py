@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -94,6 +95,23 @@ def test_a_write_is_seen_by_the_next_query(fruits: Couch) -> None:
     assert found(fruits, 'key="yellow"') == []
 
 
+def test_each_writer_sees_its_own_write_in_the_view(fruits: Couch) -> None:
+    def write_and_look(worker: int) -> list[list[str]]:
+        client = fruits.below("")
+        name = f"w{worker}"
+        seen = []
+        rev = None
+        for color in ("lime", "pink", "teal"):
+            body = {"color": f"{color}{worker}"} | ({} if rev is None else {"_rev": rev})
+            rev = client.put(name, json=body).json()["rev"]
+            seen.append(found(fruits, f'key="{color}{worker}"'))
+        return seen
+
+    with ThreadPoolExecutor(8) as pool:
+        for worker, seen in enumerate(pool.map(write_and_look, range(8))):
+            assert seen == [[f"w{worker}"]] * 3
+
+
 def test_conflicts_are_found_by_a_view(database: Couch) -> None:
     database.save_views(
         "conflicts", conflicts="function (doc) { if (doc._conflicts) { emit(doc._conflicts); } }"
@@ -139,6 +157,20 @@ def test_rows_are_reduced(database: Couch, reduce: str, query: str, expected: li
     rows = database.get(f"{VIEW}?{query}").json()["rows"]
     assert [(row["key"], row["value"]) for row in rows] == expected
     assert len(database.get(f"{VIEW}?reduce=false").json()["rows"]) == 5
+
+
+def test_reduced_rows_have_no_documents(database: Couch) -> None:
+    view = {"map": "function (doc) { emit(doc._id); }", "reduce": "_count"}
+    database.put("/_design/all", json={"views": {"all": view}})
+    assert database.get("/_design/all/_view/all?include_docs=true").status_code == 400
+
+
+def test_row_may_name_another_document(database: Couch) -> None:
+    database.save("a", other="b")
+    database.save("b", color="blue")
+    database.save_views("links", links="function (doc) { if (doc.other) { emit(null, {_id: doc.other}); } }")
+    [row] = database.get("/_design/links/_view/links?include_docs=true").json()["rows"]
+    assert (row["id"], row["doc"]["color"]) == ("a", "blue")
 
 
 def test_statistics_are_reduced(database: Couch) -> None:

@@ -66,27 +66,37 @@ def main(
         SystemExit: the command line is wrong (2), or asks for help (0).
     """
     options = clp.parse_args()
-    logging.basicConfig(level=options.log)
     if not options.verify_host_ssl_cert:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     try:
-        with _progress_bar() as on_progress:
-            install(
-                options.host,
-                options.database,
-                credentials=options.creds or _credentials_of_environment(),
-                verify_host_ssl_cert=options.verify_host_ssl_cert,
-                design_docs_folder=design_docs_folder if options.createdesign else None,
-                seed_docs_folder=seed_docs_folder if options.createseed else None,
-                seed_doc_signer=_signer(options.seeddocsigner) if options.seeddocsigner else None,
-                delete=options.delete,
-                create=options.create,
-                on_progress=on_progress,
-            )
+        _install(
+            options,
+            design_docs_folder=design_docs_folder if options.createdesign else None,
+            seed_docs_folder=seed_docs_folder if options.createseed else None,
+        )
     except InstallerError as error:
         sys.stderr.write(f"{clp.prog}: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{clp.prog}: interrupted\n")
+        return 1
     return 0
+
+
+def _install(options: argparse.Namespace, **folders: str | os.PathLike[str] | None) -> None:
+    with _progress_bar() as on_progress:
+        logging.basicConfig(level=options.log)  # here, so that the lines don't run into the bar
+        install(
+            options.host,
+            options.database,
+            credentials=options.creds or _credentials_of_environment(),
+            verify_host_ssl_cert=options.verify_host_ssl_cert,
+            seed_doc_signer=_signer(options.seeddocsigner) if options.seeddocsigner else None,
+            delete=options.delete,
+            create=options.create,
+            on_progress=on_progress,
+            **folders,
+        )
 
 
 def _credentials_of_environment() -> UserPassword | None:
@@ -121,7 +131,7 @@ def _progress_bar() -> Iterator[OnProgress]:
 
         def on_progress(name: str, done: int, total: int) -> None:
             if name not in tasks:
-                tasks[name] = progress.add_task(name)
+                tasks[name] = progress.add_task(name, total=total)
             progress.update(tasks[name], completed=done, total=total)
 
         yield on_progress

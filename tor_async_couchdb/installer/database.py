@@ -75,7 +75,7 @@ class Database:
         return str(self.server.ask("PUT", self.name, "_design", name, body=body)["rev"])
 
     def delete_design_document(self, name: str, revision: str) -> None:
-        """Deletes a design document. An index that another design document shares stays."""
+        """Deletes a design document."""
         self.server.ask("DELETE", self.name, "_design", name, query={"rev": revision})
 
     def query_view(self, design_document: str, view: str, *, timeout_s: float) -> None:

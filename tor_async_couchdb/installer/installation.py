@@ -20,6 +20,10 @@ from tor_async_couchdb.tamper import Signer
 _logger = logging.getLogger(__package__)
 
 
+def _ignore_progress(name: str, done: int, total: int) -> None:
+    pass
+
+
 def install(
     host: str,
     database: str,
@@ -31,37 +35,32 @@ def install(
     seed_doc_signer: Signer | None = None,
     delete: bool = False,
     create: bool = True,
-    on_progress: OnProgress = lambda name, done, total: None,
+    on_progress: OnProgress = _ignore_progress,
 ) -> None:
-    """Installs `database` on the CouchDB at `host` (`http://127.0.0.1:5984`).
+    """Installs `database` on the CouchDB at `host`, which is such as `http://127.0.0.1:5984`.
 
-    `delete` deletes the database first, with all that is in it. Without `create` that is all. Design
-    documents are upgraded where they differ, seed documents that exist are left as they are. When something
-    fails, a database that was created here is deleted again, and one that was to be deleted is still there.
+    With `delete` the database is deleted first, with all that is in it; without `create` that is all. When
+    something fails, a database that was created here is deleted again.
 
     Raises:
         InstallerError: whatever went wrong, in one line that names the file or the host.
     """
     design_files = [] if design_docs_folder is None else read_design_documents(design_docs_folder)
     seed_files = [] if seed_docs_folder is None else read_seed_documents(seed_docs_folder, seed_doc_signer)
-    server = Server(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert)
-    with server, _host_named(host, credentials):
+    with _server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = Database(server, database)
         server.check()
         if delete:
-            if create:
-                _rehearse(target, design_files, seed_files)
-            _delete(target)
+            _delete(target, design_files, seed_files, is_rehearsed=create)
         if create:
-            with _created(target):
-                install_design_documents(target, design_files, on_progress)
-                _install_seed_documents(target, seed_files)
+            _create(target, design_files, seed_files, on_progress)
 
 
 @contextmanager
-def _host_named(host: str, credentials: UserPassword | None) -> Iterator[None]:
+def _server(host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool) -> Iterator[Server]:
     try:
-        yield
+        with Server(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
+            yield server
     except InstallerError:
         raise
     except CouchDBError as error:
@@ -70,28 +69,34 @@ def _host_named(host: str, credentials: UserPassword | None) -> Iterator[None]:
         raise InstallerError(f"{host}: {error}{hint}") from error
 
 
-def _rehearse(
-    target: Database, design_files: Sequence[DocumentFile], seed_files: Sequence[DocumentFile]
+def _delete(
+    target: Database,
+    design_files: Sequence[DocumentFile],
+    seed_files: Sequence[DocumentFile],
+    *,
+    is_rehearsed: bool,
 ) -> None:
-    """Installs all files on a database that nobody uses, so that none of them can fail after the deletion."""
     if not target.exists():
-        return
-    rehearsal = Database(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
-    rehearsal.create()
-    try:
-        install_design_documents(rehearsal, design_files, on_progress=lambda name, done, total: None)
-        _install_seed_documents(rehearsal, seed_files)
-    finally:
-        with suppress(CouchDBError):
-            rehearsal.delete()
-
-
-def _delete(target: Database) -> None:
-    if target.exists():
-        target.delete()
-        _logger.info("Successfully deleted %s", target)
-    else:
         _logger.info("No need to delete %s: it doesn't exist", target)
+        return
+    if is_rehearsed:
+        # On a database that nobody uses, so that no document can fail when the old one is gone.
+        rehearsal = Database(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
+        _create(rehearsal, design_files, seed_files, on_progress=_ignore_progress)
+        rehearsal.delete()
+    target.delete()
+    _logger.info("Successfully deleted %s", target)
+
+
+def _create(
+    target: Database,
+    design_files: Sequence[DocumentFile],
+    seed_files: Sequence[DocumentFile],
+    on_progress: OnProgress,
+) -> None:
+    with _created(target):
+        install_design_documents(target, design_files, on_progress)
+        _install_seed_documents(target, seed_files)
 
 
 @contextmanager

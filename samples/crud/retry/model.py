@@ -6,7 +6,7 @@ from typing import Annotated, Self
 import msgspec
 
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.properties import Counter, Immutable, Latest, LatestBy
+from tor_async_couchdb.properties import Counter, Immutable, Latest, LatestBy, UniqueKey
 from tor_async_couchdb.timestamps import Timestamp, next_after, now
 
 Color = Annotated[str, msgspec.Meta(min_length=1)]
@@ -15,7 +15,7 @@ Color = Annotated[str, msgspec.Meta(min_length=1)]
 class Fruit(Model, tag="fruit_v1.0", frozen=True, kw_only=True):
     """A fruit and its color; `change_count` says how often the color has been set since it was made."""
 
-    fruit_id: Annotated[str, Immutable()]
+    fruit_id: Annotated[str, Immutable(), UniqueKey("fruit_by_fruit_id")]
     color: Annotated[Color, LatestBy("updated_on")]
     created_on: Annotated[Timestamp, Immutable()]
     updated_on: Annotated[Timestamp, Latest()]

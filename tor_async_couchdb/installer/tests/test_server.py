@@ -58,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     with Stub() as stub:
-        thread = threading.Thread(target=stub.serve_forever)
+        thread = threading.Thread(target=stub.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield stub
         stub.silent_until.set()

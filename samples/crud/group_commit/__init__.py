@@ -1,0 +1,1 @@
+"""Fruits; changes that wait for the same fruit are made together."""

@@ -1,0 +1,171 @@
+"""Changes of one model that wait at the same time, applied together: one read, one write, an answer each.
+
+Databases do this for their logs ("group commit", DeWitt et al., "Implementation Techniques for Main Memory
+Database Systems", 1984); here the log is a document. Within one process nobody is in conflict any more.
+"""
+
+import asyncio
+import contextvars
+import math
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from tor_async_couchdb import request_context
+from tor_async_couchdb.async_action import AsyncAction
+from tor_async_couchdb.async_model_actions import AsyncDeleter, AsyncModelRetriever, AsyncPersister
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.errors import ConflictError, ConnectError, OutcomeUnknownError
+from tor_async_couchdb.model import Model
+from tor_async_couchdb.request_context import RequestContext
+from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
+
+M = TypeVar("M", bound=Model)
+
+# A pure function from the model as it is to the model as it shall be; None deletes it.
+Change = Callable[[M], M | None]
+
+_MAX_SIZE = 1000
+
+
+class AsyncGroupCommitter(AsyncAction, Generic[M]):
+    """Changes the model that a retriever finds, together with all others who want to change it now.
+
+    Conflicts with other processes are tried again after a pause with full jitter, until the deadline.
+    """
+
+    def __init__(self, retriever: AsyncModelRetriever[M], *, database: Database | None = None) -> None:
+        super().__init__(database=database)
+        self._retriever = retriever
+
+    async def commit(self, change: Change[M]) -> M | None:
+        """The model after this change; as it was, if the change deletes it; None if there is none.
+
+        Raises:
+            ConflictError: other processes were faster until the deadline.
+            OutcomeUnknownError: it may or may not have been written.
+            Exception: what the change itself raises; the others in the group don't notice.
+        """
+        async with self._connected() as connection:
+            key = self._retriever.identity
+            group: _Group[M] | None = connection.groups.get(key)
+            if group is None:
+                group = _Group(self._retriever, connection, on_idle=lambda: connection.groups.pop(key))
+                connection.groups[key] = group
+            return await group.submit(change)
+
+
+class _Entry(Generic[M]):
+    """One caller's change, and what the caller gets once the group has been written."""
+
+    def __init__(self, change: Change[M]) -> None:
+        self.change = change
+        self.context = request_context.current()
+        self.future: asyncio.Future[M | None] = asyncio.get_running_loop().create_future()
+        self.answer: M | None = None
+        self.failure: Exception | None = None
+        self.is_being_written = False
+
+    def apply_to(self, model: M | None) -> M | None:
+        """The model after this change; the same if the change fails or there is nothing to change."""
+        self.answer, self.failure = model, None
+        if model is None:
+            return None
+        try:
+            changed = self.change(model)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+            self.failure = error
+            return model
+        if changed is not None:
+            self.answer = changed
+        return changed
+
+    def settle(self, failure: Exception | None) -> None:
+        """Gives the caller its answer, unless the caller has gone."""
+        if self.future.done():
+            return
+        if failure is None:
+            self.future.set_result(self.answer)
+        else:
+            self.future.set_exception(failure)
+
+
+class _Group(Generic[M]):
+    """All changes of one model that wait in this process, and the task that makes them."""
+
+    def __init__(
+        self, retriever: AsyncModelRetriever[M], database: Database, on_idle: Callable[[], object]
+    ) -> None:
+        self._retriever = retriever
+        self._database = database
+        self._on_idle = on_idle
+        self._entries: list[_Entry[M]] = []
+        self._in_turn: list[_Entry[M]] = []
+        self._written: M | None = None  # spares the next turn the read
+        # In a context of its own, as its deadlines are those of all callers.
+        self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+
+    async def submit(self, change: Change[M]) -> M | None:
+        """The answer to one change; see `AsyncGroupCommitter.commit`."""
+        entry = _Entry(change)
+        self._entries.append(entry)
+        remaining_s = entry.context.remaining_s()
+        try:
+            async with asyncio.timeout(None if remaining_s == math.inf else remaining_s):
+                return await entry.future
+        except TimeoutError as error:
+            if entry.is_being_written:
+                raise OutcomeUnknownError("the change was not answered before the deadline") from error
+            raise ConnectError("the change did not get its turn before the deadline") from error
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting():
+                await self._take_turn()
+        finally:
+            self._on_idle()
+
+    def _waiting(self) -> list[_Entry[M]]:
+        """The changes to make, in the order in which they came; those whose callers have gone are dropped."""
+        self._entries = [entry for entry in self._entries if not entry.future.done()]
+        return self._entries
+
+    async def _take_turn(self) -> None:
+        failure = None
+        try:
+            with request_context.request() as context:
+                strategy = RetryStrategy(full_jitter(), max_retries=None)
+                await strategy.run(lambda: self._try_to_commit(context))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+            self._written, failure = None, error
+        for entry in self._in_turn:
+            entry.settle(failure or entry.failure)
+
+    async def _try_to_commit(self, context: RequestContext) -> None:
+        """Makes all changes that wait by now, with one write."""
+        self._in_turn = self._waiting()[:_MAX_SIZE]
+        context.deadline_s = max((entry.context.deadline_s for entry in self._in_turn), default=math.inf)
+        before = self._written or await self._retriever.fetch()
+        after = before
+        for entry in self._in_turn:
+            after = entry.apply_to(after)
+        if before is not None and after is not before:
+            await self._write(before, after)
+
+    async def _write(self, before: M, after: M | None) -> None:
+        self._mark_as_being_written(True)
+        try:
+            if after is None:
+                await AsyncDeleter(before, database=self._database).delete()
+                self._written = None
+            else:
+                self._written = await AsyncPersister(after, database=self._database).persist()
+        except ConflictError:
+            self._written = None
+            self._mark_as_being_written(False)
+            for entry in self._in_turn:
+                entry.context.conflict_count += 1
+            raise
+
+    def _mark_as_being_written(self, is_being_written: bool) -> None:
+        for entry in self._in_turn:
+            entry.is_being_written = is_being_written

@@ -1,0 +1,231 @@
+import io
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb import tamper
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer import command_line
+from tor_async_couchdb.installer.command_line import CommandLineParser, main
+from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.design_documents import OnProgress
+from tor_async_couchdb.installer.errors import InstallerError
+
+
+@pytest.fixture
+def parser() -> CommandLineParser:
+    return CommandLineParser("Installs fruits.", default_database="fruits")
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COUCHDB_USER", raising=False)
+    monkeypatch.delenv("COUCHDB_PASSWORD", raising=False)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What `main` asked to be installed, without a server."""
+    calls: list[dict[str, Any]] = []
+
+    def keep(host: str, database: str, **options: Any) -> None:
+        calls.append({"host": host, "database": database} | options)
+
+    monkeypatch.setattr(command_line, "install", keep)
+    return calls
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["installer.py", *arguments])
+    return main(parser, "design_docs", "seed_docs")
+
+
+def test_the_defaults_are_those_of_a_couchdb_at_hand(parser: CommandLineParser) -> None:
+    assert vars(parser.parse_args([])) == {
+        "host": "http://127.0.0.1:5984",
+        "database": "fruits",
+        "creds": None,
+        "delete": False,
+        "create": True,
+        "createdesign": True,
+        "createseed": True,
+        "seeddocsigner": "",
+        "verify_host_ssl_cert": True,
+        "log": logging.ERROR,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--colour=red"], "unrecognized arguments"),
+        (["--del=true"], "unrecognized arguments"),
+        (["fruits"], "unrecognized arguments"),
+        (["--delete"], "--delete: expected one argument"),
+        (["--delete=maybe"], "--delete: should be one of true, false, yes, no, 1 or 0"),
+        (["--host=http://127.0.0.1:5984/fruits"], "--host: required format is http[s]://host:port"),
+        (["--creds=dave"], "--creds: required format is 'user:password'"),
+        (["--log=loud"], "--log: should be one of DEBUG"),
+    ],
+)
+def test_a_wrong_command_line_is_told_and_ends_with_2(
+    parser: CommandLineParser, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(arguments)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_help_tells_of_credentials_from_the_environment(parser: CommandLineParser) -> None:
+    text = " ".join(parser.format_help().split())
+    assert "COUCHDB_USER and COUCHDB_PASSWORD" in text
+    assert "[default: fruits]" in text
+
+
+def test_every_option_reaches_the_installation(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+) -> None:
+    arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
+    assert _run(monkeypatch, parser, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
+    (call,) = installed
+    del call["on_progress"]
+    assert call == {
+        "host": "http://[::1]:1",
+        "database": "pears",
+        "credentials": UserPassword("dave", "secret"),
+        "verify_host_ssl_cert": False,
+        "design_docs_folder": "design_docs",
+        "seed_docs_folder": "seed_docs",
+        "seed_doc_signer": None,
+        "delete": True,
+        "create": False,
+    }
+
+
+def test_design_and_seed_documents_can_be_left_out(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+) -> None:
+    assert _run(monkeypatch, parser, "--createdesign=false", "--createseed=false") == 0
+    assert (installed[0]["design_docs_folder"], installed[0]["seed_docs_folder"]) == (None, None)
+
+
+def test_credentials_come_from_the_environment_unless_an_option_gives_them(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setenv("COUCHDB_USER", "environment")
+    monkeypatch.setenv("COUCHDB_PASSWORD", "secret")
+    assert _run(monkeypatch, parser) == 0
+    assert _run(monkeypatch, parser, "--creds=option:secret") == 0
+    assert [call["credentials"].user for call in installed] == ["environment", "option"]
+
+
+@pytest.mark.parametrize("name", ["COUCHDB_USER", "COUCHDB_PASSWORD"])
+def test_half_of_the_credentials_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    installed: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, "s3cret")
+    assert _run(monkeypatch, parser) == 1
+    assert capsys.readouterr().err == (
+        f"{parser.prog}: COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither\n"
+    )
+    assert installed == []
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(InstallerError("red.json: bad"), "red.json: bad"), (KeyboardInterrupt(), "interrupted")],
+)
+def test_a_failure_is_one_line_and_ends_with_1(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    line: str,
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line, "install", fail)
+    assert _run(monkeypatch, parser, "--creds=dave:s3cret") == 1
+    assert capsys.readouterr() == ("", f"{parser.prog}: {line}\n")
+
+
+def test_refused_credentials_are_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    parser = CommandLineParser("Installs fruits.", database.name)
+    monkeypatch.setattr(
+        sys, "argv", ["installer.py", f"--host={database.server.host}", "--creds=dave:s3cret"]
+    )
+    with caplog.at_level(logging.DEBUG):
+        assert main(parser) == 1
+    output = capsys.readouterr()
+    assert "401" in output.err
+    for text in (output.err, output.out, caplog.text):
+        assert "s3cret" not in text
+        assert "ZGF2ZTpzM2NyZXQ" not in text  # "dave:s3cret" in base64
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("{}", "holds no Tink key set")])
+def test_a_bad_key_set_is_named_and_nothing_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    installed: list[dict[str, Any]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    content: str | None,
+    reason: str,
+) -> None:
+    path = tmp_path / "set.json"
+    if content is not None:
+        path.write_text(content)
+    assert _run(monkeypatch, parser, f"--seeddocsigner={path}") == 1
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert reason in error
+    assert error.count("\n") == 1
+    assert installed == []
+
+
+def test_a_key_set_makes_the_signer_of_the_seed_documents(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    installed: list[dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "set.json"
+    tamper.new_key_set(path)
+    assert _run(monkeypatch, parser, f"--seeddocsigner={path}") == 0
+    doc = tamper.sign(installed[0]["seed_doc_signer"], {"_id": "1", "type": "fruit_v1.0"})
+    assert tamper.verify(tamper.TamperingSigner.from_file(path), doc)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "is_drawn"), [(Terminal(), True), (io.StringIO(), False)])
+def test_a_bar_shows_the_progress_of_an_index_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, stream: io.StringIO, is_drawn: bool
+) -> None:
+    def build(*arguments: object, on_progress: OnProgress, **options: object) -> None:
+        on_progress("fruit_by_color", 40, 100)
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(command_line, "install", build)
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert _run(monkeypatch, parser) == 0
+    assert ("fruit_by_color" in stream.getvalue()) is is_drawn
+    assert ("40/100" in stream.getvalue()) is is_drawn

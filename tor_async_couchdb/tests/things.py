@@ -1,0 +1,83 @@
+"""What the library's tests store: things, and whatever else somebody may have put into a database."""
+
+import uuid
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from conftest import CouchDBServer
+from tor_async_couchdb.async_model_actions import (
+    AsyncModelRetriever,
+    AsyncModelRetrieverByDocumentID,
+    AsyncModelsRetriever,
+)
+from tor_async_couchdb.model import Model
+from tor_async_couchdb.properties import Counter, Immutable
+
+# A view of all things by any JSON value, and of other documents too: as they come.
+THING_BY_KEY = {
+    "language": "javascript",
+    "views": {"thing_by_key": {"map": "function(doc) { if ('key' in doc) { emit(doc.key, null); } }"}},
+}
+
+
+class Thing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
+    """Anything that can be found by `key`."""
+
+    key: Annotated[Any, Immutable()]
+    count: Annotated[int, Counter()] = 0
+
+
+class ThingRetriever(AsyncModelRetriever[Thing]):
+    """Finds a thing by its key."""
+
+    model_class = Thing
+
+
+class ThingsRetriever(AsyncModelsRetriever[Thing]):
+    """Finds things by a range of keys."""
+
+    model_class = Thing
+
+
+class ThingByIDRetriever(AsyncModelRetrieverByDocumentID[Thing]):
+    """Finds a thing by its document's id."""
+
+    model_class = Thing
+
+
+class Documents:
+    """The documents of a database, past the library and past the proxy."""
+
+    def __init__(self, couchdb: CouchDBServer, database_url: str) -> None:
+        self._couchdb = couchdb
+        self.name = database_url.rpartition("/")[2]
+
+    def get(self, document_id: str, **options: str) -> dict[str, Any]:
+        is_design = document_id.startswith("_design/")
+        path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
+        document: dict[str, Any] = self._couchdb.request("GET", path, params=options).json()
+        return document
+
+    def put(self, **document: Any) -> dict[str, Any]:
+        """Stores a document; what is stored, with its `_id` and `_rev`."""
+        document = {"_id": uuid.uuid4().hex} | document
+        result = self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
+        return document | {"_rev": result["rev"]}
+
+    def put_many(self, documents: list[dict[str, Any]]) -> None:
+        """Stores documents."""
+        self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
+
+    def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
+        """Stores a thing that fits its model, but for `properties`."""
+        return self.put(**{"type": "thing_v1.0", "key": key, "count": 0} | properties)
+
+    def delete(self, document: dict[str, Any]) -> None:
+        self.put(_id=document["_id"], _rev=document["_rev"], _deleted=True)
+
+    def put_view(self) -> None:
+        self.put(_id="_design/thing_by_key", **THING_BY_KEY)
+
+    def count(self) -> int:
+        """How many documents there are."""
+        return int(self._couchdb.request("GET", self.name).json()["doc_count"])

@@ -1,0 +1,51 @@
+"""Fixtures of the chassis' tests: a database behind a proxy that can do harm, and a service on it."""
+
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+
+from conftest import CouchDBServer
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.testing import FaultProxy
+from tor_async_couchdb.tests.things import Documents
+from tor_async_service.application import ServiceApplication
+from tor_async_service.tests.serving import serving
+from tor_async_service.tests.thing_service import make_app
+
+
+@pytest.fixture
+async def proxy(database_url: str) -> AsyncIterator[FaultProxy]:
+    async with FaultProxy(database_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def database(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[Database]:
+    async with Database(proxy.url, username=couchdb.username, password=couchdb.password) as database:
+        yield database
+
+
+@pytest.fixture
+def documents(couchdb: CouchDBServer, database_url: str) -> Documents:
+    documents = Documents(couchdb, database_url)
+    documents.put_view()
+    return documents
+
+
+@pytest.fixture
+def app(database: Database) -> ServiceApplication:
+    return make_app(database)
+
+
+@pytest.fixture
+async def client(app: ServiceApplication, documents: Documents) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def lone_database() -> AsyncIterator[Database]:
+    """A database that isn't there, for what needs none."""
+    async with Database("http://127.0.0.1:1/absent") as database:
+        yield database
