@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from db_installer.installer import DESIGN_DOCS_FOLDER
-from suite.multi_master import Experiment, Figures, Site, run
+from suite.multi_master import Experiment, Figures, run
+from suite.sites import Site
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.replication import Master, connect, disconnect

@@ -4,43 +4,22 @@ import asyncio
 import contextlib
 import dataclasses
 import random
-import re
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from suite.errors import SuiteError
-from suite.processes import Process
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.installer.replication import Master
+from suite.sites import RunningSite, Site, running
 
-_MODULE = "samples.crud.multi_master.service"
-_LISTENING = re.compile(r"listening on (http://\S+)")
-_READY_TIMEOUT_S = 20.0
 _REQUEST_TIMEOUT_S = 30.0
 _CONVERGED_WITHIN_S = 300.0
 _QUIET_S = 3.0
 _POLL_INTERVAL_S = 0.1
 _COLORS = ("red", "green", "blue", "yellow", "black", "white")
-_METRICS = {
-    "merged": "replication_conflicts_merged_total",
-    "superseded": "replication_values_superseded_total",
-    "failed": "replication_conflicts_failed_total",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Site:
-    """A master, how its service reaches it, and what the service is called there."""
-
-    name: str
-    database: Master
-    port: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,52 +75,6 @@ class _Books:
         return lost
 
 
-class _RunningSite:
-    """A site whose service runs, on a database that is open."""
-
-    def __init__(self, site: Site, database: Database, logs: Path, environment: Mapping[str, str]) -> None:
-        self.site = site
-        self.database = database
-        self.url = ""
-        self.metrics: Counter[str] = Counter()
-        self._logs = logs
-        self._environment = environment
-        self._process: Process | None = None
-        self._starts = 0
-
-    async def start(self) -> None:
-        self._starts += 1
-        log = self._logs / f"multi_master_{self.site.name}_{self._starts}.log"
-        arguments = {"port": self.site.port, "database": self.site.database.url, "master": self.site.name}
-        command = [sys.executable, "-m", _MODULE, *(f"--{name}={value}" for name, value in arguments.items())]
-        self._process = Process(f"multi_master ({self.site.name})", command, log, self._environment)
-        is_ready = lambda: _LISTENING.search(log.read_text()) is not None  # noqa: E731
-        await asyncio.to_thread(self._process.wait_until, is_ready, _READY_TIMEOUT_S)
-        found = _LISTENING.search(log.read_text())
-        self.url = "" if found is None else found[1]
-
-    async def kill(self, session: aiohttp.ClientSession) -> None:
-        await self.read_metrics(session)
-        if self._process is not None:
-            await asyncio.to_thread(self._process.kill)
-
-    async def stop(self) -> None:
-        if self._process is not None:
-            await asyncio.to_thread(self._process.stop)
-
-    async def read_metrics(self, session: aiohttp.ClientSession) -> None:
-        async with session.get(f"{self.url}/_metrics", headers={"Accept": "text/plain"}) as answer:
-            lines = (await answer.text()).splitlines()
-        for name, metric in _METRICS.items():
-            values = [line.rpartition(" ")[2] for line in lines if re.match(rf"{metric}[ {{]", line)]
-            self.metrics[name] += round(sum(map(float, values)))
-
-    async def documents(self) -> list[dict[str, Any]]:
-        options = {"include_docs": True, "conflicts": True}
-        rows = await self.database.query_view("fruit_by_fruit_id", **options)
-        return [row.doc for row in rows if row.doc is not None]
-
-
 async def run(
     experiment: Experiment, sites: tuple[Site, Site], logs: Path, environment: Mapping[str, str]
 ) -> Figures:
@@ -151,34 +84,34 @@ async def run(
         session = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
         )
-        running = [await stack.enter_async_context(_running(site, logs, environment)) for site in sites]
-        fruit_ids = [await _create(session, running[i % 2]) for i in range(experiment.fruits)]
-        await _until(lambda: _have_all(running, fruit_ids), "the fruits to be replicated")
+        started = [await stack.enter_async_context(running(site, logs, environment)) for site in sites]
+        fruit_ids = [await _create(session, started[i % 2]) for i in range(experiment.fruits)]
+        await _until(lambda: _have_all(started, fruit_ids), "the fruits to be replicated")
         books = _Books()
         await experiment.cut()
-        before = [await site.documents() for site in running]
-        await _load(session, running, fruit_ids, books, experiment.users, experiment.partition_s)
-        alone = [await site.documents() for site in running]
+        before = [await site.documents() for site in started]
+        await _load(session, started, fruit_ids, books, experiment.users, experiment.partition_s)
+        alone = [await site.documents() for site in started]
         healed_s = time.monotonic()
         await experiment.heal()
         load = asyncio.create_task(
-            _load(session, running, fruit_ids, books, experiment.users, experiment.load_after_heal_s)
+            _load(session, started, fruit_ids, books, experiment.users, experiment.load_after_heal_s)
         )
-        await _until(lambda: _has_resumed(running, alone), "the replication to resume")
+        await _until(lambda: _has_resumed(started, alone), "the replication to resume")
         resumed_s = time.monotonic()
         if experiment.is_reconciler_killed:
-            await running[0].kill(session)
-            await running[0].start()
+            await started[0].kill(session)
+            await started[0].start()
         await load
         loaded_s = max(resumed_s, time.monotonic()) if experiment.load_after_heal_s else resumed_s
-        await _until(lambda: _has_converged(running), "the masters to converge")
+        await _until(lambda: _has_converged(started), "the masters to converge")
         converged_s = time.monotonic()
-        sequences = [await _sequence(site) for site in running]
+        sequences = [await site.sequence() for site in started]
         await asyncio.sleep(_QUIET_S)
-        documents, others = [await site.documents() for site in running]
-        for site in running:
+        documents, others = [await site.documents() for site in started]
+        for site in started:
             await site.read_metrics(session)
-        metrics = running[0].metrics + running[1].metrics
+        metrics = started[0].metrics + started[1].metrics
         changed = [
             {doc["fruit_id"] for doc, old in zip(now, then, strict=True) if doc["_rev"] != old["_rev"]}
             for now, then in zip(alone, before, strict=True)
@@ -195,28 +128,12 @@ async def run(
             resume_s=resumed_s - healed_s,
             convergence_s=converged_s - loaded_s,
             writes_when_quiet=sum(
-                [await _sequence(site) - then for site, then in zip(running, sequences, strict=True)]
+                [await site.sequence() - then for site, then in zip(started, sequences, strict=True)]
             ),
         )
 
 
-@contextlib.asynccontextmanager
-async def _running(site: Site, logs: Path, environment: Mapping[str, str]) -> AsyncIterator[_RunningSite]:
-    credentials = site.database.credentials
-    async with Database(
-        site.database.url,
-        username=None if credentials is None else credentials.user,
-        password=None if credentials is None else credentials.password,
-    ) as database:
-        running = _RunningSite(site, database, logs, environment)
-        try:
-            await running.start()
-            yield running
-        finally:
-            await running.stop()
-
-
-async def _create(session: aiohttp.ClientSession, site: _RunningSite) -> str:
+async def _create(session: aiohttp.ClientSession, site: RunningSite) -> str:
     async with session.post(f"{site.url}/v1.0/fruits", json={"color": "green"}) as answer:
         fruit_id: str = (await answer.json())["fruit_id"]
         return fruit_id
@@ -224,7 +141,7 @@ async def _create(session: aiohttp.ClientSession, site: _RunningSite) -> str:
 
 async def _load(
     session: aiohttp.ClientSession,
-    sites: Sequence[_RunningSite],
+    sites: Sequence[RunningSite],
     fruit_ids: Sequence[str],
     books: _Books,
     users: int,
@@ -232,14 +149,14 @@ async def _load(
 ) -> None:
     end_s = time.monotonic() + duration_s
 
-    async def user(site: _RunningSite) -> None:
+    async def user(site: RunningSite) -> None:
         while time.monotonic() < end_s:
             await _change(session, site, random.choice(fruit_ids), books)  # noqa: S311
 
     await asyncio.gather(*(user(site) for site in sites for _ in range(users)))
 
 
-async def _change(session: aiohttp.ClientSession, site: _RunningSite, fruit_id: str, books: _Books) -> None:
+async def _change(session: aiohttp.ClientSession, site: RunningSite, fruit_id: str, books: _Books) -> None:
     key = (fruit_id, site.site.name)
     color = random.choice(_COLORS)  # noqa: S311
     try:
@@ -262,12 +179,12 @@ async def _until(is_so: Callable[[], Awaitable[bool]], what: str) -> None:
         await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-async def _have_all(sites: Sequence[_RunningSite], fruit_ids: Sequence[str]) -> bool:
+async def _have_all(sites: Sequence[RunningSite], fruit_ids: Sequence[str]) -> bool:
     held = [{doc["fruit_id"] for doc in await site.documents()} for site in sites]
     return all(set(fruit_ids) <= each for each in held)
 
 
-async def _has_resumed(sites: Sequence[_RunningSite], alone: Sequence[list[dict[str, Any]]]) -> bool:
+async def _has_resumed(sites: Sequence[RunningSite], alone: Sequence[list[dict[str, Any]]]) -> bool:
     """Whether each site has something of the other: conflicts, or counts that it had not alone."""
     for site, before, other in zip(sites, alone, reversed(sites), strict=True):
         known = {doc["_id"]: doc["change_counts"].get(other.site.name, 0) for doc in before}
@@ -280,10 +197,6 @@ async def _has_resumed(sites: Sequence[_RunningSite], alone: Sequence[list[dict[
     return True
 
 
-async def _has_converged(sites: Sequence[_RunningSite]) -> bool:
+async def _has_converged(sites: Sequence[RunningSite]) -> bool:
     first, second = [await site.documents() for site in sites]
     return first == second and not any("_conflicts" in doc for doc in first)
-
-
-async def _sequence(site: _RunningSite) -> int:
-    return int(str((await site.database.information())["update_seq"]).partition("-")[0])

@@ -27,6 +27,7 @@ _ENDED_STATES = ("failed", "completed")
 # Of _scheduler/docs: it will try again, though perhaps only in minutes.
 _WAITING_STATES = ("crashing", "error")
 _ALREADY_EXISTS = 412
+_NO_SUCH_JOB = (404, 400)  # it is not scheduled yet; a CouchDB that has no scheduler knows no such path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ def _is_down(server: Server, document_id: str, stored: dict[str, Any]) -> bool:
         return True
     try:
         answer = server.ask("GET", "_scheduler", "docs", _REPLICATOR, document_id)
-    except NotFoundError:  # not scheduled yet; or the stand-in, which has no scheduler
+    except ResponseError as error:
+        if error.status not in _NO_SUCH_JOB:
+            raise
         return False
     return answer.get("state") in (*_ENDED_STATES, *_WAITING_STATES)

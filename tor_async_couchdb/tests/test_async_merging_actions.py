@@ -3,7 +3,7 @@ import pytest
 from tor_async_couchdb.async_merging_actions import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
 from tor_async_couchdb.async_model_actions import AsyncPersister
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import UnmergeableError
+from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.testing import FaultProxy
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, body
 
@@ -54,5 +54,5 @@ async def test_a_list_has_what_was_merged_and_not_what_can_not_be(
 async def test_who_reads_what_can_not_be_merged_is_told_so(database: Database, conflicts: Conflicts) -> None:
     conflicts.documents.put_view()
     await conflicts.make(body(key="x"), body(key="x", type="other_v1.0"))
-    with pytest.raises(UnmergeableError):
+    with pytest.raises(InvalidDocumentError):
         await BasketRetriever(VIEW, "x", database=database).fetch()
