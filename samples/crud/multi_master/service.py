@@ -62,8 +62,9 @@ class FruitHandler(ServiceHandler):
 
 
 def _representation(fruit: Fruit) -> dict[str, Any]:
-    names = ("fruit_id", "color", "superseded", "created_on", "updated_on", "change_count")
-    return {name: getattr(fruit, name) for name in names}
+    names = ("fruit_id", "color", "created_on", "updated_on", "change_count")
+    superseded = {"superseded": fruit.superseded} if fruit.superseded else {}
+    return {name: getattr(fruit, name) for name in names} | superseded
 
 
 def make_app(database: Database, master: str) -> ServiceApplication:
