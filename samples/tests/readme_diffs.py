@@ -22,9 +22,8 @@ def refreshed(readme: Path) -> str:
     """The text of a README with the diffs as they are now."""
 
     def block(match: re.Match[str]) -> str:
-        before, after = match[2], match[3]
-        lines = [(readme.parent / name).read_text().splitlines(keepends=True) for name in (before, after)]
-        return match[1] + "".join(difflib.unified_diff(*lines, before, after)) + match[5]
+        before, after = ((readme.parent / match[i]).read_text().splitlines(keepends=True) for i in (2, 3))
+        return match[1] + "".join(difflib.unified_diff(before, after, match[2], match[3])) + match[5]
 
     return _BLOCK.sub(block, readme.read_text())
 
