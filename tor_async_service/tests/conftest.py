@@ -13,7 +13,7 @@ from tor_async_service.application import ServiceApplication
 from tor_async_service.tests.serving import serving
 from tor_async_service.tests.thing_service import make_app
 
-__all__ = ["app", "client", "database", "documents", "lone_database", "proxy"]
+__all__ = ["app", "client", "database", "documents", "lone_client", "lone_database", "proxy"]
 
 
 @pytest.fixture
@@ -39,3 +39,10 @@ async def lone_database() -> AsyncIterator[Database]:
     """A database that isn't there, for what needs none."""
     async with Database("http://127.0.0.1:1/absent") as database:
         yield database
+
+
+@pytest.fixture
+async def lone_client(lone_database: Database) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a service whose database isn't there."""
+    async with serving(make_app(lone_database)) as client:
+        yield client
