@@ -16,6 +16,7 @@ from .errors import (
     UniqueError,
 )
 from .keyset import KeySet
+from .lease import Lease
 from .results import Branch, Deleted, Header, KeyValue, Range, Revision, Status, Success
 from .transaction import (
     Comp,
@@ -31,9 +32,11 @@ from .transaction import (
     OpTransaction,
     Transaction,
 )
+from .watch import Change, Event, Watch
 
 __all__ = [
     "Branch",
+    "Change",
     "Client",
     "Comp",
     "CompCreated",
@@ -46,12 +49,14 @@ __all__ = [
     "Deleted",
     "Error",
     "EtcdError",
+    "Event",
     "Expired",
     "Failed",
     "Header",
     "InvalidDataError",
     "KeySet",
     "KeyValue",
+    "Lease",
     "NotSentError",
     "Op",
     "OpDel",
@@ -67,4 +72,5 @@ __all__ = [
     "TransactionTooLargeError",
     "TransportError",
     "UniqueError",
+    "Watch",
 ]

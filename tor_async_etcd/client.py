@@ -19,16 +19,18 @@ from .encoding import (
 )
 from .errors import Failed
 from .gateway import Gateway
+from .keyset import KeySet
+from .lease import Lease
 from .results import Deleted, Header, Range, Revision, Status, Success, parse_responses
 from .transaction import Transaction, range_fields, set_fields
 from .transport import HttpTransport
+from .watch import Watch
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-    from .keyset import KeySet
-    from .lease import Lease
+    from .watch import Filter
 
 DEFAULT_URL = "http://127.0.0.1:2379"
 
@@ -133,6 +135,35 @@ class Client:
         if not reply.get("succeeded", False):
             raise Failed(header, responses)
         return Success(header, responses)
+
+    def lease(self, ttl_s: int, lease_id: int | None = None) -> Lease:
+        """Return a lease of `ttl_s` seconds, to enter with `async with` or to await. See Lease."""
+        return Lease(self.gateway, ttl_s, lease_id)
+
+    def watch(
+        self,
+        keys: bytes | KeySet | Sequence[bytes | KeySet],
+        *,
+        start_revision: int | None = None,
+        return_previous: bool = False,
+        filters: Sequence[Filter] = (),
+        resync: bool = False,
+    ) -> Watch:
+        """Return a watch of keys from now on, or from `start_revision` on, to enter with `async with`.
+
+        Several key sets are watched as the smallest range that holds them all, so that their changes come
+        grouped by revision; sets that are far apart are cheaper in watches of their own. With `resync` a
+        compaction doesn't end the watch: see Change. It then remembers every key that exists.
+        """
+        several = [keys] if isinstance(keys, bytes | KeySet) else keys
+        return Watch(
+            self,
+            [KeySet.of(each) for each in several],
+            start_revision=start_revision,
+            return_previous=return_previous,
+            filters=filters,
+            resync=resync,
+        )
 
     async def compact(
         self, revision: int, *, physical: bool = False, timeout_s: float | None = None

@@ -82,6 +82,7 @@ class Gateway:
         now = asyncio.get_running_loop().time
         deadline = now() + (self.timeout_s if timeout_s is None else timeout_s)
         waits = pauses()
+        earlier: EtcdError | None = None
         while True:
             endpoint, token = self._current, self._token
             try:
@@ -89,8 +90,11 @@ class Gateway:
             except EtcdError as error:
                 self._give_up_on(endpoint, token, error)
                 pause_s = next(waits)
-                if not _repeatable(error, call) or now() + pause_s >= deadline:
+                if not repeatable(error, call) or now() + pause_s >= deadline:
+                    if isinstance(error.__cause__, TimeoutError) and earlier is not None:
+                        raise earlier from error  # why the time was over says more than that it was
                     raise
+                earlier = error
             await asyncio.sleep(pause_s)
 
     async def open(self, call: Call, values: Mapping[str, Any]) -> Messages:
@@ -208,7 +212,7 @@ def _is_unauthenticated(error: EtcdError) -> bool:
     return isinstance(error, Error) and (error.code == UNAUTHENTICATED or error.message == _STALE_TOKEN)
 
 
-def _repeatable(error: EtcdError, call: Call) -> bool:
+def repeatable(error: EtcdError, call: Call) -> bool:
     """Tell whether the call was certainly not applied, or changes nothing, and another try may help."""
     if isinstance(error, Error):
         if error.message == _NO_LEADER or _is_unauthenticated(error):

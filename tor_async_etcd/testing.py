@@ -114,7 +114,7 @@ class EtcdServer:
             self.pid = int(self._keeper.stdout.readline())
 
     def wait_until_ready(self) -> None:
-        """Wait until it answers that it has a leader. Raises RuntimeError with the end of its log if not."""
+        """Wait until it takes connections. Raises RuntimeError with the end of its log if it does not."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline and self._keeper is not None and self._keeper.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):

@@ -106,8 +106,8 @@ async def test_other_servers_are_told_from_etcd() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"SSH-2.0-OpenSSH\r\n\r\n")
-        await reader.read()
         writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
