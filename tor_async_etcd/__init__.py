@@ -1,6 +1,8 @@
 """An async etcd client for asyncio and Tornado, with typed persistent maps."""
 
 from .client import Client
+from .database import Database
+from .db_transaction import DbTransaction
 from .errors import (
     Compacted,
     ConflictError,
@@ -46,6 +48,8 @@ __all__ = [
     "CompVersion",
     "Compacted",
     "ConflictError",
+    "Database",
+    "DbTransaction",
     "Deleted",
     "Error",
     "EtcdError",

@@ -118,9 +118,14 @@ class Lease:
             raise RuntimeError("a lease is granted once; ask Client.lease for another")
         loop = asyncio.get_running_loop()
         sent = loop.time()
+        call = self._gateway.call(LEASE_GRANT, {"TTL": self.ttl_s, "ID": self.lease_id})
+        granting = asyncio.ensure_future(call)
         try:
-            reply = await self._gateway.call(LEASE_GRANT, {"TTL": self.ttl_s, "ID": self.lease_id})
+            reply = await asyncio.shield(granting)
         except asyncio.CancelledError:
+            # A revocation that overtakes the grant would leave the lease behind.
+            await asyncio.wait([granting], timeout=_REVOKE_TIMEOUT_S)
+            granting.cancel()
             await asyncio.shield(self._let_go())
             raise
         self._lost = loop.create_future()

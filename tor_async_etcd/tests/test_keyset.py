@@ -5,16 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tor_async_etcd.keyset import EVERYTHING, KeySet, prefix_end
+from tor_async_etcd.tests.amounts import examples
 
 # Few different bytes, so that prefixes and range ends often meet.
 KEYS = st.lists(st.sampled_from([0, 1, 0x61, 0xFE, 0xFF]), min_size=1, max_size=4).map(bytes)
 
 
+@examples
 @given(prefix=KEYS | st.just(b""), key=KEYS)
 def test_prefix_holds_exactly_the_keys_that_start_with_it(prefix: bytes, key: bytes) -> None:
     assert (key in KeySet(prefix, prefix=True)) == key.startswith(prefix)
 
 
+@examples
 @given(start=KEYS, end=KEYS, key=KEYS)
 def test_range_holds_its_start_and_not_its_end(start: bytes, end: bytes, key: bytes) -> None:
     if end == EVERYTHING:
@@ -26,6 +29,7 @@ def test_range_holds_its_start_and_not_its_end(start: bytes, end: bytes, key: by
             KeySet(start, end)
 
 
+@examples
 @given(keys=st.lists(KEYS, min_size=1, max_size=3), prefixes=st.lists(KEYS, max_size=3), key=KEYS)
 def test_covering_holds_what_any_part_holds(keys: list[bytes], prefixes: list[bytes], key: bytes) -> None:
     parts = [KeySet(key) for key in keys] + [KeySet(prefix, prefix=True) for prefix in prefixes]

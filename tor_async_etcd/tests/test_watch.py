@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 import time
 import urllib.request
@@ -25,10 +24,10 @@ from tor_async_etcd import (
     Watch,
 )
 from tor_async_etcd.testing import EtcdServer, etcd_cluster
+from tor_async_etcd.tests.amounts import KILLS
 from tor_async_etcd.tests.waiting import until
 
 DICE = random.Random()  # noqa: S311 - not for secrets
-KILLS = int(os.environ.get("ETCD_KILLS", "3"))  # 20 takes about a minute
 
 
 async def take(watch: Watch, count: int = 1) -> list[Change]:
