@@ -39,12 +39,13 @@ class Indexed(Protocol):
 class DbTransaction:
     """A transaction, got from `Database.begin` or `Database.run`.
 
-    It sees its own writes, and nothing that others wrote since its first read. `revision` is that of all its
-    reads, None before the first. Its keys are those within the database's prefix.
+    It sees its own writes, and nothing that others wrote since its first read. Its keys are those within the
+    database's prefix. `revision` is that of all its reads, `committed` that of its writes, None before.
     """
 
     def __init__(self, client: Client, prefix: bytes, write: bool, timeout_s: float | None) -> None:
         self.revision: int | None = None
+        self.committed: int | None = None
         self._client = client
         self._prefix = prefix
         self._write = write
@@ -160,7 +161,8 @@ class DbTransaction:
         if not self._written:
             return  # what only read was consistent as it was, at its revision
         try:
-            await self._client.submit(self._transaction(), timeout_s=self._timeout_s)
+            done = await self._client.submit(self._transaction(), timeout_s=self._timeout_s)
+            self.committed = done.header.revision
         except Failed as error:
             if self._required:
                 await self._client.submit(Transaction(self._required), timeout_s=self._timeout_s)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-LARGEST_SLOT = 2**16 - 1
+LARGEST_SLOT = 2**16 - 2  # so that there's always a slot after it, where its keys end
 
 
 class _Index(NamedTuple):
@@ -42,7 +42,7 @@ class Map(Generic[K, V]):
     table_options: Mapping[str, Any] = {}
 
     def __init__(self, slot: int, key: KeyCodec[K], value: Codec[V]) -> None:
-        """Raises ValueError if the slot is not from 1 to 65535; the directory of the slots is in slot 0."""
+        """Raises ValueError if the slot is not from 1 to 65534; the directory of the slots is in slot 0."""
         if not isinstance(slot, int) or not 1 <= slot <= LARGEST_SLOT:
             raise ValueError(f"{slot!r} is not a slot from 1 to {LARGEST_SLOT}")
         self.slot = slot

@@ -39,6 +39,7 @@ __all__ = [
     "MapStringFlatBuffers",
     "MapStringJson",
     "MapStringOid",
+    "MapStringOidOid",
     "MapStringPickle",
     "MapStringString",
     "MapStringUuid",
@@ -237,6 +238,12 @@ class MapStringUuidUuid(UuidValues[tuple[str, UUID]]):
     """Pairs of a string and a UUID to UUIDs: a non-unique index of strings."""
 
     keys = PairCodec(StringCodec(), UuidCodec())
+
+
+class MapStringOidOid(OidValues[tuple[str, int]]):
+    """Pairs of a string and an integer to integers: a non-unique index of strings."""
+
+    keys = PairCodec(StringCodec(), OidCodec())
 
 
 class MapSlotUuidUuid(UuidValues[tuple[int, UUID]]):

@@ -30,6 +30,7 @@ OIDS = st.integers(0, 2**53)
 SLOTS = st.integers(0, 2**16 - 1)
 UUIDS = st.uuids()
 
+PAIR = PairCodec(BinaryCodec(), BinaryCodec())
 KEYS: list[tuple[KeyCodec[Any], st.SearchStrategy[Any]]] = [
     (StringCodec(), TEXTS),
     (BinaryCodec(), BYTES),
@@ -40,10 +41,7 @@ KEYS: list[tuple[KeyCodec[Any], st.SearchStrategy[Any]]] = [
     (PairCodec(BinaryCodec(), StringCodec()), st.tuples(BYTES, TEXTS)),
     (PairCodec(UuidCodec(), StringCodec()), st.tuples(UUIDS, TEXTS)),
     (PairCodec(SlotCodec(), UuidCodec()), st.tuples(SLOTS, UUIDS)),
-    (
-        PairCodec(PairCodec(BinaryCodec(), BinaryCodec()), BinaryCodec()),
-        st.tuples(st.tuples(BYTES, BYTES), BYTES),
-    ),
+    (PairCodec(PAIR, BinaryCodec()), st.tuples(st.tuples(BYTES, BYTES), BYTES)),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
@@ -71,12 +69,9 @@ def test_key_comes_back_and_keeps_its_order(
 
 @examples
 @given(first=BYTES, second=BYTES, other=BYTES)
-def test_pairs_prefix_is_that_of_pairs_with_this_first_alone(
-    first: bytes, second: bytes, other: bytes
-) -> None:
-    codec = PairCodec(BinaryCodec(), BinaryCodec())
-    assert codec.encode((first, second)).startswith(codec.prefix(first))
-    assert codec.encode((other, second)).startswith(codec.prefix(first)) == (other == first)
+def test_prefix_is_that_of_pairs_with_this_first_alone(first: bytes, second: bytes, other: bytes) -> None:
+    assert PAIR.encode((first, second)).startswith(PAIR.prefix(first))
+    assert PAIR.encode((other, second)).startswith(PAIR.prefix(first)) == (other == first)
 
 
 @examples
