@@ -3,6 +3,7 @@
 from .client import Client
 from .database import Database
 from .db_transaction import DbTransaction
+from .election import Election, Leadership
 from .errors import (
     Compacted,
     ConflictError,
@@ -19,6 +20,7 @@ from .errors import (
 )
 from .keyset import KeySet
 from .lease import Lease
+from .lock import Lock
 from .results import Branch, Deleted, Header, KeyValue, Range, Revision, Status, Success
 from .transaction import (
     Comp,
@@ -51,6 +53,7 @@ __all__ = [
     "Database",
     "DbTransaction",
     "Deleted",
+    "Election",
     "Error",
     "EtcdError",
     "Event",
@@ -60,7 +63,9 @@ __all__ = [
     "InvalidDataError",
     "KeySet",
     "KeyValue",
+    "Leadership",
     "Lease",
+    "Lock",
     "NotSentError",
     "Op",
     "OpDel",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self, Unpack
 
+from .election import Election
 from .encoding import (
     KV_COMPACTION,
     KV_DELETE_RANGE,
@@ -21,6 +22,7 @@ from .errors import Failed
 from .gateway import Gateway
 from .keyset import KeySet
 from .lease import Lease
+from .lock import Lock
 from .results import Deleted, Header, Range, Revision, Status, Success, parse_responses
 from .transaction import Transaction, range_fields, set_fields
 from .transport import HttpTransport
@@ -164,6 +166,14 @@ class Client:
             filters=filters,
             resync=resync,
         )
+
+    def lock(self, name: bytes, *, ttl_s: int = 10) -> Lock:
+        """Return a lock to wait for and hold with `async with`. See Lock, and use its guard."""
+        return Lock(self, name, ttl_s)
+
+    def election(self, name: bytes, *, ttl_s: int = 10) -> Election:
+        """Return an election. See Election."""
+        return Election(self, name, ttl_s)
 
     async def compact(
         self, revision: int, *, physical: bool = False, timeout_s: float | None = None

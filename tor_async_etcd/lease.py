@@ -8,17 +8,19 @@ import logging
 import math
 import secrets
 from binascii import a2b_base64
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .encoding import LEASE_GRANT, LEASE_KEEPALIVE, LEASE_REVOKE, LEASE_TIMETOLIVE
 from .errors import NOT_FOUND, Error, EtcdError, Expired
 from .results import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Coroutine, Generator
 
     from .gateway import Gateway
     from .results import Json
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _REVOKE_TIMEOUT_S = 2.0
@@ -70,6 +72,19 @@ class Lease:
     def lost(self) -> asyncio.Future[str]:
         """What to await to learn that the lease was lost, and why; `lost.done()` tells without waiting."""
         return asyncio.shield(self._held())
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work and return its result; cancel it and raise Expired as soon as the lease is lost."""
+        lost = self.lost
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait({task, lost}, return_when=asyncio.FIRST_COMPLETED)  # type: ignore[type-var]
+            if task.done():
+                return task.result()
+        finally:
+            if task.cancel():
+                await asyncio.wait([task])
+        raise Expired(f"lease {self.lease_id:x}: {lost.result()}")
 
     async def remaining(self, *, timeout_s: float | None = None) -> int:
         """Return how many seconds etcd gives it from now. Raises Expired."""
