@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Self, Unpack
 
+from .coalescing import Coalescer, Item, get_all, set_all
 from .election import Election
 from .encoding import (
     KV_COMPACTION,
@@ -56,12 +58,14 @@ class Client:
         password: str | None = None,
         tls: ssl.SSLContext | None = None,
         require_leader: bool = True,
+        coalesce: bool = False,
     ) -> None:
         """Take one URL or those of several members; by default $ETCD_URL, else http://127.0.0.1:2379.
 
         A member that lost its cluster's leader refuses requests, unless `require_leader` is False. `tls`
         holds the authorities to trust and the client's certificate; without it an https URL trusts the
-        system's authorities.
+        system's authorities. With `coalesce` concurrent gets of single keys, and concurrent sets, become one
+        request: several sets may then share a revision.
         """
         urls = urls or os.environ.get("ETCD_URL", DEFAULT_URL)
         if (username is None) != (password is None):
@@ -69,6 +73,8 @@ class Client:
         credentials = None if username is None or password is None else (username, password)
         transports = [HttpTransport(url, tls) for url in ([urls] if isinstance(urls, str) else urls)]
         self.gateway = Gateway(transports, credentials, timeout_s, require_leader)
+        self._reads = Coalescer(partial(get_all, self), distinct=False) if coalesce else None
+        self._writes = Coalescer(partial(set_all, self), distinct=True) if coalesce else None
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,6 +106,8 @@ class Client:
         Raises:
             Compacted: `revision` is no longer kept.
         """
+        if self._reads is not None and isinstance(key, bytes) and not (range_end or options or timeout_s):
+            return await self._reads.do(Item(key))
         fields = range_fields(key, range_end, options)
         return Range.parse(await self.gateway.call(KV_RANGE, fields, timeout_s))
 
@@ -115,6 +123,9 @@ class Client:
         timeout_s: float | None = None,
     ) -> Revision:
         """Set a key, whatever it was before. With `keep_value` or `keep_lease` that stays as it is."""
+        special = lease or return_previous or keep_value or keep_lease or timeout_s
+        if self._writes is not None and not special:
+            return await self._writes.do(Item(key, value))
         fields = set_fields(key, value, lease, return_previous, keep_value, keep_lease)
         return Revision.parse(await self.gateway.call(KV_PUT, fields, timeout_s))
 

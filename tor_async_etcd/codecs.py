@@ -167,7 +167,7 @@ class PairCodec(Generic[First, Second]):
             return self.first.decode(data[:size]), self.second.decode(data[size:])
         first, end, second = data.partition(b"\0\0")
         if not end:
-            raise ValueError("the first of the pair has no end")
+            raise ValueError("the pair's first has no end")
         return self.first.decode(first.replace(b"\0\1", b"\0")), self.second.decode(second)
 
 
@@ -195,8 +195,8 @@ class JsonCodec(_Marshalled[T]):
 
     def encode(self, item: T, /) -> bytes:
         """Return JSON as UTF-8; NaN and infinities, which JSON doesn't have, are refused."""
-        text = json.dumps(self._marshal(item), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
+        obj = self._marshal(item)
+        return json.dumps(obj, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
     def decode(self, data: bytes, /) -> T:
         """Read JSON."""
@@ -227,7 +227,7 @@ class PickleCodec:
         return pickle.dumps(item, protocol=4)
 
     def decode(self, data: bytes, /) -> Any:
-        """Read a pickle, running whatever it says."""
+        """Read a pickle, running what it says."""
         return pickle.loads(data)  # noqa: S301 - the map was told to trust those who can write
 
 

@@ -123,14 +123,16 @@ class LineStream:
     def __init__(self, connection: Connection, refusal: bytes | None) -> None:
         """Take a connection whose answer has begun, or the whole answer if it was no stream."""
         self._connection = connection
+        self._ended = refusal is not None
         self._lines: deque[bytes] = deque([] if refusal is None else [refusal])
         self._pieces: list[bytes] = []
 
     async def line(self) -> bytes:
         """Wait for the next line; giving up waiting loses nothing. Raises TransportError when it ended."""
         while not self._lines:
-            chunk = await self._connection.chunk()
+            chunk = b"" if self._ended else await self._connection.chunk()
             if not chunk:
+                self._ended = True
                 raise TransportError("etcd ended the stream")
             first, *others = chunk.split(b"\n")
             self._pieces.append(first)

@@ -110,6 +110,12 @@ class Gateway:
             report(error)
             raise
 
+    def forget_token(self) -> bool:
+        """Let the next call authenticate anew, and tell whether there was a token to forget."""
+        had_one = self._token is not None
+        self._token = None
+        return had_one
+
     async def close(self) -> None:
         """Close all connections."""
         for transport in self._transports:

@@ -5,19 +5,9 @@ from __future__ import annotations
 from typing import TypeVar
 from uuid import UUID
 
+from . import map_values as values
 from .codecs import BinaryCodec, OidCodec, PairCodec, SlotCodec, StringCodec, UuidCodec
 from .directory import table
-from .map_values import (
-    BinaryValues,
-    CborValues,
-    FlatBuffersValues,
-    JsonValues,
-    OidValues,
-    PickleValues,
-    StringValues,
-    UuidSetValues,
-    UuidValues,
-)
 from .maps import Map
 
 V = TypeVar("V")
@@ -60,193 +50,193 @@ __all__ = [
 ]
 
 
-class MapUuidString(StringValues[UUID]):
+class MapUuidString(values.StringValues[UUID]):
     """UUIDs to strings."""
 
     keys = UuidCodec()
 
 
-class MapUuidBinary(BinaryValues[UUID]):
+class MapUuidBinary(values.BinaryValues[UUID]):
     """UUIDs to bytes."""
 
     keys = UuidCodec()
 
 
-class MapUuidOid(OidValues[UUID]):
+class MapUuidOid(values.OidValues[UUID]):
     """UUIDs to integers from 0 to 2**53."""
 
     keys = UuidCodec()
 
 
-class MapUuidUuid(UuidValues[UUID]):
+class MapUuidUuid(values.UuidValues[UUID]):
     """UUIDs to UUIDs."""
 
     keys = UuidCodec()
 
 
-class MapUuidJson(JsonValues[UUID, V]):
+class MapUuidJson(values.JsonValues[UUID, V]):
     """UUIDs to objects as JSON."""
 
     keys = UuidCodec()
 
 
-class MapUuidCbor(CborValues[UUID, V]):
+class MapUuidCbor(values.CborValues[UUID, V]):
     """UUIDs to objects as CBOR."""
 
     keys = UuidCodec()
 
 
-class MapUuidPickle(PickleValues[UUID]):
+class MapUuidPickle(values.PickleValues[UUID]):
     """UUIDs to pickled objects."""
 
     keys = UuidCodec()
 
 
-class MapUuidFlatBuffers(FlatBuffersValues[UUID, V]):
+class MapUuidFlatBuffers(values.FlatBuffersValues[UUID, V]):
     """UUIDs to objects as FlatBuffers."""
 
     keys = UuidCodec()
 
 
-class MapStringString(StringValues[str]):
+class MapStringString(values.StringValues[str]):
     """Strings to strings."""
 
     keys = StringCodec()
 
 
-class MapStringBinary(BinaryValues[str]):
+class MapStringBinary(values.BinaryValues[str]):
     """Strings to bytes."""
 
     keys = StringCodec()
 
 
-class MapStringOid(OidValues[str]):
+class MapStringOid(values.OidValues[str]):
     """Strings to integers from 0 to 2**53."""
 
     keys = StringCodec()
 
 
-class MapStringUuid(UuidValues[str]):
+class MapStringUuid(values.UuidValues[str]):
     """Strings to UUIDs."""
 
     keys = StringCodec()
 
 
-class MapStringJson(JsonValues[str, V]):
+class MapStringJson(values.JsonValues[str, V]):
     """Strings to objects as JSON."""
 
     keys = StringCodec()
 
 
-class MapStringCbor(CborValues[str, V]):
+class MapStringCbor(values.CborValues[str, V]):
     """Strings to objects as CBOR."""
 
     keys = StringCodec()
 
 
-class MapStringPickle(PickleValues[str]):
+class MapStringPickle(values.PickleValues[str]):
     """Strings to pickled objects."""
 
     keys = StringCodec()
 
 
-class MapStringFlatBuffers(FlatBuffersValues[str, V]):
+class MapStringFlatBuffers(values.FlatBuffersValues[str, V]):
     """Strings to objects as FlatBuffers."""
 
     keys = StringCodec()
 
 
-class MapOidString(StringValues[int]):
+class MapOidString(values.StringValues[int]):
     """Integers from 0 to 2**53 to strings."""
 
     keys = OidCodec()
 
 
-class MapOidBinary(BinaryValues[int]):
+class MapOidBinary(values.BinaryValues[int]):
     """Integers from 0 to 2**53 to bytes."""
 
     keys = OidCodec()
 
 
-class MapOidOid(OidValues[int]):
+class MapOidOid(values.OidValues[int]):
     """Integers from 0 to 2**53 to integers from 0 to 2**53."""
 
     keys = OidCodec()
 
 
-class MapOidUuid(UuidValues[int]):
+class MapOidUuid(values.UuidValues[int]):
     """Integers from 0 to 2**53 to UUIDs."""
 
     keys = OidCodec()
 
 
-class MapOidJson(JsonValues[int, V]):
+class MapOidJson(values.JsonValues[int, V]):
     """Integers from 0 to 2**53 to objects as JSON."""
 
     keys = OidCodec()
 
 
-class MapOidCbor(CborValues[int, V]):
+class MapOidCbor(values.CborValues[int, V]):
     """Integers from 0 to 2**53 to objects as CBOR."""
 
     keys = OidCodec()
 
 
-class MapOidPickle(PickleValues[int]):
+class MapOidPickle(values.PickleValues[int]):
     """Integers from 0 to 2**53 to pickled objects."""
 
     keys = OidCodec()
 
 
-class MapOidFlatBuffers(FlatBuffersValues[int, V]):
+class MapOidFlatBuffers(values.FlatBuffersValues[int, V]):
     """Integers from 0 to 2**53 to objects as FlatBuffers."""
 
     keys = OidCodec()
 
 
-class MapBinaryBinary(BinaryValues[bytes]):
+class MapBinaryBinary(values.BinaryValues[bytes]):
     """Bytes to bytes."""
 
     keys = BinaryCodec()
 
 
-class MapUuidUuidSet(UuidSetValues[UUID]):
+class MapUuidUuidSet(values.UuidSetValues[UUID]):
     """UUIDs to sets of UUIDs."""
 
     keys = UuidCodec()
 
 
-class MapUuidUuidCbor(CborValues[tuple[UUID, UUID], V]):
+class MapUuidUuidCbor(values.CborValues[tuple[UUID, UUID], V]):
     """Pairs of UUIDs to objects as CBOR."""
 
     keys = PairCodec(UuidCodec(), UuidCodec())
 
 
-class MapUuidUuidUuid(UuidValues[tuple[UUID, UUID]]):
+class MapUuidUuidUuid(values.UuidValues[tuple[UUID, UUID]]):
     """Pairs of UUIDs to UUIDs."""
 
     keys = PairCodec(UuidCodec(), UuidCodec())
 
 
-class MapUuidStringUuid(UuidValues[tuple[UUID, str]]):
+class MapUuidStringUuid(values.UuidValues[tuple[UUID, str]]):
     """Pairs of a UUID and a string to UUIDs."""
 
     keys = PairCodec(UuidCodec(), StringCodec())
 
 
-class MapStringUuidUuid(UuidValues[tuple[str, UUID]]):
+class MapStringUuidUuid(values.UuidValues[tuple[str, UUID]]):
     """Pairs of a string and a UUID to UUIDs: a non-unique index of strings."""
 
     keys = PairCodec(StringCodec(), UuidCodec())
 
 
-class MapStringOidOid(OidValues[tuple[str, int]]):
+class MapStringOidOid(values.OidValues[tuple[str, int]]):
     """Pairs of a string and an integer to integers: a non-unique index of strings."""
 
     keys = PairCodec(StringCodec(), OidCodec())
 
 
-class MapSlotUuidUuid(UuidValues[tuple[int, UUID]]):
+class MapSlotUuidUuid(values.UuidValues[tuple[int, UUID]]):
     """Pairs of a slot and a UUID to UUIDs."""
 
     keys = PairCodec(SlotCodec(), UuidCodec())

@@ -120,8 +120,9 @@ class EtcdServer:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
                 return
             time.sleep(0.02)
+        log = self._log.read_text()
         self.close()
-        raise RuntimeError(f"etcd did not start: {self._log.read_text()[-500:]}")
+        raise RuntimeError(f"etcd did not start: {log.strip()[-500:]}")
 
     def stop(self) -> None:
         """End it with SIGTERM."""

@@ -90,6 +90,7 @@ class Watch:
         self._behind = resync  # etcd has forgotten what came next, or nothing is known yet
         self._messages: Messages | None = None
         self._begun = False
+        self._denied = False
         self._waits = pauses()
         self._trouble: EtcdError | None = None
 
@@ -135,13 +136,20 @@ class Watch:
         except EtcdError as error:
             self._disconnect()
             self._behind = isinstance(error, Compacted) and self._known is not None
-            if not self._behind and not repeatable(error, WATCH_CREATE):
+            if not (self._behind or repeatable(error, WATCH_CREATE) or self._has_new_token(error)):
                 raise
             self._trouble = error
             _LOG.warning(
                 "watch of %r goes on from revision %s: %s", self._covering, self._next_revision, error
             )
             await asyncio.sleep(next(self._waits))
+
+    def _has_new_token(self, error: EtcdError) -> bool:
+        """Forget a token that may be the reason, once: etcd calls a token that it forgot a denied permission."""
+        if not isinstance(error, Error) or error.code != PERMISSION_DENIED or self._denied:
+            return False
+        self._denied = True
+        return self._client.gateway.forget_token()
 
     def _request(self) -> Json:
         fields = {**key_fields(self._covering), **self._options, "start_revision": self._next_revision}
@@ -160,6 +168,7 @@ class Watch:
         events = [_parse_event(event) for event in message.get("events", ())]
         if message.get("created"):
             self._begun = True
+            self._denied = False
             self._waits = pauses()
         if self._next_revision is None:
             self._next_revision = revision + 1

