@@ -7,6 +7,7 @@ takes less than half the processor time of a general HTTP client.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections import deque
 from typing import NamedTuple
 
@@ -32,11 +33,14 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._kept_alive = True
         self._socket: asyncio.Transport
+        self._poll = select.poll()
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep asyncio's transport."""
         self._socket = transport  # type: ignore[assignment]  # asyncio gives stream protocols a Transport
+        if (socket := transport.get_extra_info("socket")) is not None:
+            self._poll.register(socket, select.POLLIN)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Let whoever waits find out."""
@@ -60,6 +64,10 @@ class Connection(asyncio.Protocol):
         self._waiter = asyncio.get_running_loop().create_future()
         self._socket.resume_reading()
         await self._waiter
+
+    def is_usable(self) -> bool:
+        """Tell whether a request can be sent: not if etcd has closed, even if the loop had no time to notice."""
+        return not self.closed and not self._poll.poll(0)
 
     def close(self) -> None:
         """Drop the connection; etcd ends what it was doing for it."""

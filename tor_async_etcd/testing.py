@@ -122,7 +122,7 @@ class EtcdServer:
             time.sleep(0.02)
         log = self._log.read_text()
         self.close()
-        raise RuntimeError(f"etcd did not start: {log.strip()[-500:]}")
+        raise RuntimeError(f"etcd did not start: {log.strip()[:500]}")
 
     def stop(self) -> None:
         """End it with SIGTERM."""

@@ -113,8 +113,9 @@ class HttpTransport:
     def _take_idle(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed:
+            if connection.is_usable():
                 return connection
+            connection.close()
         return None
 
     async def _connect(self) -> Connection:

@@ -145,7 +145,7 @@ class Watch:
             await asyncio.sleep(next(self._waits))
 
     def _has_new_token(self, error: EtcdError) -> bool:
-        """Forget a token that may be the reason, once: etcd calls a token that it forgot a denied permission."""
+        """Forget a token that may be the reason, once: etcd says the same of a token that it forgot."""
         if not isinstance(error, Error) or error.code != PERMISSION_DENIED or self._denied:
             return False
         self._denied = True

@@ -116,6 +116,16 @@ async def test_other_servers_are_told_from_etcd() -> None:
                 await client.get(b"a")
 
 
+async def test_write_after_a_restart_is_not_sent_to_a_dead_connection(prefix: bytes) -> None:
+    with EtcdServer() as server:
+        async with Client(server.url) as client:
+            await client.set(prefix, b"1")
+            server.kill()  # which keeps the loop from noticing that the connection is gone
+            server.start()
+            server.wait_until_ready()
+            await client.set(prefix, b"2")
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:2379", "ftp://host", "http://"])
 def test_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL like"):

@@ -36,7 +36,7 @@ async def test_etcd_ends_when_the_process_that_started_it_is_killed(tmp_path: Pa
         cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env=environment,
     ) as process:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
