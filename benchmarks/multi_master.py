@@ -70,7 +70,8 @@ class Link:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(self._pass_on(reader, there[1]), self._pass_on(there[0], writer))
+        with contextlib.suppress(asyncio.CancelledError):  # the measurement is over
+            await asyncio.gather(self._pass_on(reader, there[1]), self._pass_on(there[0], writer))
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer.transport)
@@ -79,7 +80,7 @@ class Link:
                 writer.write(chunk)
                 await writer.drain()
         self._open.discard(writer.transport)
-        writer.transport.abort() if writer.is_closing() else writer.close()
+        writer.close()
 
 
 async def _measure(options: argparse.Namespace, credentials: UserPassword) -> Figures:

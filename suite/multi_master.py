@@ -80,80 +80,99 @@ async def run(
 ) -> Figures:
     """Runs it on two databases that are installed and replicate; SuiteError if they don't converge."""
     timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
+    connector = aiohttp.TCPConnector(limit=0)
     async with contextlib.AsyncExitStack() as stack:
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
-        )
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, connector=connector))
         started = [await stack.enter_async_context(running(site, logs, environment)) for site in sites]
-        fruit_ids = [await _create(session, started[i % 2]) for i in range(experiment.fruits)]
-        await _until(lambda: _have_all(started, fruit_ids), "the fruits to be replicated")
-        books = _Books()
-        await experiment.cut()
-        before = [await site.documents() for site in started]
-        await _load(session, started, fruit_ids, books, experiment.users, experiment.partition_s)
-        alone = [await site.documents() for site in started]
+        return await _Run(experiment, started, session).figures()
+
+
+class _Run:
+    """One run of an experiment, on services that have been started."""
+
+    def __init__(
+        self, experiment: Experiment, sites: Sequence[RunningSite], session: aiohttp.ClientSession
+    ) -> None:
+        self._experiment = experiment
+        self._sites = sites
+        self._session = session
+        self._books = _Books()
+
+    async def figures(self) -> Figures:
+        conflicts, alone = await self._part()
         healed_s = time.monotonic()
-        await experiment.heal()
-        load = asyncio.create_task(
-            _load(session, started, fruit_ids, books, experiment.users, experiment.load_after_heal_s)
-        )
-        await _until(lambda: _has_resumed(started, alone), "the replication to resume")
-        resumed_s = time.monotonic()
-        if experiment.is_reconciler_killed:
-            await started[0].kill(session)
-            await started[0].start()
-        await load
-        loaded_s = max(resumed_s, time.monotonic()) if experiment.load_after_heal_s else resumed_s
-        await _until(lambda: _has_converged(started), "the masters to converge")
+        resumed_s, loaded_s = await self._join(alone)
+        await _until(lambda: _has_converged(self._sites), "the masters to converge")
         converged_s = time.monotonic()
-        sequences = [await site.sequence() for site in started]
-        await asyncio.sleep(_QUIET_S)
-        documents, others = [await site.documents() for site in started]
-        for site in started:
-            await site.read_metrics(session)
-        metrics = started[0].metrics + started[1].metrics
-        changed = [
-            {doc["fruit_id"] for doc, old in zip(now, then, strict=True) if doc["_rev"] != old["_rev"]}
-            for now, then in zip(alone, before, strict=True)
-        ]
+        writes = await self._writes_when_quiet()
+        documents, others = [await site.documents() for site in self._sites]
+        for site in self._sites:
+            await site.read_metrics(self._session)
+        metrics = self._sites[0].metrics + self._sites[1].metrics
         return Figures(
-            acknowledged={site.name: books.acknowledged_at(site.name) for site in sites},
-            unknown=books.unknown.total(),
-            conflicts=len(changed[0] & changed[1]),
+            acknowledged={
+                site.site.name: self._books.acknowledged_at(site.site.name) for site in self._sites
+            },
+            unknown=self._books.unknown.total(),
+            conflicts=conflicts,
             merged=metrics["merged"],
             superseded=metrics["superseded"],
             failed=metrics["failed"],
-            lost=books.lost(documents),
+            lost=self._books.lost(documents),
             conflicts_left=sum("_conflicts" in doc for doc in [*documents, *others]),
             resume_s=resumed_s - healed_s,
             convergence_s=converged_s - loaded_s,
-            writes_when_quiet=sum(
-                [await site.sequence() - then for site, then in zip(started, sequences, strict=True)]
-            ),
+            writes_when_quiet=writes,
         )
+
+    async def _part(self) -> tuple[int, list[list[dict[str, Any]]]]:
+        """Cuts the sites off and loads them: how many fruits both changed, and what each has then."""
+        count = self._experiment.fruits
+        self._fruit_ids = [await _create(self._session, self._sites[i % 2]) for i in range(count)]
+        await _until(lambda: _have_all(self._sites, self._fruit_ids), "the fruits to be replicated")
+        await self._experiment.cut()
+        before = [await site.documents() for site in self._sites]
+        await self._load(self._experiment.partition_s)
+        alone = [await site.documents() for site in self._sites]
+        changed = [
+            {doc["_id"] for doc, old in zip(now, then, strict=True) if doc["_rev"] != old["_rev"]}
+            for now, then in zip(alone, before, strict=True)
+        ]
+        return len(changed[0] & changed[1]), alone
+
+    async def _join(self, alone: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
+        """Joins the sites: when replication went on, and when no more changes came."""
+        await self._experiment.heal()
+        load = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
+        await _until(lambda: _has_resumed(self._sites, alone), "the replication to resume")
+        resumed_s = time.monotonic()
+        if self._experiment.is_reconciler_killed:
+            await self._sites[0].kill(self._session)
+            await self._sites[0].start()
+        await load
+        return resumed_s, time.monotonic() if self._experiment.load_after_heal_s else resumed_s
+
+    async def _load(self, duration_s: float) -> None:
+        end_s = time.monotonic() + duration_s
+
+        async def user(site: RunningSite) -> None:
+            while time.monotonic() < end_s:
+                await _change(self._session, site, random.choice(self._fruit_ids), self._books)  # noqa: S311
+
+        users = range(self._experiment.users)
+        await asyncio.gather(*(user(site) for site in self._sites for _ in users))
+
+    async def _writes_when_quiet(self) -> int:
+        before = [await site.sequence() for site in self._sites]
+        await asyncio.sleep(_QUIET_S)
+        after = [await site.sequence() for site in self._sites]
+        return sum(after) - sum(before)
 
 
 async def _create(session: aiohttp.ClientSession, site: RunningSite) -> str:
     async with session.post(f"{site.url}/v1.0/fruits", json={"color": "green"}) as answer:
         fruit_id: str = (await answer.json())["fruit_id"]
         return fruit_id
-
-
-async def _load(
-    session: aiohttp.ClientSession,
-    sites: Sequence[RunningSite],
-    fruit_ids: Sequence[str],
-    books: _Books,
-    users: int,
-    duration_s: float,
-) -> None:
-    end_s = time.monotonic() + duration_s
-
-    async def user(site: RunningSite) -> None:
-        while time.monotonic() < end_s:
-            await _change(session, site, random.choice(fruit_ids), books)  # noqa: S311
-
-    await asyncio.gather(*(user(site) for site in sites for _ in range(users)))
 
 
 async def _change(session: aiohttp.ClientSession, site: RunningSite, fruit_id: str, books: _Books) -> None:
@@ -165,10 +184,10 @@ async def _change(session: aiohttp.ClientSession, site: RunningSite, fruit_id: s
                 books.acknowledged[key] += 1
             elif answer.status != 409:
                 books.unknown[key] += 1
-    except aiohttp.ClientConnectorError:
-        await asyncio.sleep(_POLL_INTERVAL_S)  # the service is being started again
     except (aiohttp.ClientError, TimeoutError):
+        # Also when nothing listens: aiohttp may have sent the change before, by a connection that broke.
         books.unknown[key] += 1
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
 async def _until(is_so: Callable[[], Awaitable[bool]], what: str) -> None:

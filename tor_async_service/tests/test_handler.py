@@ -71,11 +71,10 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
     ],
 )
 async def test_body_that_is_not_what_it_has_to_be_is_told_why(
-    client: aiohttp.ClientSession, documents: Documents, body: bytes, words: str
+    lone_client: aiohttp.ClientSession, body: bytes, words: str
 ) -> None:
-    async with client.post("/things", data=body, headers=JSON) as response:
+    async with lone_client.post("/things", data=body, headers=JSON) as response:
         assert words in (await problem_of(response, 400))["detail"]
-    assert documents.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -108,9 +107,9 @@ async def test_json_is_taken_with_or_without_charset(client: aiohttp.ClientSessi
         "application/vnd.api+json",
     ],
 )
-async def test_other_media_type_is_refused(client: aiohttp.ClientSession, media_type: str) -> None:
+async def test_other_media_type_is_refused(lone_client: aiohttp.ClientSession, media_type: str) -> None:
     headers = {"Content-Type": media_type}
-    async with client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
+    async with lone_client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
         assert "application/json" in (await problem_of(response, 415))["detail"]
 
 
@@ -122,13 +121,12 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size_bytes", [MAX_BODY_SIZE_BYTES + 1, 900_000])
 async def test_body_that_is_too_large_is_answered_so(
-    client: aiohttp.ClientSession, documents: Documents, is_chunked: bool, size_bytes: int
+    lone_client: aiohttp.ClientSession, is_chunked: bool, size_bytes: int
 ) -> None:
     body = body_of_size(size_bytes)
     data = in_chunks(body) if is_chunked else body
-    async with client.post("/things", data=data, headers=JSON) as response:
+    async with lone_client.post("/things", data=data, headers=JSON) as response:
         assert "65536 bytes" in (await problem_of(response, 413))["detail"]
-    assert documents.count() == 1
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -150,9 +148,9 @@ async def test_body_of_exactly_the_limit_is_taken(client: aiohttp.ClientSession,
     ],
 )
 async def test_other_method_is_told_which_are_allowed(
-    client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
+    lone_client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
 ) -> None:
-    async with client.request(method, path) as response:
+    async with lone_client.request(method, path) as response:
         problem = await problem_of(response, 405)
         assert {name.strip() for name in response.headers["Allow"].split(",")} == allowed
         assert path in problem["detail"]
@@ -334,12 +332,12 @@ async def test_link_is_safe_for_any_key(client: aiohttp.ClientSession, documents
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "1.5", "1e3", "٣", "9" * 30])
-async def test_bad_limit_is_refused(client: aiohttp.ClientSession, limit: str) -> None:
-    async with client.get("/things", params={"limit": limit}) as response:
+async def test_bad_limit_is_refused(lone_client: aiohttp.ClientSession, limit: str) -> None:
+    async with lone_client.get("/things", params={"limit": limit}) as response:
         assert "from 1 to 1000" in (await problem_of(response, 400))["detail"]
 
 
-@pytest.mark.parametrize("count", [0, 1, 500, 501, 1200])
+@pytest.mark.parametrize("count", [0, 500, 501])
 async def test_whole_list_is_one_array(
     client: aiohttp.ClientSession, documents: Documents, count: int
 ) -> None:
@@ -361,7 +359,7 @@ async def test_list_that_fails_before_its_first_byte_is_a_problem(
 async def test_list_that_fails_in_the_middle_is_never_taken_for_a_whole_one(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
 ) -> None:
-    put_things(documents, 1200)
+    put_things(documents, 501)
     proxy.inject(answered(500), "startkey")
     async with client.get("/things") as response:
         assert response.status == 200
@@ -390,7 +388,7 @@ class EndlessHandler(ServiceHandler):
 async def endless(lone_database: Database) -> AsyncIterator[tuple[ServiceApplication, aiohttp.ClientSession]]:
     EndlessHandler.pages = 0
     app = ServiceApplication([("/endless", EndlessHandler)], lone_database, version="1.0.0")
-    app.deadline_s = 1.0
+    app.deadline_s = 0.5
     async with serving(app) as client:
         yield app, client
 
@@ -413,13 +411,13 @@ async def test_long_list_may_take_longer_than_one_deadline(
     endless: tuple[ServiceApplication, aiohttp.ClientSession],
 ) -> None:
     app, client = endless
-    app.deadline_s = 0.4
+    app.deadline_s = 0.2
     started_s = asyncio.get_running_loop().time()
     async with client.get("/endless") as response:
         for _ in itertools.count():
             assert await response.content.read(200_000)
             await asyncio.sleep(0.01)
-            if asyncio.get_running_loop().time() - started_s > 1:
+            if asyncio.get_running_loop().time() - started_s > 0.5:
                 break
     assert EndlessHandler.pages > 1
 
