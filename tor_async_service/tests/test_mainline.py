@@ -145,17 +145,6 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
             proxy.inject(answered(500), times=math.inf)
         service.process.terminate()
         assert await service.status() == 0
-<<<<<<< HEAD
-
-
-async def test_password_is_in_no_line_of_the_log(proxy: FaultProxy) -> None:
-    url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with started("--port", "0", "--database", url) as service:
-        async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
-            await problem_of(response, 503)
-        service.process.terminate()
-        assert await service.status() == 0
-    assert "s3cr3t" not in "\n".join(service.log)
 
 
 FAILING = """
@@ -182,5 +171,3 @@ async def test_service_whose_background_work_fails_ends_and_says_why() -> None:
         _, error = await process.communicate()
     assert process.returncode == 1
     assert b"background work failed" in error
-=======
->>>>>>> main
