@@ -6,6 +6,7 @@ import math
 import re
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -15,7 +16,7 @@ from aiohttp import web
 from conftest import CouchDBServer
 from tor_async_couchdb.testing import FaultProxy, Request, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
-from tor_async_service.tests.processes import TIMEOUT_S, Service, running
+from tor_async_service.tests.processes import ROOT, TIMEOUT_S, Service, running
 from tor_async_service.tests.serving import problem_of, wait_until
 
 SERVICE = "tor_async_service.tests.thing_service"
@@ -145,12 +146,11 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
             proxy.inject(answered(500), times=math.inf)
         service.process.terminate()
         assert await service.status() == 0
-<<<<<<< HEAD
 
 
 async def test_password_is_in_no_line_of_the_log(proxy: FaultProxy) -> None:
     url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with started("--port", "0", "--database", url) as service:
+    async with running(SERVICE, "--port", "0", "--database", url) as service:
         async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
             await problem_of(response, 503)
         service.process.terminate()
@@ -182,5 +182,3 @@ async def test_service_whose_background_work_fails_ends_and_says_why() -> None:
         _, error = await process.communicate()
     assert process.returncode == 1
     assert b"background work failed" in error
-=======
->>>>>>> main
