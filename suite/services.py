@@ -21,8 +21,10 @@ _PORTS = {
     "crud/exp_backoff": 8447,
     "health": 8448,
     "metrics": 8449,
+    "crud/multi_master": 8450,
     "crud/group_commit": 8454,
 }
+_OWN_OPTIONS = {"crud/multi_master": ("--master", "run")}
 _ANY_PORT = 0
 _READY_TIMEOUT_S = 20.0
 _REQUEST_TIMEOUT_S = 5.0
@@ -84,7 +86,8 @@ def _ask_to_stop(processes: Sequence[Process]) -> None:
 
 
 def _start(sample: Sample, database_url: str, environment: Mapping[str, str], logs: Path) -> Process:
-    command = [sys.executable, "-m", sample.module, "--port", str(sample.port), "--database", database_url]
+    options = ("--port", str(sample.port), "--database", database_url, *_OWN_OPTIONS.get(sample.name, ()))
+    command = [sys.executable, "-m", sample.module, *options]
     log = logs / f"{sample.name.replace('/', '_')}.log"
     return Process(sample.name, command, log, environment)
 

@@ -24,6 +24,9 @@ def test_samples_are_found() -> None:
     assert {"crud/basic", "crud/retry", "crud/exp_backoff", "health", "metrics"} <= names
 
 
+OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
+
+
 @pytest.mark.parametrize("file_name", ["model.py", "service.py"])
 @pytest.mark.parametrize("folder", LADDER[1:], ids=name_of)
 def test_only_the_lesson_differs_between_the_samples_of_the_ladder(folder: Path, file_name: str) -> None:
@@ -54,7 +57,7 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
-    arguments = ("--port", "0", "--database", database_url)
+    arguments = ("--port", "0", "--database", database_url, *OWN_OPTIONS.get(name_of(folder), ()))
     async with (
         running(
             "my_own_service.service",
