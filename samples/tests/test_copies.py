@@ -17,14 +17,13 @@ LADDER = [
     for name in ("basic", "retry", "exp_backoff", "group_commit")
     if (SAMPLES / "crud" / name).exists()
 ]
+# What a sample can't be started without.
+OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
 
 
 def test_samples_are_found() -> None:
     names = {name_of(folder) for folder in sample_folders()}
     assert {"crud/basic", "crud/retry", "crud/exp_backoff", "health", "metrics"} <= names
-
-
-OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
 
 
 @pytest.mark.parametrize("file_name", ["model.py", "service.py"])
