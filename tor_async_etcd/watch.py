@@ -77,12 +77,7 @@ class Watch:
         self._client = client
         self._keys = keys
         self._covering = KeySet.covering(keys)
-        self._options = {
-            "progress_notify": True,
-            "fragment": True,
-            "prev_kv": return_previous,
-            "filters": list(filters),
-        }
+        self._options = {"prev_kv": return_previous, "filters": list(filters)}
         self._next_revision = start_revision  # the first that was not delivered completely
         self._changes: deque[Change] = deque()
         self._events: list[Event] = []  # of one revision, of which more may come
@@ -153,6 +148,7 @@ class Watch:
 
     def _request(self) -> Json:
         fields = {**key_fields(self._covering), **self._options, "start_revision": self._next_revision}
+        fields |= {"progress_notify": True, "fragment": True}
         return {"create_request": encode(WATCH, fields)}
 
     def _disconnect(self) -> None:

@@ -126,6 +126,11 @@ async def test_write_after_a_restart_is_not_sent_to_a_dead_connection(prefix: by
             await client.set(prefix, b"2")
 
 
+def test_client_without_a_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs the URL of a member"):
+        Client([])
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:2379", "ftp://host", "http://"])
 def test_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL like"):
