@@ -184,7 +184,9 @@ class Watch:
         if not self._events:
             return
         revision = self._events[0].kv.mod_revision
-        events = [event for event in self._events if any(event.kv.key in keys for keys in self._keys)]
+        events = self._events
+        if len(self._keys) > 1:  # then what is between them was watched too
+            events = [event for event in events if any(event.kv.key in keys for keys in self._keys)]
         self._events = []
         self._next_revision = revision + 1
         if events:
