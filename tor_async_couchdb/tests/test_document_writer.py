@@ -415,7 +415,7 @@ WRITE_FAULTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     faults=st.lists(st.sampled_from(WRITE_FAULTS), max_size=15),
     looks=st.lists(st.sampled_from(["none", "cut", "500", "garbage"]), max_size=8),
