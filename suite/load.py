@@ -28,9 +28,6 @@ _FIGURES = {
     "p50 ms": "p50_ms",
     "p99 ms": "p99_ms",
 }
-_CAPTION = """\
-resolved: requests that met a conflict and succeeded all the same
-given up: answered 409; lost: acknowledged, but not in the database"""
 
 
 def locust_command(service: Service) -> list[str]:
@@ -67,7 +64,7 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
 def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
     """A column for each service that was under load."""
     title = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
-    table = Table("", title=title, caption=_CAPTION, title_justify="left", caption_justify="left")
+    table = Table("", title=title, title_justify="left")
     for name in summaries:
         table.add_column(name.rpartition("/")[2], justify="right")
     for title, key in _FIGURES.items():

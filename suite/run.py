@@ -30,6 +30,9 @@ _LOGS = _RUN_FOLDER / "logs"
 _COUCHDB_PORT = 5984
 _PAGE_PORT = 8089
 _UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit")
+_LEGEND = """\
+resolved: requests that met a conflict and succeeded all the same
+given up: answered 409; lost: acknowledged, but not in the database"""
 _PAGE_TIMEOUT_S = 20.0
 
 
@@ -131,6 +134,7 @@ def _load(services: list[Service], duration_s: int) -> dict[str, Any]:
                 summaries[service.sample.name] = put_load(service, duration_s, _LOGS)
     screen.say("")
     screen.show(comparison_table(summaries))
+    screen.say(_LEGEND)
     for name, summary in summaries.items():
         for problem in summary["problems"]:
             screen.complain(f"{name}: {problem}")

@@ -65,7 +65,8 @@ def curl_lines(services: Sequence[Service]) -> str:
             f"  curl -s '{fruits}?limit=5'",
             f"  curl -s '{url['health']}/_health?quick=false'",
             f"  curl -s {url['metrics']}/_metrics",
-            f"  curl -s -H 'Accept: text/plain' {url['crud/retry']}/_metrics | grep conflicts",
+            f"  curl -s -H 'Accept: text/plain' {url['crud/retry']}/_metrics \\",
+            "    | grep '^conflicts.*total'",
             "",
         ]
     )

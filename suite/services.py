@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 _SAMPLES = ROOT / "samples"
 
 # Every service's own default is 8445, so that the copies of one another stay equal.
-_PORTS = {
+PORTS: Mapping[str, int] = {
     "crud/basic": 8445,
     "crud/retry": 8446,
     "crud/exp_backoff": 8447,
@@ -51,10 +51,10 @@ class Service:
     process: Process
 
 
-def find_samples() -> list[Sample]:
+def find_samples(ports: Mapping[str, int] = PORTS) -> list[Sample]:
     """All samples, in the order of their ports; those without one come last, and get any."""
     names = [str(path.parent.relative_to(_SAMPLES)) for path in sorted(_SAMPLES.rglob("service.py"))]
-    samples = [Sample(name, _PORTS.get(name, _ANY_PORT)) for name in names]
+    samples = [Sample(name, ports.get(name, _ANY_PORT)) for name in names]
     return sorted(samples, key=lambda sample: sample.port or sys.maxsize)
 
 
