@@ -9,13 +9,13 @@ from pathlib import Path
 
 import requests
 
-from suite.processes import Process
+from suite.processes import Process, signals_wait
 
 ROOT = Path(__file__).parent.parent
 _SAMPLES = ROOT / "samples"
 
 # Every service's own default is 8445, so that the copies of one another stay equal.
-_PORTS = {
+PORTS: Mapping[str, int] = {
     "crud/basic": 8445,
     "crud/retry": 8446,
     "crud/exp_backoff": 8447,
@@ -53,10 +53,10 @@ class Service:
     process: Process
 
 
-def find_samples() -> list[Sample]:
+def find_samples(ports: Mapping[str, int] = PORTS) -> list[Sample]:
     """All samples, in the order of their ports; those without one come last, and get any."""
     names = [str(path.parent.relative_to(_SAMPLES)) for path in sorted(_SAMPLES.rglob("service.py"))]
-    samples = [Sample(name, _PORTS.get(name, _ANY_PORT)) for name in names]
+    samples = [Sample(name, ports.get(name, _ANY_PORT)) for name in names]
     return sorted(samples, key=lambda sample: sample.port or sys.maxsize)
 
 
@@ -70,9 +70,10 @@ def running_services(
         SuiteError: one of them isn't, or has ended.
     """
     with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(_start(sample, database_url, environment, logs)) for sample in samples
-        ]
+        with signals_wait():
+            processes = [
+                stack.enter_context(_start(sample, database_url, environment, logs)) for sample in samples
+            ]
         stack.callback(_ask_to_stop, processes)
         yield [
             Service(sample, _wait_until_well(process), process)
@@ -96,13 +97,13 @@ def _wait_until_well(process: Process) -> str:
     process.wait_until(lambda: _LISTENING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
     listening = _LISTENING.search(process.log.read_text())
     url = "" if listening is None else listening[1]
-    process.wait_until(lambda: _is_well(url), _READY_TIMEOUT_S)
+    process.wait_until(lambda: answers(f"{url}/_health?quick=false"), _READY_TIMEOUT_S)
     return url
 
 
-def _is_well(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a GET of `url` succeeds."""
     try:
-        answer = requests.get(f"{url}/_health?quick=false", timeout=_REQUEST_TIMEOUT_S)
+        return requests.get(url, timeout=_REQUEST_TIMEOUT_S).ok
     except requests.RequestException:
         return False
-    return answer.ok
