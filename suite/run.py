@@ -1,6 +1,7 @@
 """Runs all samples on one database, puts them under load, and stays until Ctrl-C."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -15,9 +16,10 @@ from rich.table import Table
 
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
+from suite.installations import installed
 from suite.load import comparison_table, locust_command, put_load
 from suite.processes import Process
-from suite.services import ROOT, Sample, Service, find_samples, running_services
+from suite.services import ROOT, Sample, Service, find_samples
 
 _RUN_FOLDER = ROOT / ".run"
 _LOGS = _RUN_FOLDER / "logs"
@@ -82,12 +84,17 @@ def _run(options: argparse.Namespace) -> int:
     _console.print("Starting CouchDB ...")
     with (
         running_couchdb(_RUN_FOLDER / "couchdb", _COUCHDB_PORT) as couchdb,
-        couchdb.installed_database("run") as database_url,
+        installed(samples, couchdb, "run") as installations,
     ):
         _console.print(f"Starting {len(samples)} services ...")
-        with running_services(samples, database_url, couchdb.environment, _LOGS) as services:
+        with contextlib.ExitStack() as stack:
+            services = [
+                service
+                for installation in installations
+                for service in stack.enter_context(installation.running_services(_LOGS))
+            ]
             _console.print(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
-            _console.print(_service_table(services, couchdb, database_url))
+            _console.print(_service_table(services, couchdb, installations[0].database_url))
             _console.print(_curl_lines(services), markup=False, soft_wrap=True)
             summaries = _load(services, options.duration)
             if not options.once:

@@ -21,6 +21,7 @@ _PORTS = {
     "crud/exp_backoff": 8447,
     "health": 8448,
     "metrics": 8449,
+    "crud/tampering": 8452,
     "crud/group_commit": 8454,
 }
 _ANY_PORT = 0

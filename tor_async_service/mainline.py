@@ -11,10 +11,9 @@ from collections.abc import Callable
 import tornado.httpserver
 import tornado.netutil
 
-from tor_async_couchdb.database import Database
 from tor_async_service import command_line
 from tor_async_service.application import ServiceApplication
-from tor_async_service.command_line import Configuration
+from tor_async_service.command_line import Configuration, Option
 
 _DRAIN_TIMEOUT_S = 10.0
 # A client that stalls in the middle of a request must not hold its connection for ever.
@@ -23,15 +22,16 @@ _IDLE_CONNECTION_TIMEOUT_S = 600.0
 
 _logger = logging.getLogger(__name__)
 
-MakeApp = Callable[[Database], ServiceApplication]
+# Is given the database, and the service's own options by their names.
+MakeApp = Callable[..., ServiceApplication]
 
 
-def run(make_app: MakeApp, description: str) -> None:
+def run(make_app: MakeApp, description: str, *own_options: Option) -> None:
     """Runs a service until SIGTERM or SIGINT, and ends the process with status 0.
 
     A port that can't be had ends it with one line and status 1, a wrong option with status 2.
     """
-    configuration = command_line.parse(description)
+    configuration = command_line.parse(description, own_options=own_options)
     _configure_logging()
     try:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
@@ -45,7 +45,7 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with configuration.open_database() as database:
-        app = make_app(database)
+        app = make_app(database, **configuration.own)
         app.deadline_s = configuration.deadline_s
         server = tornado.httpserver.HTTPServer(
             app,
