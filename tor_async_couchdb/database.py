@@ -17,6 +17,7 @@ from tor_async_couchdb.document_writer import DocumentWriter
 from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
@@ -75,6 +76,7 @@ class Database:
         )
         url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
+        self.revisions = Revisions(self._endpoint)
         self._bulk = BulkRequests(self._endpoint)
         self._reads = Coalescer(self._bulk.fetch, is_read=True)
         self._writes = Coalescer(self._bulk.write, is_read=False)

@@ -14,3 +14,15 @@ class Observer:
 
     def document_left_out(self, error: CouchDBError) -> None:
         """A list went without a document that was tampered with or does not fit its model."""
+
+    def conflict_found(self) -> None:
+        """A document with conflicting revisions was met, by a reader or by a reconciler."""
+
+    def conflict_merged(self, superseded_count: int) -> None:
+        """These revisions were merged; so many values lost to later ones by it."""
+
+    def conflict_failed(self, error: CouchDBError) -> None:
+        """These revisions were not merged."""
+
+    def conflict_ended(self, lag_s: float) -> None:
+        """A document is without a conflict, so many seconds after the reconciler was told of it."""

@@ -62,13 +62,13 @@ class TamperingSigner:
 
     def sign(self, doc: Mapping[str, Any]) -> str:
         """The signature as base64 text; it begins with the key's id."""
-        return base64.b64encode(self._mac.compute_mac(_canonical(doc))).decode("ascii")
+        return base64.b64encode(self._mac.compute_mac(canonical(doc))).decode("ascii")
 
     def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
         """Whether a key of the set made the signature for this document."""
         from tink import TinkError
 
-        data = _canonical(doc)
+        data = canonical(doc)
         try:
             self._mac.verify_mac(base64.b64decode(signature, validate=True), data)
         except (TinkError, ValueError):
@@ -136,7 +136,8 @@ def _covered(doc: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _canonical(doc: Mapping[str, Any]) -> bytes:
+def canonical(doc: Mapping[str, Any]) -> bytes:
+    """What a signature covers, by RFC 8785; ValueError or RecursionError where that has no form for it."""
     return rfc8785.dumps(_covered(doc))
 
 

@@ -160,7 +160,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             allowed = ", ".join(self._allowed_methods())
             self.set_header("Allow", allowed)
             error = tornado.web.HTTPError(405, f"{self.request.path} takes only {allowed}.")
-        problem = problems.problem_of(error)
+        problem = problems.problem_of(error, self.service.problems)
         self.set_status(problem.status)
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         for name, value in problem.headers().items():
@@ -182,7 +182,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         tb: TracebackType | None,
     ) -> None:
         """Called by Tornado; what CouchDB may do at any time is worth a line, not a traceback."""
-        if isinstance(value, CouchDBError):
+        if isinstance(value, (CouchDBError, *self.service.problems)):
             _logger.warning("%s: %s", self._request_summary(), value)
         else:
             super().log_exception(typ, value, tb)

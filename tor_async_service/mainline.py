@@ -1,12 +1,13 @@
 """The life of a service, from its command line to its exit status."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tornado.httpserver
 import tornado.netutil
@@ -58,8 +59,12 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         _logger.info(
             "service started and listening on http://%s:%d talking to database %s", ip, port, database.url
         )
+        tasks = [asyncio.create_task(work()) for work in app.background_work]
+        for task in tasks:
+            task.add_done_callback(lambda _: stop.set())  # which none does by itself but by an error
         await stop.wait()
         await _drain(server, app)
+        await _end(tasks)
 
 
 async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
@@ -70,6 +75,14 @@ async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication)
     if cut_off:
         _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
     await server.close_all_connections()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _configure_logging() -> None:

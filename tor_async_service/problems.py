@@ -2,6 +2,7 @@
 
 import dataclasses
 import http
+from collections.abc import Mapping
 
 import tornado.web
 
@@ -64,15 +65,15 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
 )
 
 
-def problem_of(error: BaseException | None) -> Problem:
-    """The answer to a request that ended with an error."""
+def problem_of(error: BaseException | None, own: Mapping[type[Exception], Problem] | None = None) -> Problem:
+    """The answer to a request that ended with an error; `own` are the errors of one service."""
     if isinstance(error, tornado.web.HTTPError):
         title = http.HTTPStatus(error.status_code).phrase
         return Problem(error.status_code, error.get_message() or title)
     if isinstance(error, errors.TamperedError):
         detail = f"Somebody tampered with document {error.document_id!r} in the database: it is not shown."
         return Problem(502, detail)
-    for error_class, problem in _TABLE:
+    for error_class, problem in (*(own or {}).items(), *_TABLE):
         if isinstance(error, error_class):
             return problem
     return _UNEXPECTED

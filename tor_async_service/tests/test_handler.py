@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,10 @@ import requests
 import tornado.web
 from yarl import URL
 
-from tor_async_couchdb import errors, request_context
+from tor_async_couchdb import errors, request_context, tamper
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import (
     FaultProxy,
     answered,
