@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 import yarl
 
+from tor_async_couchdb.alarm import TamperingAlarm
 from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
@@ -64,6 +65,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
+        self.alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,

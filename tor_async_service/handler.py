@@ -123,6 +123,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         start: str | None,
     ) -> None:
         page = await fetch_page(start, _STREAMED_PAGE_SIZE)
+        self._set_counts()  # of the first page: the head of the answer can't wait for more
         self.write(b"[")
         separator = b""
         while True:
@@ -203,13 +204,21 @@ class ServiceHandler(tornado.web.RequestHandler):
             super().log_exception(typ, value, tb)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Ends the answer, and says how many conflicts the request met."""
+        """Ends the answer, and says what the request met."""
         if not self._headers_written:
-            if self._context.conflict_count:
-                self.set_header("Conflict-Count", str(self._context.conflict_count))
+            self._set_counts()
             if chunk is None and not self._write_buffer:
                 self.clear_header("Content-Type")
         return super().finish(chunk)
+
+    def _set_counts(self) -> None:
+        counts = {
+            "Conflict-Count": self._context.conflict_count,
+            "Tampered-Count": self._context.tampered_count,
+        }
+        for name, count in counts.items():
+            if count:
+                self.set_header(name, str(count))
 
     def on_finish(self) -> None:
         """Called by Tornado once the answer is out."""
