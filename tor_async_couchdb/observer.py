@@ -1,6 +1,6 @@
 """Who wants to know what the library does: the chassis turns this into metrics."""
 
-from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.errors import CouchDBError, TamperedError
 
 
 class Observer:
@@ -8,6 +8,9 @@ class Observer:
 
     def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
         """A request to CouchDB ended with an HTTP status, or with none."""
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        """A document that was tampered with was read, alone or for a list; again each time."""
 
     def document_left_out(self, error: CouchDBError) -> None:
         """A list went without a document that was tampered with or does not fit its model."""

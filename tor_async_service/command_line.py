@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tor_async_couchdb.database import Database
 from tor_async_service.application import DEFAULT_DEADLINE_S
@@ -12,11 +14,18 @@ from tor_async_service.application import DEFAULT_DEADLINE_S
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """An option of one service's own, as in `--master=NAME`, that has to be given."""
+    """An option of one service's own, as in `--master=NAME`.
+
+    It has to be given, on the command line or as the environment's `variable`, unless it `is_optional`: then
+    it is None. `read` makes of its text what the service is given; OSError or ValueError say why it can't.
+    """
 
     name: str
     metavar: str
     help: str
+    variable: str | None = None
+    read: Callable[[str], Any] = str
+    is_optional: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,7 +36,7 @@ class Configuration:
     ip: str
     database_url: str
     deadline_s: float
-    own: Mapping[str, str]
+    own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
 
@@ -66,17 +75,46 @@ def parse(
         help="how long a request may take",
     )
     for option in own_options:
-        parser.add_argument(f"--{option.name}", metavar=option.metavar, required=True, help=option.help)
-    options = parser.parse_args(arguments)
+        _add(option, parser)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args([*_of_environment(own_options, environment), *given])
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
-        own={option.name: getattr(options, option.name) for option in own_options},
+        own={option.name: getattr(options, option.name, None) for option in own_options},
         username=environment.get("COUCHDB_USER"),
         password=environment.get("COUCHDB_PASSWORD"),
     )
+
+
+def _add(option: Option, parser: argparse.ArgumentParser) -> None:
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    parser.add_argument(
+        f"--{option.name}",
+        type=read,
+        default=argparse.SUPPRESS,
+        required=not option.is_optional,
+        metavar=option.metavar,
+        help=option.help + ("" if option.variable is None else f" [environment: {option.variable}]"),
+    )
+
+
+def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str]) -> list[str]:
+    """The options that the environment gives, as arguments: the command line's come later, and win."""
+    return [
+        f"--{option.name}={environment[option.variable]}"
+        for option in own_options
+        if option.variable is not None and option.variable in environment
+    ]
 
 
 def _port(text: str) -> int:

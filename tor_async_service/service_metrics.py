@@ -3,7 +3,7 @@
 import tornado.web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.metrics import DatabaseMetrics, Sizes
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.request_context import RequestContext
@@ -38,6 +38,9 @@ class ServiceMetrics(Observer):
             "How long each request that was retried waited between its tries.",
             registry=self.registry,
         )
+        self._tampering_detected = self._counter(
+            "tampering_detected", "Documents read that were tampered with, again each time."
+        )
         self._documents_left_out = Counter(
             "documents_left_out", "Documents that lists went without.", ["error"], registry=self.registry
         )
@@ -50,6 +53,10 @@ class ServiceMetrics(Observer):
     def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
         """See `Observer.request_finished`."""
         self._couchdb_calls.labels(operation, status or 0).observe(duration_s)
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        """See `Observer.tampering_detected`."""
+        self._tampering_detected.inc()
 
     def document_left_out(self, error: CouchDBError) -> None:
         """See `Observer.document_left_out`."""

@@ -1,4 +1,5 @@
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -33,11 +34,11 @@ class Counting(Observer):
 
 
 class Signer:
-    def sign(self, data: bytes) -> str:
-        return f"signature of {len(data)} bytes"
+    def sign(self, doc: Mapping[str, Any]) -> str:
+        return f"signature of {len(tamper.canonical(doc))} bytes"
 
-    def verify(self, data: bytes, signature: str) -> bool:
-        return signature == self.sign(data)
+    def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
+        return signature == self.sign(doc)
 
 
 async def test_conflicting_revisions_become_one(database: Database, conflicts: Conflicts) -> None:

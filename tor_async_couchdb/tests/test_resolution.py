@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -85,10 +86,10 @@ class Signer:
     def __init__(self, key: str) -> None:
         self.key = key
 
-    def sign(self, data: bytes) -> str:
-        return f"{self.key}:{len(data)}"
+    def sign(self, doc: Mapping[str, Any]) -> str:
+        return f"{self.key}:{len(tamper.canonical(doc))}"
 
-    def verify(self, data: bytes, signature: str) -> bool:
+    def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
         raise NotImplementedError
 
 

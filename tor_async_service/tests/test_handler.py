@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,15 +14,17 @@ import requests
 import tornado.web
 from yarl import URL
 
-from tor_async_couchdb import errors, request_context
+from tor_async_couchdb import errors, request_context, tamper
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import (
     FaultProxy,
     answered,
     changed_first,
     cut_after,
     cut_before,
+    delayed,
     never_answer,
 )
 from tor_async_couchdb.tests.things import Documents, Thing
@@ -217,6 +220,49 @@ async def test_document_that_does_not_fit_is_502_and_not_shown(
         assert "s3cr3t" not in str(await problem_of(response, 502))
 
 
+@pytest.fixture
+def signer(database: Database, tmp_path: Path) -> TamperingSigner:
+    """Signs what the service writes."""
+    tamper.new_key_set(tmp_path / "keys.json")
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database.tampering_signer = signer
+    return signer
+
+
+async def test_document_that_was_tampered_with_is_502_and_named_but_not_shown(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    document_id = documents.put_thing("a", count="s3cr3t")["_id"]
+    async with client.get("/things/a") as response:
+        problem = await problem_of(response, 502)
+    assert document_id in problem["detail"]
+    assert "s3cr3t" not in str(problem)
+
+
+@pytest.mark.parametrize("path", ["/things", "/things?limit=7"])
+async def test_list_says_how_many_documents_were_tampered_with(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner, path: str
+) -> None:
+    async with client.post("/things", json={"key": "a"}) as response:
+        assert response.status == 201
+    async with client.get(path) as response:
+        assert "Tampered-Count" not in response.headers
+    documents.put_thing("b")
+    documents.put_thing("c")
+    async with client.get(path) as response:
+        assert [thing["key"] for thing in await response.json()] == ["a"]
+        assert response.headers["Tampered-Count"] == "2"
+
+
+async def test_long_list_says_it_of_its_first_page(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    documents.put_many([{"type": "thing_v1.0", "key": f"{i:04d}", "count": 0} for i in range(600)])
+    async with client.get("/things") as response:
+        assert response.headers["Tampered-Count"] == "500"
+        assert await response.json() == []
+
+
 async def test_lost_race_is_409_with_its_conflict_count(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
 ) -> None:
@@ -351,7 +397,7 @@ async def test_whole_list_is_one_array(
 async def test_list_that_fails_before_its_first_byte_is_a_problem(
     client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
-    proxy.inject(answered(500), "_view")
+    proxy.inject(answered(500), "_view", times=math.inf)
     async with client.get("/things") as response:
         await problem_of(response, 503)
 
@@ -360,7 +406,7 @@ async def test_list_that_fails_in_the_middle_is_never_taken_for_a_whole_one(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
 ) -> None:
     put_things(documents, 501)
-    proxy.inject(answered(500), "startkey")
+    proxy.inject(answered(500), "startkey", times=math.inf)
     async with client.get("/things") as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -441,3 +487,80 @@ async def test_draining_service_closes_its_connections(
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"
+
+
+async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
+    """Sends a request for the thing 'a', and leaves when the database has been asked for `path`."""
+
+    async def ask() -> None:
+        async with client.request(method, "/things/a" if method == "GET" else "/things", json={"key": "a"}):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await wait_until(lambda: any(path in request.path for request in proxy.requests))
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+def answers(app: ServiceApplication, status: int) -> float:
+    """How many requests for a thing the service has counted with this status."""
+    labels = {"method": "GET", "handler": "ThingHandler", "status": str(status)}
+    return app.metrics.registry.get_sample_value("http_request_duration_seconds_count", labels) or 0
+
+
+async def test_client_that_leaves_is_counted_as_such_and_not_as_an_error(
+    app: ServiceApplication,
+    client: aiohttp.ClientSession,
+    proxy: FaultProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(10) == 0
+    assert (answers(app, 499), answers(app, 500)) == (1, 0)
+    assert "499 GET /things/a" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_read_for_a_client_that_leaves_is_cut_off(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    (read,) = proxy.requests
+    await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
+
+
+async def test_nothing_is_tried_again_for_a_client_that_leaves(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    before = asyncio.all_tasks()
+    proxy.inject(answered(503, headers={"Retry-After": "9"}))
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(5) == 0
+    # The connections of client and proxy have tasks too; a retry would be waited for in one of the library's.
+    await wait_until(lambda: all("Coalescer" not in repr(task) for task in asyncio.all_tasks() - before), 5)
+    assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    proxy.inject(delayed(0.5), "_bulk_docs")
+    await leave(client, proxy, "_bulk_docs", "POST")
+    assert await app.drain.wait(10) == 0
+    assert documents.count() == 1
+    await wait_until(lambda: documents.count() == 2)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    url = client._build_url("/things")
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    in_flight = app.drain._in_flight
+    await wait_until(lambda: len(in_flight) == 1)
+    writer.close()
+    assert await app.drain.wait(10) == 0

@@ -16,6 +16,13 @@ def test_services_of_one_process_count_for_themselves() -> None:
     assert not any(line.startswith("documents_left_out_total") for line in lines(second))
 
 
+def test_documents_that_were_tampered_with_are_counted_each_time() -> None:
+    metrics = ServiceMetrics()
+    metrics.tampering_detected(TamperedError("a"))
+    metrics.tampering_detected(TamperedError("a"))
+    assert "tampering_detected_total 2.0" in lines(metrics)
+
+
 def test_call_that_nobody_answered_has_status_0() -> None:
     metrics = ServiceMetrics()
     metrics.request_finished("fetch", None, 0.5)
