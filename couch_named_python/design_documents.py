@@ -47,7 +47,9 @@ class DesignDocuments:
         kind = path[0]
         if kind not in KINDS:
             raise FatalError("unknown_command", f"unknown ddoc command '{kind}'")
-        function = self._find(document_id, path)
+        return self._call(kind, self._find(document_id, path), arguments)
+
+    def _call(self, kind: str, function: DesignFunction, arguments: list[Any]) -> bytes:
         match kind, arguments:
             case "lists", [head, dict() as request, *_]:
                 with _reported_as("render_error", function):

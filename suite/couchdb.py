@@ -19,6 +19,7 @@ from tor_async_couchdb.clparserutil import UserPassword, scheme_host_port
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.tamper import Signer
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class CouchDB:
         return Server(self.url, credentials=UserPassword(self.username, self.password))
 
     @contextlib.contextmanager
-    def installed_database(self, purpose: str) -> Iterator[str]:
+    def installed_database(self, purpose: str, seed_doc_signer: Signer | None = None) -> Iterator[str]:
         """The URL of a new, installed database with a name that can't be anybody's; deleted in the end.
 
         Raises:
@@ -54,6 +55,7 @@ class CouchDB:
                 credentials=UserPassword(self.username, self.password),
                 design_docs_folder=DESIGN_DOCS_FOLDER,
                 seed_docs_folder=SEED_DOCS_FOLDER,
+                seed_doc_signer=seed_doc_signer,
             )
             yield f"{self.url}/{name}"
         except InstallerError as error:

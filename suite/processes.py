@@ -93,8 +93,12 @@ class Process:
         try:
             self._popen.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            os.killpg(self._popen.pid, signal.SIGKILL)
-            self._popen.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends it at once, and whatever it started, as a power failure does."""
+        os.killpg(self._popen.pid, signal.SIGKILL)
+        self._popen.wait()
 
     def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()

@@ -20,9 +20,10 @@ from typing import Any, NoReturn
 from suite import screen
 from suite.couchdb import running_couchdb
 from suite.errors import SuiteError
+from suite.installations import installed, running
 from suite.load import comparison_table, locust_command, put_load
 from suite.processes import SIGNALS, Process, signals_wait
-from suite.services import Sample, Service, answers, find_samples, running_services
+from suite.services import Sample, Service, answers, find_samples
 
 # In the root of the repository, where run_all_samples.sh goes first.
 _RUN_FOLDER = Path(".run")
@@ -90,14 +91,12 @@ def _run(options: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         with screen.step(_database_step()):
             couchdb = stack.enter_context(running_couchdb(_RUN_FOLDER / "couchdb", _COUCHDB_PORT))
-            database_url = stack.enter_context(couchdb.installed_database("run"))
-        with screen.step(f"Starting {len(samples)} services ..."):
-            services = stack.enter_context(
-                running_services(samples, database_url, couchdb.environment, _LOGS)
-            )
+            installations = stack.enter_context(installed(samples, couchdb, "run"))
+        with screen.step("Starting the services ..."):
+            services = stack.enter_context(running(installations, _LOGS))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
         screen.show(screen.service_table(services))
-        screen.say(screen.database_lines(couchdb, database_url))
+        screen.say(screen.database_lines(couchdb, installations[0].database_url))
         screen.say(screen.curl_lines(services))
         summaries = _load(services, options.duration)
         if not options.once:
@@ -106,7 +105,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_ports(samples: list[Sample]) -> None:
-    ports = {sample.port: sample.name for sample in samples if sample.port} | {_PAGE_PORT: "locust's page"}
+    processes = [sample.another(number) for sample in samples if sample.port for number in sample.numbers]
+    ports = {process.port: process.label for process in processes} | {_PAGE_PORT: "locust's page"}
     if "COUCHDB_URL" not in os.environ:
         ports[_COUCHDB_PORT] = "the CouchDB stand-in (set COUCHDB_URL if what listens there is your CouchDB)"
     for port, name in sorted(ports.items()):
@@ -150,10 +150,10 @@ def _stay(services: list[Service]) -> None:
             page = stack.enter_context(Process("locust's page", command, _LOGS / "locust.log", {}))
         page.wait_until(lambda: answers(url), _PAGE_TIMEOUT_S)
         screen.say(f"\nMore load: {url} (locust). Ctrl-C ends everything.")
-        running = [page, *(service.process for service in services)]
-        while all(process.is_running for process in running):
+        watched = [page, *(service.process for service in services)]
+        while all(process.is_running for process in watched):
             time.sleep(0.5)
-        ended = next(process for process in running if not process.is_running)
+        ended = next(process for process in watched if not process.is_running)
         raise SuiteError(f"{ended.name} has ended: see {ended.log}.")
 
 

@@ -40,9 +40,10 @@ def show(table: Table) -> None:
 
 def service_table(services: Sequence[Service]) -> Table:
     """What runs where."""
-    table = Table("service", "where", "log")
+    folder = services[0].process.log.parent
+    table = Table("service", "where", f"its log, in {folder}")
     for service in services:
-        table.add_row(service.sample.name, service.url, str(service.process.log))
+        table.add_row(service.sample.label, service.url, service.process.log.name)
     return table
 
 

@@ -10,12 +10,14 @@ from typing import Any, Self
 import msgspec
 import yarl
 
+from tor_async_couchdb.alarm import TamperingAlarm
 from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
 from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
@@ -63,6 +65,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
+        self.alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,
@@ -73,8 +76,10 @@ class Database:
         )
         url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
+        self.revisions = Revisions(self._endpoint)
         self._bulk = BulkRequests(self._endpoint)
         self._reads = Coalescer(self._bulk.fetch, is_read=True)
+        self._leaves = Coalescer(self._bulk.fetch_leaves, is_read=True)
         self._writes = Coalescer(self._bulk.write, is_read=False)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
@@ -151,7 +156,7 @@ class Database:
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        return await self._bulk.fetch_leaves(document_id)
+        return await self._leaves.submit(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has its design document's name.
@@ -163,7 +168,7 @@ class Database:
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
-        return response.raise_for_status().decode(_Rows).rows
+        return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
         """Writes a document that has its `_id`; the revision that it became.
@@ -189,7 +194,7 @@ class Database:
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
-                self._new_ids.extend(response.raise_for_status().json()["uuids"])
+                self._new_ids.extend(response.json()["uuids"])
             return self._new_ids.popleft()
 
     async def design_doc_names(self) -> list[str]:

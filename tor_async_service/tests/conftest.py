@@ -7,23 +7,13 @@ import pytest
 
 from conftest import CouchDBServer
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.testing import FaultProxy
+from tor_async_couchdb.tests.conftest import database, proxy
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.application import ServiceApplication
 from tor_async_service.tests.serving import serving
 from tor_async_service.tests.thing_service import make_app
 
-
-@pytest.fixture
-async def proxy(database_url: str) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(database_url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def database(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[Database]:
-    async with Database(proxy.url, username=couchdb.username, password=couchdb.password) as database:
-        yield database
+__all__ = ["app", "client", "database", "documents", "lone_client", "lone_database", "proxy"]
 
 
 @pytest.fixture
@@ -49,3 +39,10 @@ async def lone_database() -> AsyncIterator[Database]:
     """A database that isn't there, for what needs none."""
     async with Database("http://127.0.0.1:1/absent") as database:
         yield database
+
+
+@pytest.fixture
+async def lone_client(lone_database: Database) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a service whose database isn't there."""
+    async with serving(make_app(lone_database)) as client:
+        yield client

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,15 +14,17 @@ import requests
 import tornado.web
 from yarl import URL
 
-from tor_async_couchdb import errors, request_context
+from tor_async_couchdb import errors, request_context, tamper
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import (
     FaultProxy,
     answered,
     changed_first,
     cut_after,
     cut_before,
+    delayed,
     never_answer,
 )
 from tor_async_couchdb.tests.things import Documents, Thing
@@ -71,11 +74,10 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
     ],
 )
 async def test_body_that_is_not_what_it_has_to_be_is_told_why(
-    client: aiohttp.ClientSession, documents: Documents, body: bytes, words: str
+    lone_client: aiohttp.ClientSession, body: bytes, words: str
 ) -> None:
-    async with client.post("/things", data=body, headers=JSON) as response:
+    async with lone_client.post("/things", data=body, headers=JSON) as response:
         assert words in (await problem_of(response, 400))["detail"]
-    assert documents.count() == 1
 
 
 @pytest.mark.parametrize(
@@ -108,9 +110,9 @@ async def test_json_is_taken_with_or_without_charset(client: aiohttp.ClientSessi
         "application/vnd.api+json",
     ],
 )
-async def test_other_media_type_is_refused(client: aiohttp.ClientSession, media_type: str) -> None:
+async def test_other_media_type_is_refused(lone_client: aiohttp.ClientSession, media_type: str) -> None:
     headers = {"Content-Type": media_type}
-    async with client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
+    async with lone_client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
         assert "application/json" in (await problem_of(response, 415))["detail"]
 
 
@@ -122,13 +124,12 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size_bytes", [MAX_BODY_SIZE_BYTES + 1, 900_000])
 async def test_body_that_is_too_large_is_answered_so(
-    client: aiohttp.ClientSession, documents: Documents, is_chunked: bool, size_bytes: int
+    lone_client: aiohttp.ClientSession, is_chunked: bool, size_bytes: int
 ) -> None:
     body = body_of_size(size_bytes)
     data = in_chunks(body) if is_chunked else body
-    async with client.post("/things", data=data, headers=JSON) as response:
+    async with lone_client.post("/things", data=data, headers=JSON) as response:
         assert "65536 bytes" in (await problem_of(response, 413))["detail"]
-    assert documents.count() == 1
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -150,9 +151,9 @@ async def test_body_of_exactly_the_limit_is_taken(client: aiohttp.ClientSession,
     ],
 )
 async def test_other_method_is_told_which_are_allowed(
-    client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
+    lone_client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
 ) -> None:
-    async with client.request(method, path) as response:
+    async with lone_client.request(method, path) as response:
         problem = await problem_of(response, 405)
         assert {name.strip() for name in response.headers["Allow"].split(",")} == allowed
         assert path in problem["detail"]
@@ -217,6 +218,49 @@ async def test_document_that_does_not_fit_is_502_and_not_shown(
     documents.put_thing("a", count="s3cr3t")
     async with client.get("/things/a") as response:
         assert "s3cr3t" not in str(await problem_of(response, 502))
+
+
+@pytest.fixture
+def signer(database: Database, tmp_path: Path) -> TamperingSigner:
+    """Signs what the service writes."""
+    tamper.new_key_set(tmp_path / "keys.json")
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database.tampering_signer = signer
+    return signer
+
+
+async def test_document_that_was_tampered_with_is_502_and_named_but_not_shown(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    document_id = documents.put_thing("a", count="s3cr3t")["_id"]
+    async with client.get("/things/a") as response:
+        problem = await problem_of(response, 502)
+    assert document_id in problem["detail"]
+    assert "s3cr3t" not in str(problem)
+
+
+@pytest.mark.parametrize("path", ["/things", "/things?limit=7"])
+async def test_list_says_how_many_documents_were_tampered_with(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner, path: str
+) -> None:
+    async with client.post("/things", json={"key": "a"}) as response:
+        assert response.status == 201
+    async with client.get(path) as response:
+        assert "Tampered-Count" not in response.headers
+    documents.put_thing("b")
+    documents.put_thing("c")
+    async with client.get(path) as response:
+        assert [thing["key"] for thing in await response.json()] == ["a"]
+        assert response.headers["Tampered-Count"] == "2"
+
+
+async def test_long_list_says_it_of_its_first_page(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    documents.put_many([{"type": "thing_v1.0", "key": f"{i:04d}", "count": 0} for i in range(600)])
+    async with client.get("/things") as response:
+        assert response.headers["Tampered-Count"] == "500"
+        assert await response.json() == []
 
 
 async def test_lost_race_is_409_with_its_conflict_count(
@@ -334,12 +378,12 @@ async def test_link_is_safe_for_any_key(client: aiohttp.ClientSession, documents
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "1.5", "1e3", "٣", "9" * 30])
-async def test_bad_limit_is_refused(client: aiohttp.ClientSession, limit: str) -> None:
-    async with client.get("/things", params={"limit": limit}) as response:
+async def test_bad_limit_is_refused(lone_client: aiohttp.ClientSession, limit: str) -> None:
+    async with lone_client.get("/things", params={"limit": limit}) as response:
         assert "from 1 to 1000" in (await problem_of(response, 400))["detail"]
 
 
-@pytest.mark.parametrize("count", [0, 1, 500, 501, 1200])
+@pytest.mark.parametrize("count", [0, 500, 501])
 async def test_whole_list_is_one_array(
     client: aiohttp.ClientSession, documents: Documents, count: int
 ) -> None:
@@ -353,7 +397,7 @@ async def test_whole_list_is_one_array(
 async def test_list_that_fails_before_its_first_byte_is_a_problem(
     client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
-    proxy.inject(answered(500), "_view")
+    proxy.inject(answered(500), "_view", times=math.inf)
     async with client.get("/things") as response:
         await problem_of(response, 503)
 
@@ -361,8 +405,8 @@ async def test_list_that_fails_before_its_first_byte_is_a_problem(
 async def test_list_that_fails_in_the_middle_is_never_taken_for_a_whole_one(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
 ) -> None:
-    put_things(documents, 1200)
-    proxy.inject(answered(500), "startkey")
+    put_things(documents, 501)
+    proxy.inject(answered(500), "startkey", times=math.inf)
     async with client.get("/things") as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -390,7 +434,7 @@ class EndlessHandler(ServiceHandler):
 async def endless(lone_database: Database) -> AsyncIterator[tuple[ServiceApplication, aiohttp.ClientSession]]:
     EndlessHandler.pages = 0
     app = ServiceApplication([("/endless", EndlessHandler)], lone_database, version="1.0.0")
-    app.deadline_s = 1.0
+    app.deadline_s = 0.5
     async with serving(app) as client:
         yield app, client
 
@@ -413,13 +457,13 @@ async def test_long_list_may_take_longer_than_one_deadline(
     endless: tuple[ServiceApplication, aiohttp.ClientSession],
 ) -> None:
     app, client = endless
-    app.deadline_s = 0.4
+    app.deadline_s = 0.2
     started_s = asyncio.get_running_loop().time()
     async with client.get("/endless") as response:
         for _ in itertools.count():
             assert await response.content.read(200_000)
             await asyncio.sleep(0.01)
-            if asyncio.get_running_loop().time() - started_s > 1:
+            if asyncio.get_running_loop().time() - started_s > 0.5:
                 break
     assert EndlessHandler.pages > 1
 
@@ -443,3 +487,80 @@ async def test_draining_service_closes_its_connections(
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"
+
+
+async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
+    """Sends a request for the thing 'a', and leaves when the database has been asked for `path`."""
+
+    async def ask() -> None:
+        async with client.request(method, "/things/a" if method == "GET" else "/things", json={"key": "a"}):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await wait_until(lambda: any(path in request.path for request in proxy.requests))
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+def answers(app: ServiceApplication, status: int) -> float:
+    """How many requests for a thing the service has counted with this status."""
+    labels = {"method": "GET", "handler": "ThingHandler", "status": str(status)}
+    return app.metrics.registry.get_sample_value("http_request_duration_seconds_count", labels) or 0
+
+
+async def test_client_that_leaves_is_counted_as_such_and_not_as_an_error(
+    app: ServiceApplication,
+    client: aiohttp.ClientSession,
+    proxy: FaultProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(10) == 0
+    assert (answers(app, 499), answers(app, 500)) == (1, 0)
+    assert "499 GET /things/a" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_read_for_a_client_that_leaves_is_cut_off(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    (read,) = proxy.requests
+    await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
+
+
+async def test_nothing_is_tried_again_for_a_client_that_leaves(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    before = asyncio.all_tasks()
+    proxy.inject(answered(503, headers={"Retry-After": "9"}))
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(5) == 0
+    # The connections of client and proxy have tasks too; a retry would be waited for in one of the library's.
+    await wait_until(lambda: all("Coalescer" not in repr(task) for task in asyncio.all_tasks() - before), 5)
+    assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    proxy.inject(delayed(0.5), "_bulk_docs")
+    await leave(client, proxy, "_bulk_docs", "POST")
+    assert await app.drain.wait(10) == 0
+    assert documents.count() == 1
+    await wait_until(lambda: documents.count() == 2)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    url = client._build_url("/things")
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    in_flight = app.drain._in_flight
+    await wait_until(lambda: len(in_flight) == 1)
+    writer.close()
+    assert await app.drain.wait(10) == 0

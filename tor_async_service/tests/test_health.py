@@ -26,11 +26,10 @@ async def test_health_is_green_and_its_link_keeps_the_query(
         assert response.headers["Location"] == href
 
 
-@pytest.mark.parametrize("quick", ["", "true", "t", "YES", "y", "1", "True"])
-async def test_quick_health_asks_nobody(client: aiohttp.ClientSession, proxy: FaultProxy, quick: str) -> None:
-    async with client.get("/_health", params={"quick": quick} if quick else {}) as response:
+@pytest.mark.parametrize("quick", ["true", "t", "YES", "y", "1", "True"])
+async def test_quick_health_asks_nobody(lone_client: aiohttp.ClientSession, quick: str) -> None:
+    async with lone_client.get("/_health", params={"quick": quick}) as response:
         assert response.status == 200
-    assert proxy.requests == []
 
 
 @pytest.mark.parametrize("quick", ["false", "f", "No", "n", "0", "FALSE"])
@@ -43,8 +42,8 @@ async def test_thorough_health_asks_couchdb(
 
 
 @pytest.mark.parametrize("quick", ["", "maybe", "2", "on", "truee", "null"])
-async def test_other_spelling_of_quick_is_refused(client: aiohttp.ClientSession, quick: str) -> None:
-    async with client.get("/_health", params={"quick": quick}) as response:
+async def test_other_spelling_of_quick_is_refused(lone_client: aiohttp.ClientSession, quick: str) -> None:
+    async with lone_client.get("/_health", params={"quick": quick}) as response:
         assert "quick has to be one of true, t," in (await problem_of(response, 400))["detail"]
 
 
@@ -72,7 +71,7 @@ async def test_reasons_to_be_red_are_told_apart(couchdb: CouchDBServer, proxy: F
         proxy.inject(cut_before, times=math.inf)
         assert await reason(broken) == "unreachable"
         proxy.clear()
-        proxy.inject(answered(500))
+        proxy.inject(answered(500), times=math.inf)
         assert await reason(broken) == "not working"
 
 

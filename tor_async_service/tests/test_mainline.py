@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import math
-import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,66 +16,17 @@ from aiohttp import web
 from conftest import CouchDBServer
 from tor_async_couchdb.testing import FaultProxy, Request, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_service.tests.processes import TIMEOUT_S, Service, running
 from tor_async_service.tests.serving import problem_of, wait_until
 
-ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 20
-
-
-class Service:
-    """A running service, and what it said so far."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.log: list[str] = []
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.log.append(line.decode().rstrip("\n"))
-
-    async def url(self) -> str:
-        """Where it listens, once it does."""
-        await wait_until(lambda: any("listening on" in line for line in self.log), TIMEOUT_S)
-        found = re.search(r"listening on (\S+) talking to", "\n".join(self.log))
-        assert found is not None
-        return found[1]
-
-    async def status(self) -> int:
-        """The exit status, once it has ended."""
-        async with asyncio.timeout(TIMEOUT_S):
-            await self._reading
-            return await self.process.wait()
-
-
-@contextlib.asynccontextmanager
-async def started(*arguments: str, username: str = "", password: str = "") -> AsyncIterator[Service]:
-    """The test's service with these options; it is ended with the block."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tor_async_service.tests.thing_service",
-        *arguments,
-        cwd=ROOT,
-        env=os.environ | {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    service = Service(process)
-    try:
-        yield service
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await service.status()
+SERVICE = "tor_async_service.tests.thing_service"
 
 
 @pytest.fixture
 async def service(couchdb: CouchDBServer, proxy: FaultProxy, documents: Documents) -> AsyncIterator[Service]:
     documents.put_thing("a")
     arguments = ("--port", "0", "--database", proxy.url, "--deadline", "15")
-    async with started(*arguments, username=couchdb.username, password=couchdb.password) as service:
+    async with running(SERVICE, *arguments, username=couchdb.username, password=couchdb.password) as service:
         yield service
 
 
@@ -134,14 +83,19 @@ async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
                 await waiting
 
 
-async def test_log_is_utc_on_standard_output(service: Service) -> None:
-    async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a"):
-        pass
-    service.process.terminate()
-    assert await service.status() == 0
-    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING) \w+ .+"
-    assert all(re.fullmatch(form, line) for line in service.log)
+async def test_log_is_utc_on_standard_output_and_has_no_password(
+    couchdb: CouchDBServer, proxy: FaultProxy
+) -> None:
+    url = proxy.url.replace("://", "://somebody:s3cr3t@")
+    async with running(SERVICE, "--port", "0", "--database", url, username=couchdb.username) as service:
+        async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
+            await problem_of(response, 503)
+        service.process.terminate()
+        assert await service.status() == 0
+    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING|ERROR) \w+ .+"
+    assert [line for line in service.log if not re.fullmatch(form, line)] == []
     assert any("CouchDB took" in line for line in service.log)
+    assert "s3cr3t" not in "\n".join(service.log)
 
 
 async def test_port_in_use_is_one_line_and_status_1(proxy: FaultProxy) -> None:
@@ -149,27 +103,20 @@ async def test_port_in_use_is_one_line_and_status_1(proxy: FaultProxy) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        async with started("--port", str(port), "--database", proxy.url) as service:
+        async with running(SERVICE, "--port", str(port), "--database", proxy.url) as service:
             assert await service.status() == 1
     assert service.log == [f"can't listen on 127.0.0.1 port {port}: Address already in use"]
 
 
 async def test_address_that_is_not_ours_is_one_line_and_status_1(proxy: FaultProxy) -> None:
-    async with started("--ip", "192.0.2.1", "--port", "0", "--database", proxy.url) as service:
+    async with running(SERVICE, "--ip", "192.0.2.1", "--port", "0", "--database", proxy.url) as service:
         assert await service.status() == 1
     (line,) = service.log
     assert line.startswith("can't listen on 192.0.2.1 port 0: ")
 
 
-async def test_address_that_is_none_is_one_line_and_status_1(proxy: FaultProxy) -> None:
-    async with started("--ip", "no.such.host.invalid", "--port", "0", "--database", proxy.url) as service:
-        assert await service.status() == 1
-    (line,) = service.log
-    assert line.startswith("can't listen on no.such.host.invalid port 0: ")
-
-
 async def test_wrong_option_is_status_2(proxy: FaultProxy) -> None:
-    async with started("--deadline", "soon") as service:
+    async with running(SERVICE, "--deadline", "soon") as service:
         assert await service.status() == 2
     assert "argument --deadline" in service.log[-1]
 
@@ -181,8 +128,8 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
     proxy = FaultProxy(database_url)
     async with proxy:
         url = proxy.url
-    async with started(
-        "--port", "0", "--database", url, username=couchdb.username, password=couchdb.password
+    async with running(
+        SERVICE, "--port", "0", "--database", url, username=couchdb.username, password=couchdb.password
     ) as service:
         async with aiohttp.ClientSession(await service.url()) as client:
             for _ in range(2):
@@ -201,11 +148,24 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
         assert await service.status() == 0
 
 
-async def test_password_is_in_no_line_of_the_log(proxy: FaultProxy) -> None:
-    url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with started("--port", "0", "--database", url) as service:
-        async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
-            await problem_of(response, 503)
-        service.process.terminate()
-        assert await service.status() == 0
-    assert "s3cr3t" not in "\n".join(service.log)
+FAILING = """
+from tor_async_service.application import ServiceApplication
+from tor_async_service.mainline import run
+
+async def fail():
+    raise RuntimeError("background work failed")
+
+def make_app(database):
+    app = ServiceApplication([], database, version="1")
+    app.background_work.append(fail)
+    return app
+
+run(make_app, "x")
+"""
+
+
+async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "failing_service.py").write_text(FAILING)
+    async with running("failing_service", "--port", "0", folder=tmp_path) as service:
+        assert await service.status() == 1
+    assert service.log[-1] == "RuntimeError: background work failed"
