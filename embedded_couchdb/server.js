@@ -27,7 +27,7 @@ function settings() {
   }
   const { COUCHDB_USER: user, COUCHDB_PASSWORD: password } = process.env;
   if (!user || !password) {
-    throw new UsageError('COUCHDB_USER and COUCHDB_PASSWORD must be set: a CouchDB without an administrator does not start.');
+    throw new UsageError('COUCHDB_USER and COUCHDB_PASSWORD must be set: there is no CouchDB without an administrator.');
   }
   return { port, folder: path.resolve(values.folder), credentials: { user, password } };
 }

@@ -75,6 +75,7 @@ class Database:
         self._endpoint = Endpoint(url_without_secrets, self._transport)
         self._bulk = BulkRequests(self._endpoint)
         self._reads = Coalescer(self._bulk.fetch, is_read=True)
+        self._leaves = Coalescer(self._bulk.fetch_leaves, is_read=True)
         self._writes = Coalescer(self._bulk.write, is_read=False)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
@@ -151,12 +152,7 @@ class Database:
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        body = msgspec.json.encode({"docs": [{"id": document_id}]})
-        response = await self._endpoint.request(
-            "fetch_leaves", "POST", "_bulk_get", {"revs": True}, body=body
-        )
-        found = response.raise_for_status().json()["results"][0]["docs"]
-        return [entry["ok"] for entry in found if "ok" in entry]
+        return await self._leaves.submit(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has its design document's name.
@@ -168,7 +164,7 @@ class Database:
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
-        return response.raise_for_status().decode(_Rows).rows
+        return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
         """Writes a document that has its `_id`; the revision that it became.
@@ -194,7 +190,7 @@ class Database:
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
-                self._new_ids.extend(response.raise_for_status().json()["uuids"])
+                self._new_ids.extend(response.json()["uuids"])
             return self._new_ids.popleft()
 
     async def design_doc_names(self) -> list[str]:

@@ -76,7 +76,9 @@ class DocumentWriter:
         for child in found:
             if _body(child) == _body(document):
                 return str(child["_rev"])
-        if not found:
+        # The first revision of a document that was deleted and made again is not what this one took.
+        was_made_again = parent is None and any(leaf["_revisions"]["start"] > 1 for leaf in leaves)
+        if not found or was_made_again:
             raise _outcome_unknown(document)
         reason = f"document {document['_id']!r} was changed first by somebody else"
         raise ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")

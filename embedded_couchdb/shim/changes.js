@@ -88,25 +88,29 @@ function heartbeatOf(query) {
   return query.heartbeat === 'true' ? DEFAULT_TIMEOUT_MS : integer(query, 'heartbeat');
 }
 
-// Writes changes until the limit is met, nothing has happened for `timeout`, or the caller goes away.
+// Calls `end` when nothing has happened for `timeout`; a heartbeat in its place keeps the feed open.
+function keepTime(res, { query }, beat, end) {
+  const heartbeatMs = heartbeatOf(query);
+  return heartbeatMs === undefined
+    ? setTimeout(end, integer(query, 'timeout', DEFAULT_TIMEOUT_MS))
+    : setInterval(() => res.write(beat), heartbeatMs);
+}
+
+// Writes changes until the limit is met, time is over, the caller goes away or the database is deleted.
 function stream(req, res, { feed, options, limit, since }) {
   const format = FORMATS[feed];
-  const heartbeatMs = heartbeatOf(req.query);
-  const timeoutMs = integer(req.query, 'timeout', DEFAULT_TIMEOUT_MS);
   const changes = req.db.changes({ ...options, since, limit: undefined, live: true, return_docs: false });
   let seq = since;
   let left = limit;
   const end = () => {
     left = 0;
-    clearInterval(beats);
-    clearTimeout(idle);
+    clearTimeout(timer);
     changes.cancel();
     if (!res.writableEnded) {
       res.end(format.end(seq));
     }
   };
-  const beats = heartbeatMs === undefined ? undefined : setInterval(() => res.write(format.beat), heartbeatMs);
-  let idle = heartbeatMs === undefined ? setTimeout(end, timeoutMs) : undefined;
+  const timer = keepTime(res, req, format.beat, end);
   changes.on('change', (change) => {
     if (left === 0) {
       return;
@@ -114,12 +118,12 @@ function stream(req, res, { feed, options, limit, since }) {
     res.write(format.change(change));
     seq = change.seq;
     left -= 1;
-    idle?.refresh();
+    timer.refresh();
     if (left === 0) {
       end();
     }
   });
-  changes.on('complete', end); // the database was deleted
+  changes.on('complete', end);
   changes.on('error', () => res.destroy());
   res.on('close', end);
 }

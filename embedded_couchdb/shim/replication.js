@@ -147,7 +147,8 @@ function checkJob(req, res, next) {
 }
 
 function mount(app, PouchDB, credentials) {
-  app.post('/_replicate', requireJsonType, jsonBody, handle((req, res) => replicateOnce(PouchDB, credentials, req, res)));
+  const once = handle((req, res) => replicateOnce(PouchDB, credentials, req, res));
+  app.post('/_replicate', requireJsonType, jsonBody, once);
   app.put('/_replicator/:id', jsonBody, checkJob);
   app.post('/_replicator', requireJsonType, jsonBody, checkJob);
 }

@@ -9,6 +9,8 @@ import requests
 
 TIMEOUT_S = 30.0
 JSON = {"Content-Type": "application/json"}
+# Never the administrator's name: CouchDB locks a user out after five wrong passwords ([chttpd_auth_lockout]).
+NOBODY = {"username": "test_embedded_couchdb_nobody", "password": "wrong"}
 
 
 class Couch:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import requests
 
-from embedded_couchdb.tests.couch import TIMEOUT_S, Couch
+from embedded_couchdb.tests.couch import NOBODY, TIMEOUT_S, Couch
 
 
 def anonymous(couch: Couch, method: str, path: str) -> requests.Response:
@@ -42,7 +42,9 @@ def test_anonymous_is_refused_at_the_server(couch: Couch, method: str, path: str
 
 @pytest.mark.parametrize("path", ["/", "/_all_dbs"])
 def test_wrong_password_is_refused(couch: Couch, path: str) -> None:
-    response = requests.get(couch.url + path, auth=(couch.username, "wrong"), timeout=TIMEOUT_S)
+    response = requests.get(
+        couch.url + path, auth=(NOBODY["username"], NOBODY["password"]), timeout=TIMEOUT_S
+    )
     assert (response.status_code, response.json()["reason"]) == (401, "Name or password is incorrect.")
 
 
@@ -64,7 +66,7 @@ def test_cookie_of_a_session_stands_for_the_password(couch: Couch, encoding: str
 
 
 def test_session_needs_the_password(couch: Couch) -> None:
-    credentials = {"name": couch.username, "password": "wrong"}
+    credentials = {"name": NOBODY["username"], "password": NOBODY["password"]}
     response = requests.post(f"{couch.url}/_session", json=credentials, timeout=TIMEOUT_S)
     assert response.status_code == 401
 

@@ -162,6 +162,11 @@ def test_folder_is_free_again_after_a_kill(server: EmbeddedCouchDB, node: Path) 
         assert client_of(second).get("/_up").status_code == 200
 
 
+def test_administrator_needs_the_right_password(server: EmbeddedCouchDB) -> None:
+    assert Couch(server.url, "admin", "wrong").get("/_all_dbs").status_code == 401
+    assert Couch(server.url, "other", "secret").get("/_all_dbs").status_code == 401
+
+
 def test_port_in_use_is_told_in_one_line(node: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from requests.auth import _basic_auth_str
 
-from embedded_couchdb.tests.couch import Couch, eventually
+from embedded_couchdb.tests.couch import NOBODY, Couch, eventually
 
 
 def with_auth(database: Couch) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def test_missing_target_is_created_only_on_request(
 
 def test_wrong_credentials_replicate_nothing(couch: Couch, database: Couch, other_database: Couch) -> None:
     database.save("a")
-    source = {"url": database.url, "auth": {"basic": {"username": database.username, "password": "wrong"}}}
+    source = {"url": database.url, "auth": {"basic": NOBODY}}
     response = couch.post("/_replicate", json={"source": source, "target": with_auth(other_database)})
     assert response.status_code >= 400
     assert other_database.get().json()["doc_count"] == 0

@@ -53,7 +53,8 @@ class Documents:
         self.name = database_url.rpartition("/")[2]
 
     def get(self, document_id: str, **options: str) -> dict[str, Any]:
-        path = f"{self.name}/{quote(document_id, safe='')}"
+        is_design = document_id.startswith("_design/")
+        path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
         document: dict[str, Any] = self._couchdb.request("GET", path, params=options).json()
         return document
 
@@ -62,6 +63,10 @@ class Documents:
         document = {"_id": uuid.uuid4().hex} | document
         result = self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
         return document | {"_rev": result["rev"]}
+
+    def put_many(self, documents: list[dict[str, Any]]) -> None:
+        """Stores documents."""
+        self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""

@@ -1,0 +1,38 @@
+"""CouchDB views, filters and validation written in Python, run by name.
+
+A design document names a function, ``mypkg.views.townmap|123``, and the query server
+``couch-named-python`` runs it. This package holds what such functions import.
+"""
+
+from couch_named_python.errors import (
+    FatalError,
+    ForbiddenError,
+    NotFoundError,
+    QueryServerError,
+    Redirect,
+    UnauthorizedError,
+)
+from couch_named_python.helpers import emit, get_row, log, send, start
+from couch_named_python.versions import get_version, version
+
+Forbidden = ForbiddenError
+Unauthorized = UnauthorisedError = UnauthorizedError
+
+__all__ = [
+    "FatalError",
+    "Forbidden",
+    "ForbiddenError",
+    "NotFoundError",
+    "QueryServerError",
+    "Redirect",
+    "UnauthorisedError",
+    "Unauthorized",
+    "UnauthorizedError",
+    "emit",
+    "get_row",
+    "get_version",
+    "log",
+    "send",
+    "start",
+    "version",
+]

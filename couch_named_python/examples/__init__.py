@@ -1,0 +1,1 @@
+"""Design functions to try the query server with, and to copy."""

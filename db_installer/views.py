@@ -1,0 +1,40 @@
+"""The views of design_docs/ in Python, for a CouchDB that has couch_named_python as a query server.
+
+The documents of design_docs_python/ name these functions with their versions.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from couch_named_python import version
+
+_FRUIT = re.compile(r"fruit_v\d+\.\d+", re.IGNORECASE | re.ASCII)
+
+Row = tuple[Any, None]
+
+
+@version(1)
+def fruit_by_fruit_id(doc: dict[str, Any]) -> Iterator[Row]:
+    """Fruits by their id."""
+    if _is_fruit(doc):
+        yield doc.get("fruit_id"), None
+
+
+@version(1)
+def fruit_by_color(doc: dict[str, Any]) -> Iterator[Row]:
+    """Fruits by their color."""
+    if _is_fruit(doc):
+        yield doc.get("color"), None
+
+
+@version(1)
+def conflicts(doc: dict[str, Any]) -> Iterator[Row]:
+    """Documents with conflicting revisions, by the revisions that lost."""
+    if doc.get("_conflicts"):
+        yield doc["_conflicts"], None
+
+
+def _is_fruit(doc: dict[str, Any]) -> bool:
+    document_type = doc.get("type")
+    return isinstance(document_type, str) and _FRUIT.fullmatch(document_type) is not None

