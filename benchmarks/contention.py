@@ -5,7 +5,7 @@ import collections
 import contextlib
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import plots, report
@@ -103,12 +103,9 @@ def write(
 ) -> Path:
     """Simulates the same and more, and writes the tables and the plot; where the tables are."""
     generator = random.Random(_SEED)  # noqa: S311 - of a model, not of secrets
-    simulated = {
-        (name, writers): [simulate(writers, make(generator.random), generator) for _ in range(_SIMULATIONS)]
-        for name, make in STRATEGIES.items()
-        for writers in WRITERS
-    }
-    _draw(folder / "contention.svg", measured, simulated)
+    unlimited = {cell: _simulations(*cell, generator, service_time_s=0.0) for cell in measured}
+    limited = {cell: _simulations(*cell, generator, service_time_s=_SERVICE_TIME_S) for cell in measured}
+    _draw(folder / "contention.svg", {"over HTTP": measured, "simulated, 1 ms a request": limited})
     sections = [
         "  \n".join(surroundings),
         f"Over HTTP: medians of {rounds} rounds in alternating order, one document, and one client a writer; "
@@ -117,8 +114,8 @@ def write(
         "![completion and calls](contention.svg)",
         "## All at once on one document",
         report.table(
-            ("writers", "pause", "published simulation", "this simulation", "over HTTP"),
-            [_row(name, writers, simulated, measured) for name, writers in measured],
+            ("writers", "pause", "published simulation", "this simulation", "1 ms a request", "over HTTP"),
+            [_row(*cell, [unlimited[cell], limited[cell], measured[cell]]) for cell in measured],
         ),
         "## Simulated: a server that takes 1 ms a request, for ten minutes",
         "The published simulation's server has no limit. This one has: one request after the other, in the "
@@ -131,12 +128,15 @@ def write(
     return report.write(folder, "contention", "Contention: pauses between retries", sections)
 
 
-def _row(
-    name: str, writers: int, simulated: dict[_Cell, list[Outcome]], measured: dict[_Cell, list[Outcome]]
-) -> list[str]:
+def _simulations(name: str, writers: int, generator: random.Random, service_time_s: float) -> list[Outcome]:
+    pause = STRATEGIES[name](generator.random)
+    return [simulate(writers, pause, generator, service_time_s=service_time_s) for _ in range(_SIMULATIONS)]
+
+
+def _row(name: str, writers: int, outcomes: Sequence[Sequence[Outcome]]) -> list[str]:
     published = PUBLISHED.get(name, {}).get(writers)
     cell = "" if published is None else f"{published[0]:,} / {published[1]:,}"
-    return [str(writers), name, cell, _cell(simulated[name, writers]), _cell(measured[name, writers])]
+    return [str(writers), name, cell, *map(_cell, outcomes)]
 
 
 def _cell(outcomes: Sequence[Outcome]) -> str:
@@ -155,13 +155,12 @@ def _limited_rows(generator: random.Random) -> list[list[str]]:
     return rows
 
 
-def _draw(path: Path, measured: dict[_Cell, list[Outcome]], simulated: dict[_Cell, list[Outcome]]) -> None:
+def _draw(path: Path, outcomes: Mapping[str, Mapping[_Cell, Sequence[Outcome]]]) -> None:
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    for title, cells in {"over HTTP": measured, "simulated": simulated}.items():
+    for title, cells in outcomes.items():
         panels[title] = {name: [] for name in STRATEGIES}
-        for (name, _), outcomes in cells.items():
-            calls = report.median([outcome.write_calls for outcome in outcomes])
-            duration_s = report.median([outcome.duration_s for outcome in outcomes])
-            panels[title][name].append((calls, duration_s))
+        for (name, _), of_cell in cells.items():
+            calls = report.median([outcome.write_calls for outcome in of_cell])
+            panels[title][name].append((calls, report.median([outcome.duration_s for outcome in of_cell])))
     label = "calls to write (one point each: 10, 50, 100, 190 writers)"
     plots.draw_lines(path, panels, x=label, y="seconds", y_scale="log")
