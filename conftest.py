@@ -5,6 +5,7 @@ import dataclasses
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -44,9 +45,9 @@ class CouchDBServer:
             self.request("DELETE", name)
 
 
-@pytest.fixture(scope="session")
-def couchdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchDBServer]:
-    """The CouchDB that the whole run tests on."""
+@contextlib.contextmanager
+def running_couchdb_server(folder: Path) -> Iterator[CouchDBServer]:
+    """The CouchDB that COUCHDB_URL names, or else the stand-in, with its data in `folder`."""
     if "COUCHDB_URL" in os.environ:
         environment = os.environ
         yield CouchDBServer(
@@ -58,9 +59,15 @@ def couchdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchDBServer]
     node = find_node()
     install(node)
     username, password = "admin", uuid.uuid4().hex
-    folder = tmp_path_factory.mktemp("couchdb")
     with EmbeddedCouchDB(node, folder, username=username, password=password) as server:
         yield CouchDBServer(server.url, username, password)
+
+
+@pytest.fixture(scope="session")
+def couchdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchDBServer]:
+    """The CouchDB that the whole run tests on."""
+    with running_couchdb_server(tmp_path_factory.mktemp("couchdb")) as server:
+        yield server
 
 
 @pytest.fixture

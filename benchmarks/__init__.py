@@ -1,1 +1,1 @@
-"""Side-by-side measurements, on one database in one run; README.md says how to run and to read them."""
+"""Side-by-side measurements; README.md says how to run and to read them."""

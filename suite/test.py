@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
-from suite.services import ROOT, Sample, find_samples, running_services
+from suite.installations import installed, running
+from suite.services import ROOT, Sample, find_samples
 
 _BIN = Path(sys.executable).parent
 _ANY_PORT = 0
@@ -58,8 +59,8 @@ def _test_sample(sample: Sample, checks: Sequence[Sequence[str]], couchdb: Couch
     """Which of the checks pass for the service on a fresh database."""
     anywhere = dataclasses.replace(sample, port=_ANY_PORT)
     with (
-        couchdb.installed_database("test") as database_url,
-        running_services([anywhere], database_url, couchdb.environment | _OPTIMIZED, logs) as services,
+        installed([anywhere], couchdb, "test") as installations,
+        running(installations, logs, _OPTIMIZED) as services,
     ):
         environment = {"SERVICE_URL": services[0].url}
         return [_step(f"{sample.name}: {' '.join(check)}", check, environment) for check in checks]

@@ -16,7 +16,7 @@ import json
 import logging
 from typing import Any, Generic, TypeVar
 
-from tor_async_couchdb import tamper
+from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.async_database_actions import (
     AsyncAllViewMetricsRetriever,
@@ -80,7 +80,10 @@ class _ModelMaker(AsyncAction, Generic[M]):
     def _verified_model(self, connection: Database, doc: Document) -> M:
         signer = connection.tampering_signer
         if signer is not None and not tamper.verify(signer, doc):
-            raise TamperedError(str(doc.get("_id")))
+            error = TamperedError(str(doc.get("_id")))
+            connection.alarm.sound(error)
+            connection.observer.tampering_detected(error)
+            raise error
         return self.create_model_from_doc(doc)
 
 
@@ -146,7 +149,8 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
 class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
     """Reads the models that a view has from `start_key` to `end_key`, both included; None is open.
 
-    A document that does not fit the model or was tampered with is left out, and logged and counted.
+    A document that does not fit the model or was tampered with is left out, and logged and counted;
+    `request_context` has how many were tampered with.
     """
 
     def __init__(
@@ -193,7 +197,10 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
         for doc in _docs(rows):
             try:
                 models.append(self._verified_model(connection, doc))
-            except (InvalidDocumentError, TamperedError) as error:
+            except TamperedError as error:
+                request_context.current().tampered_count += 1
+                connection.observer.document_left_out(error)
+            except InvalidDocumentError as error:
                 _logger.error("left out of a list: %s", error)
                 connection.observer.document_left_out(error)
         return models

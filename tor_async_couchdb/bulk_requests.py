@@ -55,7 +55,9 @@ class _FoundDocuments(msgspec.Struct):
     results: list[_Found]
 
 
-class _Written(msgspec.Struct):
+class Written(msgspec.Struct):
+    """What CouchDB says of one document that it was to write."""
+
     id: str
     rev: str | None = None
     error: str | None = None
@@ -127,10 +129,10 @@ class BulkRequests:
     async def _write(self, documents: Sequence[bytes]) -> list[str | CouchDBError]:
         body = b'{"docs":[' + b",".join(documents) + b"]}"
         response = await self._endpoint.request("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
-        results = response.decode(list[_Written])
+        results = response.decode(list[Written])
         if len(results) != len(documents):
             raise TransportError(f"{len(results)} results for {len(documents)} documents")
-        return [_written(result) for result in results]
+        return [written(result) for result in results]
 
 
 async def _split_if_refused(
@@ -160,7 +162,10 @@ def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBErr
 
 
 def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
-    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash."""
+    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash.
+
+    The others are its `_conflicts`, as in all that CouchDB is asked for with `conflicts=true`.
+    """
     documents = _leaves(document_id, found)
     if isinstance(documents, CouchDBError):
         return documents
@@ -168,7 +173,10 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     if not live:
         reason = "deleted" if documents else "missing"
         return NotFoundError(404, "not_found", reason, method="POST", path=f"_bulk_get of {document_id!r}")
-    return live[0] if len(live) == 1 else max(live, key=_revision_order)
+    if len(live) == 1:
+        return live[0]
+    winner, *others = sorted(live, key=_revision_order, reverse=True)
+    return winner | {"_conflicts": [other["_rev"] for other in others]}
 
 
 def _revision_order(document: Document) -> tuple[int, str]:
@@ -176,11 +184,11 @@ def _revision_order(document: Document) -> tuple[int, str]:
     return int(generation), revision_hash
 
 
-def _written(result: _Written) -> str | CouchDBError:
-    if result.rev is not None:
-        return result.rev
+def written(result: Written) -> str | CouchDBError:
+    """The revision that a document became, or why it became none."""
     if result.error is None:
-        return TransportError(f"the result for document {result.id!r} says nothing")
+        return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
+    # A refused revision from elsewhere has its `rev` beside the error.
     return _refused(result.id, result.error, result.reason, "_bulk_docs")
 
 

@@ -10,12 +10,14 @@ from typing import Any, Self
 import msgspec
 import yarl
 
+from tor_async_couchdb.alarm import TamperingAlarm
 from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
 from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
@@ -63,6 +65,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
+        self.alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,
@@ -73,6 +76,7 @@ class Database:
         )
         url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
+        self.revisions = Revisions(self._endpoint)
         self._bulk = BulkRequests(self._endpoint)
         self._reads = Coalescer(self._bulk.fetch, is_read=True)
         self._leaves = Coalescer(self._bulk.fetch_leaves, is_read=True)

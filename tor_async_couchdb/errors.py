@@ -12,6 +12,7 @@
     │   └── TooLargeError            413
     ├── TamperedError                a document whose signature is wrong or missing
     └── InvalidDocumentError         a document that does not fit its model, or JSON
+        └── UnmergeableError         a document whose conflicting revisions nothing says how to merge
 
 "No such model" is not an error: the retrievers return None.
 """
@@ -111,3 +112,7 @@ class InvalidDocumentError(CouchDBError):
         self.reason = reason
         self.document_id = document_id
         self.property_name = property_name
+
+
+class UnmergeableError(InvalidDocumentError):
+    """A document has conflicting revisions, and nothing says how they merge."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.properties import Property, declared_properties
+from tor_async_couchdb.properties import Deletes, Property, declared_properties
 from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME
 
 Document = dict[str, Any]
@@ -51,11 +51,13 @@ class Model(
             color: Annotated[str, LatestBy("updated_on")]
             updated_on: Annotated[Timestamp, Latest()]
 
-    `id` and `rev` are CouchDB's, and None until the model has been stored.
+    `id` and `rev` are CouchDB's, and None until the model has been stored. `deletes` says what becomes of a
+    document that one master deleted while another changed it.
     """
 
     properties: ClassVar[Mapping[str, Property]]
     unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
+    deletes: ClassVar[Deletes] = Deletes.LOSE
 
     id: str | None = None
     rev: str | None = None

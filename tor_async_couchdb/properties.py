@@ -4,14 +4,14 @@
         fruit_id: Annotated[str, Immutable(), UniqueKey("fruit_by_fruit_id")]
         color: Annotated[str, LatestBy("updated_on")]
         updated_on: Annotated[Timestamp, Latest()]
-        change_count: Annotated[int, Counter()] = 0
+        change_counts: Annotated[dict[str, int], Counter()]
 
-A property that declares no protection is stored as it is.
+A property that declares no protection is stored as it is. `merge` does what the strategies say.
 """
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -36,14 +36,48 @@ class Latest(MergeStrategy):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LatestBy(MergeStrategy):
-    """The value of the revision whose property `timestamp` is the most recent."""
+    """The value of the revision whose property `timestamp`, a `Latest` one, is the most recent."""
 
     timestamp: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Superseded(MergeStrategy):
+    """The values of the `LatestBy` property `of` that lost to a later one, each with its timestamp."""
+
+    of: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Counter(MergeStrategy):
-    """A number that only grows; no increment of any revision is lost."""
+    """Counts that only grow, by the name of the master that counted: the highest of each.
+
+    The number is their sum. No change is lost and none counted twice, as only one master, which has all its
+    earlier changes before it, ever raises its own count.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AddsWin(MergeStrategy):
+    """A set, kept as a list: what any revision has. What one side removed and another kept is back."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MergedBy(MergeStrategy):
+    """What a function of one's own makes of the distinct values, which it is given in a fixed order.
+
+    It has to give the same value in whatever order and groups values are merged, on every master; a
+    ValueError says that these can't be merged.
+    """
+
+    function: Callable[[Sequence[Any]], Any]
+
+
+class Deletes(enum.Enum):
+    """What becomes of a document that one master deleted while another changed it."""
+
+    LOSE = "lose"
+    WIN = "win"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,18 +112,18 @@ def declared_properties(model_class: type[msgspec.Struct]) -> Mapping[str, Prope
     """The declarations of a model, by the property's name.
 
     Raises:
-        TypeError: a property declares the same thing twice, names a timestamp that is no property, or is a
+        TypeError: a property declares the same thing twice, refers to one that is no property, or is a
             unique key that may change.
     """
     hints = get_type_hints(model_class, include_extras=True)
     names = [name for name in model_class.__struct_fields__ if name not in ("id", "rev")]
     properties = {name: _property(name, hints[name]) for name in names}
     for declared in properties.values():
-        if isinstance(declared.merge, LatestBy) and declared.merge.timestamp not in properties:
-            raise TypeError(
-                f"{model_class.__name__}.{declared.name} merges by {declared.merge.timestamp!r}, "
-                "which is not a property"
-            )
+        match declared.merge:
+            case LatestBy(other) | Superseded(other) if other not in properties:
+                raise TypeError(
+                    f"{model_class.__name__}.{declared.name} merges by {other!r}, which is not a property"
+                )
     return properties
 
 

@@ -20,6 +20,7 @@ class RequestContext:
     conflict_count: int = 0
     retry_count: int = 0
     retry_wait_s: float = 0.0
+    tampered_count: int = 0  # documents that lists went without
 
     def remaining_s(self) -> float:
         """Seconds until the deadline; negative once it has passed."""

@@ -26,24 +26,24 @@ _EXPONENT_FROM = 1e21  # below it ECMAScript writes integral numbers as plain di
 
 
 class Signer(Protocol):
-    """What signs documents; `TamperingSigner` is one."""
+    """What signs documents: `TamperingSigner`, or those of `keyczar_key_set`."""
 
-    def sign(self, data: bytes) -> str:
-        """The signature of the data."""
+    def sign(self, doc: Mapping[str, Any]) -> str:
+        """The signature of the document."""
 
-    def verify(self, data: bytes, signature: str) -> bool:
-        """Whether the signature is that of the data."""
+    def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
+        """Whether the signature is that of the document; ValueError or RecursionError: it can't have one."""
 
 
 class TamperingSigner:
-    """Signs and verifies bytes by a Tink key set: its primary key signs, any of its keys verifies."""
+    """Signs by the primary key of a Tink key set; any enabled key of the set verifies."""
 
     def __init__(self, primitive: Any) -> None:
         self._mac = primitive
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> TamperingSigner:
-        """Reads a cleartext JSON key set, as `new_key_set` or Google's `tinkey` writes it.
+        """Reads a cleartext JSON key set, as `key_set` or Google's `tinkey` writes it.
 
         Raises:
             OSError: the file can't be read.
@@ -60,14 +60,15 @@ class TamperingSigner:
             # Their messages may quote what could not be read, and that may be a key.
             raise ValueError(f"'{path}' holds no Tink key set for message authentication codes") from None
 
-    def sign(self, data: bytes) -> str:
-        """The signature as base64 text."""
-        return base64.b64encode(self._mac.compute_mac(data)).decode("ascii")
+    def sign(self, doc: Mapping[str, Any]) -> str:
+        """The signature as base64 text; it begins with the key's id."""
+        return base64.b64encode(self._mac.compute_mac(canonical(doc))).decode("ascii")
 
-    def verify(self, data: bytes, signature: str) -> bool:
-        """Whether a key of the set made the signature for these bytes."""
+    def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
+        """Whether a key of the set made the signature for this document."""
         from tink import TinkError
 
+        data = canonical(doc)
         try:
             self._mac.verify_mac(base64.b64decode(signature, validate=True), data)
         except (TinkError, ValueError):
@@ -81,15 +82,19 @@ def new_key_set(path: str | os.PathLike[str]) -> None:
     Raises:
         FileExistsError: never overwrites: a key that is gone can't verify what it signed.
     """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(new_key_set_text())
+
+
+def new_key_set_text() -> str:
+    """A new key set of one HMAC-SHA-256 key, as Tink's JSON."""
     import tink
     from tink import json_proto_keyset_format, mac, secret_key_access
 
     mac.register()
     handle = tink.new_keyset_handle(mac.mac_key_templates.HMAC_SHA256_256BITTAG)
-    text = json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    return str(json_proto_keyset_format.serialize(handle, secret_key_access.TOKEN))
 
 
 def sign(signer: Signer, doc: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def sign(signer: Signer, doc: dict[str, Any]) -> dict[str, Any]:
         for path, value in _values(_covered(doc), ""):
             if reason := _why_unsignable(value):
                 raise _unsignable(doc, path, reason)
-        doc[SIGNATURE_PROPERTY_NAME] = signer.sign(rfc8785.dumps(_covered(doc)))
+        doc[SIGNATURE_PROPERTY_NAME] = signer.sign(doc)
     except (rfc8785.CanonicalizationError, RecursionError) as error:
         raise InvalidDocumentError(f"can't be signed: {error}", document_id=doc["_id"]) from error
     return doc
@@ -118,7 +123,7 @@ def verify(signer: Signer, doc: Mapping[str, Any]) -> bool:
     if not isinstance(signature, str):
         return False
     try:
-        return signer.verify(rfc8785.dumps(_covered(doc)), signature)
+        return signer.verify(doc, signature)
     except (ValueError, RecursionError):  # what can't be written canonically was never signed
         return False
 
@@ -129,6 +134,11 @@ def _covered(doc: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in doc.items()
         if name == "_id" or not (name.startswith("_") or name == SIGNATURE_PROPERTY_NAME)
     }
+
+
+def canonical(doc: Mapping[str, Any]) -> bytes:
+    """What a signature covers, by RFC 8785; ValueError or RecursionError where that has no form for it."""
+    return rfc8785.dumps(_covered(doc))
 
 
 def _values(value: object, path: str) -> Iterator[tuple[str, object]]:

@@ -1,6 +1,7 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 import tornado.web
 
@@ -11,6 +12,7 @@ from tor_async_service.guideline_endpoints import NoopHandler, VersionHandler
 from tor_async_service.handler import ServiceHandler, UnknownPathHandler
 from tor_async_service.health import HealthCheck, HealthHandler
 from tor_async_service.metrics_endpoint import MetricsHandler, database_metrics_refresher
+from tor_async_service.problems import Problem
 from tor_async_service.service_metrics import ServiceMetrics
 
 DEFAULT_DEADLINE_S = 30.0
@@ -29,9 +31,10 @@ class ServiceApplication(tornado.web.Application):
     """Serves `routes` and `/_health`, `/_metrics`, `/_version`, `/_noop`.
 
     A service may add to `health_checks` what `/_health?quick=false` has to run beside the check of the
-    database, by the name that its details show; to `metrics.registry` its own metrics; and to
-    `metrics_refreshers` what brings these up to date before a scraper is answered. No request takes longer
-    than `deadline_s` seconds.
+    database, by the name that its details show; to `metrics.registry` its own metrics, and to
+    `metrics_refreshers` what brings these up to date before a scraper is answered; to `problems` the answers
+    to errors of its own; and to `background_work` what goes on until the service ends. No request takes
+    longer than `deadline_s` seconds.
     """
 
     def __init__(self, routes: Sequence[Route], database: Database, *, version: str) -> None:
@@ -48,3 +51,5 @@ class ServiceApplication(tornado.web.Application):
         self.metrics_refreshers: list[Callable[[], Awaitable[None]]] = [
             database_metrics_refresher(database, self.metrics)
         ]
+        self.problems: dict[type[Exception], Problem] = {}
+        self.background_work: list[Callable[[], Coroutine[Any, Any, None]]] = []

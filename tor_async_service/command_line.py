@@ -4,20 +4,39 @@ import argparse
 import dataclasses
 import math
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tor_async_couchdb.database import Database
 from tor_async_service.application import DEFAULT_DEADLINE_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """An option of one service's own, as in `--master=NAME`.
+
+    It has to be given, on the command line or as the environment's `variable`, unless it `is_optional`: then
+    it is None. `read` makes of its text what the service is given; OSError or ValueError say why it can't.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    variable: str | None = None
+    read: Callable[[str], Any] = str
+    is_optional: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Configuration:
-    """Where a service listens, which database it uses, and how long a request may take."""
+    """Where a service listens, which database it uses, how long a request may take, and its own options."""
 
     port: int
     ip: str
     database_url: str
     deadline_s: float
+    own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
 
@@ -27,7 +46,11 @@ class Configuration:
 
 
 def parse(
-    description: str, arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ
+    description: str,
+    arguments: Sequence[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    own_options: Sequence[Option] = (),
 ) -> Configuration:
     """The configuration; a wrong option ends the process with a line that names it, and status 2."""
     parser = argparse.ArgumentParser(
@@ -51,15 +74,47 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
-    options = parser.parse_args(arguments)
+    for option in own_options:
+        _add(option, parser)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args([*_of_environment(own_options, environment), *given])
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
+        own={option.name: getattr(options, option.name, None) for option in own_options},
         username=environment.get("COUCHDB_USER"),
         password=environment.get("COUCHDB_PASSWORD"),
     )
+
+
+def _add(option: Option, parser: argparse.ArgumentParser) -> None:
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    parser.add_argument(
+        f"--{option.name}",
+        type=read,
+        default=argparse.SUPPRESS,
+        required=not option.is_optional,
+        metavar=option.metavar,
+        help=option.help + ("" if option.variable is None else f" [environment: {option.variable}]"),
+    )
+
+
+def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str]) -> list[str]:
+    """The options that the environment gives, as arguments: the command line's come later, and win."""
+    return [
+        f"--{option.name}={environment[option.variable]}"
+        for option in own_options
+        if option.variable is not None and option.variable in environment
+    ]
 
 
 def _port(text: str) -> int:

@@ -123,6 +123,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         start: str | None,
     ) -> None:
         page = await fetch_page(start, _STREAMED_PAGE_SIZE)
+        self._set_counts()  # of the first page: the head of the answer can't wait for more
         self.write(b"[")
         separator = b""
         while True:
@@ -175,7 +176,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             allowed = ", ".join(self._allowed_methods())
             self.set_header("Allow", allowed)
             error = tornado.web.HTTPError(405, f"{self.request.path} takes only {allowed}.")
-        problem = problems.problem_of(error)
+        problem = problems.problem_of(error, self.service.problems)
         self.set_status(problem.status)
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         for name, value in problem.headers().items():
@@ -197,19 +198,27 @@ class ServiceHandler(tornado.web.RequestHandler):
         tb: TracebackType | None,
     ) -> None:
         """Called by Tornado; what CouchDB may do at any time is worth a line, not a traceback."""
-        if isinstance(value, CouchDBError):
+        if isinstance(value, (CouchDBError, *self.service.problems)):
             _logger.warning("%s: %s", self._request_summary(), value)
         else:
             super().log_exception(typ, value, tb)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Ends the answer, and says how many conflicts the request met."""
+        """Ends the answer, and says what the request met."""
         if not self._headers_written:
-            if self._context.conflict_count:
-                self.set_header("Conflict-Count", str(self._context.conflict_count))
+            self._set_counts()
             if chunk is None and not self._write_buffer:
                 self.clear_header("Content-Type")
         return super().finish(chunk)
+
+    def _set_counts(self) -> None:
+        counts = {
+            "Conflict-Count": self._context.conflict_count,
+            "Tampered-Count": self._context.tampered_count,
+        }
+        for name, count in counts.items():
+            if count:
+                self.set_header(name, str(count))
 
     def on_finish(self) -> None:
         """Called by Tornado once the answer is out."""

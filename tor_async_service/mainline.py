@@ -1,20 +1,20 @@
 """The life of a service, from its command line to its exit status."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tornado.httpserver
 import tornado.netutil
 
-from tor_async_couchdb.database import Database
 from tor_async_service import command_line
 from tor_async_service.application import ServiceApplication
-from tor_async_service.command_line import Configuration
+from tor_async_service.command_line import Configuration, Option
 
 _DRAIN_TIMEOUT_S = 10.0
 # A client that stalls in the middle of a request must not hold its connection for ever.
@@ -23,15 +23,16 @@ _IDLE_CONNECTION_TIMEOUT_S = 600.0
 
 _logger = logging.getLogger(__name__)
 
-MakeApp = Callable[[Database], ServiceApplication]
+# Is given the database, and the service's own options by their names.
+MakeApp = Callable[..., ServiceApplication]
 
 
-def run(make_app: MakeApp, description: str) -> None:
+def run(make_app: MakeApp, description: str, *own_options: Option) -> None:
     """Runs a service until SIGTERM or SIGINT, and ends the process with status 0.
 
     A port that can't be had ends it with one line and status 1, a wrong option with status 2.
     """
-    configuration = command_line.parse(description)
+    configuration = command_line.parse(description, own_options=own_options)
     _configure_logging()
     try:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
@@ -45,7 +46,7 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with configuration.open_database() as database:
-        app = make_app(database)
+        app = make_app(database, **configuration.own)
         app.deadline_s = configuration.deadline_s
         server = tornado.httpserver.HTTPServer(
             app,
@@ -58,8 +59,12 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         _logger.info(
             "service started and listening on http://%s:%d talking to database %s", ip, port, database.url
         )
+        tasks = [asyncio.create_task(work()) for work in app.background_work]
+        for task in tasks:
+            task.add_done_callback(lambda _: stop.set())  # which none does by itself but by an error
         await stop.wait()
         await _drain(server, app)
+        await _end(tasks)
 
 
 async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
@@ -70,6 +75,14 @@ async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication)
     if cut_off:
         _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
     await server.close_all_connections()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _configure_logging() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import http
+from collections.abc import Mapping
 
 import tornado.web
 
@@ -39,7 +40,6 @@ _LOST_RACE = Problem(
 )
 _TOO_LARGE = Problem(413, "The database does not take anything as large as this.")
 _MISFIT = Problem(502, "The database holds this in a form that the service can't read.")
-_TAMPERED = Problem(502, "Somebody tampered with this in the database, so that the service does not show it.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
 _REFUSED = Problem(503, "The database refuses the service's credentials.")
 _UNKNOWN = Problem(
@@ -56,7 +56,6 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),
-    (errors.TamperedError, _TAMPERED),
     (errors.NotFoundError, _GONE),
     (errors.UnauthorizedError, _REFUSED),
     (errors.ForbiddenError, _REFUSED),
@@ -66,12 +65,15 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
 )
 
 
-def problem_of(error: BaseException | None) -> Problem:
-    """The answer to a request that ended with an error."""
+def problem_of(error: BaseException | None, own: Mapping[type[Exception], Problem] | None = None) -> Problem:
+    """The answer to a request that ended with an error; `own` are the errors of one service."""
     if isinstance(error, tornado.web.HTTPError):
         title = http.HTTPStatus(error.status_code).phrase
         return Problem(error.status_code, error.get_message() or title)
-    for error_class, problem in _TABLE:
+    if isinstance(error, errors.TamperedError):
+        detail = f"Somebody tampered with document {error.document_id!r} in the database: it is not shown."
+        return Problem(502, detail)
+    for error_class, problem in (*(own or {}).items(), *_TABLE):
         if isinstance(error, error_class):
             return problem
     return _UNEXPECTED

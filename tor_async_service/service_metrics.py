@@ -3,7 +3,7 @@
 import tornado.web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.metrics import DatabaseMetrics, Sizes
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.request_context import RequestContext
@@ -38,9 +38,13 @@ class ServiceMetrics(Observer):
             "How long each request that was retried waited between its tries.",
             registry=self.registry,
         )
+        self._tampering_detected = self._counter(
+            "tampering_detected", "Documents read that were tampered with, again each time."
+        )
         self._documents_left_out = Counter(
             "documents_left_out", "Documents that lists went without.", ["error"], registry=self.registry
         )
+        self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)
 
     def _counter(self, name: str, documentation: str) -> Counter:
@@ -50,9 +54,30 @@ class ServiceMetrics(Observer):
         """See `Observer.request_finished`."""
         self._couchdb_calls.labels(operation, status or 0).observe(duration_s)
 
+    def tampering_detected(self, error: TamperedError) -> None:
+        """See `Observer.tampering_detected`."""
+        self._tampering_detected.inc()
+
     def document_left_out(self, error: CouchDBError) -> None:
         """See `Observer.document_left_out`."""
         self._documents_left_out.labels(type(error).__name__).inc()
+
+    def conflict_found(self) -> None:
+        """See `Observer.conflict_found`."""
+        self.replication_conflicts.found.inc()
+
+    def conflict_merged(self, superseded_count: int) -> None:
+        """See `Observer.conflict_merged`."""
+        self.replication_conflicts.merged.inc()
+        self.replication_conflicts.superseded.inc(superseded_count)
+
+    def conflict_failed(self, error: CouchDBError) -> None:
+        """See `Observer.conflict_failed`."""
+        self.replication_conflicts.failed.labels(type(error).__name__).inc()
+
+    def conflict_ended(self, lag_s: float) -> None:
+        """See `Observer.conflict_ended`."""
+        self.replication_conflicts.lag.observe(lag_s)
 
     def answered(self, handler: tornado.web.RequestHandler, context: RequestContext) -> None:
         """A request was answered, having met what its context says."""
@@ -71,6 +96,33 @@ class ServiceMetrics(Observer):
     def database_measured(self, metrics: DatabaseMetrics) -> None:
         """The sizes of the database and of its views, as they are now."""
         self._database.set(metrics)
+
+
+class ReplicationConflictMetrics:
+    """What became of documents that were changed on two masters at the same time."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.found = Counter(
+            "replication_conflicts_found", "Documents met in conflict, again each time.", registry=registry
+        )
+        self.merged = Counter(
+            "replication_conflicts_merged", "Conflicts that were merged here.", registry=registry
+        )
+        self.superseded = Counter(
+            "replication_values_superseded", "Values that lost to later ones in these.", registry=registry
+        )
+        self.failed = Counter(
+            "replication_conflicts_failed", "Conflicts not merged, by why not.", ["error"], registry=registry
+        )
+        self.lag = Histogram(
+            "replication_convergence_lag_seconds",
+            "From when the reconciler was told of a conflict until it was gone.",
+            buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300),
+            registry=registry,
+        )
+        self.unresolved = Gauge(
+            "replication_conflicts_unresolved", "Documents that are in conflict now.", registry=registry
+        )
 
 
 class _DatabaseGauges:

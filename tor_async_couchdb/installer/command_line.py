@@ -89,7 +89,7 @@ def _install(options: argparse.Namespace, **folders: str | os.PathLike[str] | No
         install(
             options.host,
             options.database,
-            credentials=options.creds or _credentials_of_environment(),
+            credentials=options.creds or credentials_of_environment(),
             verify_host_ssl_cert=options.verify_host_ssl_cert,
             seed_doc_signer=_signer(options.seeddocsigner) if options.seeddocsigner else None,
             delete=options.delete,
@@ -99,7 +99,8 @@ def _install(options: argparse.Namespace, **folders: str | os.PathLike[str] | No
         )
 
 
-def _credentials_of_environment() -> UserPassword | None:
+def credentials_of_environment() -> UserPassword | None:
+    """What COUCHDB_USER and COUCHDB_PASSWORD say; InstallerError if only one of them says something."""
     user, password = os.environ.get("COUCHDB_USER"), os.environ.get("COUCHDB_PASSWORD")
     if not user and not password:
         return None

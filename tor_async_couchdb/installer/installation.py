@@ -47,7 +47,7 @@ def install(
     """
     design_files = [] if design_docs_folder is None else read_design_documents(design_docs_folder)
     seed_files = [] if seed_docs_folder is None else read_seed_documents(seed_docs_folder, seed_doc_signer)
-    with _server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
+    with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = Database(server, database)
         server.check()
         if delete:
@@ -57,7 +57,10 @@ def install(
 
 
 @contextmanager
-def _server(host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool) -> Iterator[Server]:
+def opened_server(
+    host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
+) -> Iterator[Server]:
+    """A server whose CouchDBErrors become InstallerErrors that name the host."""
     try:
         with Server(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
             yield server

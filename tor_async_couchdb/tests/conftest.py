@@ -7,6 +7,7 @@ import pytest
 from conftest import CouchDBServer
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.testing import FaultProxy
+from tor_async_couchdb.tests.baskets import Conflicts
 from tor_async_couchdb.tests.things import Documents
 
 
@@ -25,3 +26,8 @@ async def database(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[D
 @pytest.fixture
 def documents(couchdb: CouchDBServer, database_url: str) -> Documents:
     return Documents(couchdb, database_url)
+
+
+@pytest.fixture
+def conflicts(database: Database, documents: Documents, couchdb: CouchDBServer) -> Conflicts:
+    return Conflicts(database, documents, couchdb)

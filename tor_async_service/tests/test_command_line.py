@@ -1,6 +1,11 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from tor_async_service.command_line import parse
+from tor_async_couchdb.database import Database
+from tor_async_service.command_line import Option, parse
 
 
 def test_defaults_are_those_of_every_service() -> None:
@@ -63,3 +68,50 @@ async def test_database_is_opened_with_the_credentials() -> None:
     database = parse("x", ["--database", "http://host/db"], {"COUCHDB_USER": "u"}).open_database()
     assert database.url == "http://host/db"
     await database.close()
+
+
+def test_option_of_a_services_own_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [Option("master", "NAME", "the master's name")]
+    assert parse("x", ["--master", "east"], {}, own_options=options).own == {"master": "east"}
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {}, own_options=options)
+    assert "--master" in capsys.readouterr().err
+
+
+def test_option_of_a_services_own_may_come_from_the_environment() -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE", read=int)]
+    assert parse("x", [], {"SIZE": "7"}, own_options=options).own == {"size": 7}
+    assert parse("x", ["--size", "8"], {"SIZE": "7"}, own_options=options).own == {"size": 8}
+
+
+def test_option_that_is_not_given_is_none_where_it_may_be() -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE", is_optional=True)]
+    assert parse("x", [], {}, own_options=options).own == {"size": None}
+
+
+def test_value_from_the_environment_is_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE")]
+    assert "s3cr3t" not in repr(parse("x", [], {"SIZE": "s3cr3t"}, own_options=options))
+    with pytest.raises(SystemExit):
+        parse("x", ["--help"], {"SIZE": "s3cr3t"}, own_options=options)
+    assert "s3cr3t" not in capsys.readouterr().out
+
+
+def _unreadable(text: str) -> str:
+    return Path(text).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (_unreadable, "argument --size: /absent/file: No such file or directory"),
+        (Database, "argument --size: a database's URL is http[s]://host:port/database"),
+    ],
+)
+def test_option_that_can_t_be_read_says_why(
+    read: Callable[[str], Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [Option("size", "NUMBER", "how large", read=read)]
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--size", "/absent/file"], {}, own_options=options)
+    assert words in capsys.readouterr().err.splitlines()[-1]

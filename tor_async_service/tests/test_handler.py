@@ -5,6 +5,7 @@ import logging
 import math
 import re
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,10 @@ import requests
 import tornado.web
 from yarl import URL
 
-from tor_async_couchdb import errors, request_context
+from tor_async_couchdb import errors, request_context, tamper
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import (
     FaultProxy,
     answered,
@@ -216,6 +218,49 @@ async def test_document_that_does_not_fit_is_502_and_not_shown(
     documents.put_thing("a", count="s3cr3t")
     async with client.get("/things/a") as response:
         assert "s3cr3t" not in str(await problem_of(response, 502))
+
+
+@pytest.fixture
+def signer(database: Database, tmp_path: Path) -> TamperingSigner:
+    """Signs what the service writes."""
+    tamper.new_key_set(tmp_path / "keys.json")
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database.tampering_signer = signer
+    return signer
+
+
+async def test_document_that_was_tampered_with_is_502_and_named_but_not_shown(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    document_id = documents.put_thing("a", count="s3cr3t")["_id"]
+    async with client.get("/things/a") as response:
+        problem = await problem_of(response, 502)
+    assert document_id in problem["detail"]
+    assert "s3cr3t" not in str(problem)
+
+
+@pytest.mark.parametrize("path", ["/things", "/things?limit=7"])
+async def test_list_says_how_many_documents_were_tampered_with(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner, path: str
+) -> None:
+    async with client.post("/things", json={"key": "a"}) as response:
+        assert response.status == 201
+    async with client.get(path) as response:
+        assert "Tampered-Count" not in response.headers
+    documents.put_thing("b")
+    documents.put_thing("c")
+    async with client.get(path) as response:
+        assert [thing["key"] for thing in await response.json()] == ["a"]
+        assert response.headers["Tampered-Count"] == "2"
+
+
+async def test_long_list_says_it_of_its_first_page(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    documents.put_many([{"type": "thing_v1.0", "key": f"{i:04d}", "count": 0} for i in range(600)])
+    async with client.get("/things") as response:
+        assert response.headers["Tampered-Count"] == "500"
+        assert await response.json() == []
 
 
 async def test_lost_race_is_409_with_its_conflict_count(

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -145,3 +146,26 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
             proxy.inject(answered(500), times=math.inf)
         service.process.terminate()
         assert await service.status() == 0
+
+
+FAILING = """
+from tor_async_service.application import ServiceApplication
+from tor_async_service.mainline import run
+
+async def fail():
+    raise RuntimeError("background work failed")
+
+def make_app(database):
+    app = ServiceApplication([], database, version="1")
+    app.background_work.append(fail)
+    return app
+
+run(make_app, "x")
+"""
+
+
+async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "failing_service.py").write_text(FAILING)
+    async with running("failing_service", "--port", "0", folder=tmp_path) as service:
+        assert await service.status() == 1
+    assert service.log[-1] == "RuntimeError: background work failed"

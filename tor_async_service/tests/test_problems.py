@@ -15,7 +15,6 @@ def response_error(status: int) -> errors.ResponseError:
         (response_error(409), 409),
         (response_error(413), 413),
         (errors.InvalidDocumentError("secret", document_id="secret"), 502),
-        (errors.TamperedError("secret"), 502),
         (response_error(404), 503),
         (response_error(401), 503),
         (response_error(403), 503),
@@ -44,6 +43,12 @@ def test_every_error_is_a_problem_that_gives_no_secret_away(error: Exception | N
 def test_reasons_for_a_503_are_told_apart() -> None:
     troubles = [response_error(404), response_error(401), errors.TransportError("x"), response_error(500)]
     assert len({problem_of(trouble).detail for trouble in troubles}) == 4
+
+
+def test_document_that_was_tampered_with_is_named() -> None:
+    problem = problem_of(errors.TamperedError("e370582d"))
+    assert problem.status == 502
+    assert "document 'e370582d'" in problem.detail
 
 
 def test_unknown_outcome_can_be_told_by_a_program() -> None:

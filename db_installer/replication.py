@@ -1,0 +1,8 @@
+"""Has two databases replicate both ways; see `python -m db_installer.replication --help`."""
+
+import sys
+
+from tor_async_couchdb.installer.replication_command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+import msgspec
+
+from samples.crud.multi_master.model import Fruit
+from tor_async_couchdb.merge import Leaf, check_mergeable, merge
+
+
+def merged(*fruits: Fruit) -> Fruit:
+    leaves = [Leaf.of(Fruit, fruit.as_doc_for_store()) for fruit in fruits]
+    return Fruit.from_doc(merge(Fruit, leaves).document)
+
+
+def test_a_fruit_says_how_it_merges() -> None:
+    check_mergeable(Fruit)
+
+
+def test_changes_on_two_masters_are_all_counted_and_the_later_color_stays() -> None:
+    fruit = Fruit.create("green")
+    east = fruit.change_color("red", "east").change_color("blue", "east")
+    west = msgspec.structs.replace(
+        fruit.change_color("black", "west"), updated_on="2100-01-01T00:00:00.000000+00:00"
+    )
+    both = merged(east, west)
+    assert both == merged(west, east)
+    assert both.change_count == 3
+    assert both.color == "black"
+    assert both.superseded == {"blue": east.updated_on}
+
+
+def test_who_sets_the_color_again_has_seen_what_was_superseded() -> None:
+    fruit = msgspec.structs.replace(Fruit.create("green"), superseded={"red": Fruit.create("x").updated_on})
+    changed = fruit.change_color("blue", "east")
+    assert changed.superseded == {}
+    assert changed.updated_on > fruit.updated_on
+    assert changed.change_counts == {"east": 1}

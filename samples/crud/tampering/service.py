@@ -1,0 +1,78 @@
+"""The context: HTTP requests in, interactions on fruits that are signed, HTTP answers out."""
+
+from typing import Any
+
+import msgspec
+
+from tor_async_couchdb.async_model_actions import Page
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.tamper import Signer, TamperingSigner
+from tor_async_service.application import ServiceApplication
+from tor_async_service.command_line import Option
+from tor_async_service.handler import ServiceHandler
+from tor_async_service.mainline import run
+
+from .async_action import (
+    AsyncFruitCreator,
+    AsyncFruitDeleter,
+    AsyncFruitRetriever,
+    AsyncFruitsRetriever,
+    AsyncFruitUpdater,
+)
+from .model import Color, Fruit
+
+
+class FruitBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What a client sends to create or change a fruit."""
+
+    color: Color
+
+
+class FruitsHandler(ServiceHandler):
+    """All fruits."""
+
+    async def post(self) -> None:
+        body = self.json_body(FruitBody)
+        fruit = await AsyncFruitCreator(body.color, database=self.database).create()
+        self.set_status(201)
+        self.set_header("Location", f"/v1.0/fruits/{fruit.fruit_id}")
+        self.write_json(_representation(fruit))
+
+    async def get(self) -> None:
+        await self.write_pages(self._fetch_page, _representation)
+
+    async def _fetch_page(self, first_fruit_id: str | None, size: int) -> Page[Fruit]:
+        return await AsyncFruitsRetriever(first_fruit_id, database=self.database).fetch_page(size)
+
+
+class FruitHandler(ServiceHandler):
+    """One fruit."""
+
+    async def get(self, fruit_id: str) -> None:
+        fruit = await AsyncFruitRetriever(fruit_id, database=self.database).fetch()
+        self.write_json(_representation(self.found(fruit)))
+
+    async def put(self, fruit_id: str) -> None:
+        body = self.json_body(FruitBody)
+        fruit = await AsyncFruitUpdater(fruit_id, body.color, database=self.database).update()
+        self.write_json(_representation(self.found(fruit)))
+
+    async def delete(self, fruit_id: str) -> None:
+        self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
+
+
+def _representation(fruit: Fruit) -> dict[str, Any]:
+    names = ("fruit_id", "color", "created_on", "updated_on", "change_count")
+    return {name: getattr(fruit, name) for name in names}
+
+
+def make_app(database: Database, keyset: Signer) -> ServiceApplication:
+    """The service on a database whose documents are signed, ready to listen."""
+    database.tampering_signer = keyset
+    routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
+    return ServiceApplication(routes, database, version="1.0.0")
+
+
+if __name__ == "__main__":
+    KEY_SET = Option("keyset", "FILE", "Tink key set", "TAMPERING_KEY_SET", TamperingSigner.from_file)
+    run(make_app, "Fruits whose documents are signed.", KEY_SET)

@@ -1,0 +1,57 @@
+"""The interactions: leading as long as one is allowed to, and finding out who leads."""
+
+import asyncio
+import logging
+
+from tor_async_etcd import Client, CompModified, EtcdError, KeyValue, Leadership, OpSet, Transaction
+
+from .model import COUNTER_KEY, ELECTION, Counter
+
+_logger = logging.getLogger(__name__)
+
+# A leader that hangs is followed by another after this time; one that ends is followed at once.
+LEASE_S = 5
+_PAUSE_S = 0.2
+
+
+class AsyncLeader:
+    """Wants to lead, and counts while it does."""
+
+    def __init__(self, name: str, *, client: Client) -> None:
+        self._name = name
+        self._client = client
+
+    async def lead(self) -> None:
+        """Campaigns for ever: whoever loses the leadership, or etcd, tries to get it again."""
+        election = self._client.election(ELECTION, ttl_s=LEASE_S)
+        while True:
+            try:
+                async with election.campaign(self._name.encode()) as leadership:
+                    _logger.info("leading in term %d", leadership.token)
+                    await leadership.run(self._count(leadership))
+            except EtcdError as error:
+                _logger.warning("not leading any more: %s", error)
+                await asyncio.sleep(_PAUSE_S)
+
+    async def _count(self, leadership: Leadership) -> None:
+        while True:
+            stored = await self._client.get(COUNTER_KEY)
+            counter = Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()
+            unchanged = CompModified(COUNTER_KEY, "==", stored.kvs[0].mod_revision if stored.kvs else 0)
+            counted = OpSet(COUNTER_KEY, counter.increment(leadership.token).as_bytes())
+            # The guard is the fence: etcd refuses this of a leader whose lease has ended without its notice.
+            await self._client.submit(Transaction([leadership.guard(), unchanged], [counted]))
+            await asyncio.sleep(_PAUSE_S)
+
+
+class AsyncLeaderRetriever:
+    """Finds out who leads, and how far the counter is."""
+
+    def __init__(self, *, client: Client) -> None:
+        self._client = client
+
+    async def fetch(self) -> tuple[KeyValue | None, Counter]:
+        """The leader's key, whose value is its name, or None while nobody leads; and the counter."""
+        leader = await self._client.election(ELECTION, ttl_s=LEASE_S).leader()
+        stored = await self._client.get(COUNTER_KEY)
+        return leader, Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()

@@ -1,0 +1,73 @@
+"""Retrievers that merge on read: whoever reads a document in conflict sees all changes, not some winner's.
+
+    class AsyncFruitRetriever(AsyncMergedModelRetriever[Fruit]):
+        model_class = Fruit
+
+What was merged is written back before it is answered, so that a change can be made of it.
+"""
+
+import logging
+from typing import Any, TypeVar
+
+import msgspec
+
+from tor_async_couchdb.async_model_actions import (
+    AsyncModelRetriever,
+    AsyncModelsRetriever,
+    BaseAsyncModelRetriever,
+)
+from tor_async_couchdb.conflict_resolver import ConflictResolver
+from tor_async_couchdb.database import Database, Row
+from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
+from tor_async_couchdb.model import Document, Model
+
+_logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Model)
+
+
+class _MergingRetriever(BaseAsyncModelRetriever[M]):
+    """Resolves the conflicts of what it reads; its subclasses need a `model_class`."""
+
+    async def _resolved(self, connection: Database, doc: Document) -> Document | None:
+        if "_conflicts" not in doc:
+            return doc
+        model_classes = [] if self.model_class is None else [self.model_class]
+        return await ConflictResolver(model_classes, database=connection).resolve(doc["_id"])
+
+    async def _rows(self, connection: Database, **options: Any) -> list[Row]:
+        return await super()._rows(connection, conflicts=True, **options)
+
+
+class AsyncMergedModelRetriever(_MergingRetriever[M], AsyncModelRetriever[M]):
+    """Reads a model as `AsyncModelRetriever` does, and merges it where it is in conflict.
+
+    `fetch` raises UnmergeableError beside what that one raises.
+    """
+
+    async def _find(self, connection: Database) -> Document | None:
+        doc = await super()._find(connection)
+        return None if doc is None else await self._resolved(connection, doc)
+
+
+class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
+    """Reads models as `AsyncModelsRetriever` does, and merges those that are in conflict.
+
+    One that can't be merged is left out, as one is that does not fit the model.
+    """
+
+    async def _rows(self, connection: Database, **options: Any) -> list[Row]:
+        return [
+            await self._with_resolved_doc(connection, row)
+            for row in await super()._rows(connection, **options)
+        ]
+
+    async def _with_resolved_doc(self, connection: Database, row: Row) -> Row:
+        if row.doc is None:
+            return row
+        try:
+            return msgspec.structs.replace(row, doc=await self._resolved(connection, row.doc))
+        except (InvalidDocumentError, TamperedError) as error:
+            _logger.error("left out of a list: %s", error)
+            connection.observer.document_left_out(error)
+            return msgspec.structs.replace(row, doc=None)

@@ -1,0 +1,162 @@
+"""Sets up replication between databases: continuous, both ways, kept up by CouchDB itself.
+
+Each server pulls from the other, as its own `_replicator` document tells it: so a server needs no more of
+the other than to read there, and each goes on as soon as the other is back.
+https://docs.couchdb.org/en/stable/replication/replicator.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.errors import NotFoundError, ResponseError
+from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.installation import opened_server
+from tor_async_couchdb.installer.server import Server
+
+_logger = logging.getLogger(__package__)
+
+_REPLICATOR = "_replicator"
+_ENDED_STATES = ("failed", "completed")
+# Of _scheduler/docs: it will try again, though perhaps only in minutes.
+_WAITING_STATES = ("crashing", "error")
+_ALREADY_EXISTS = 412
+_NO_SUCH_JOB = (404, 400)  # it is not scheduled yet; a CouchDB that has no scheduler knows no such path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Master:
+    """A database that takes writes: its server's URL, its name, and the credentials for it."""
+
+    host: str
+    database: str
+    credentials: UserPassword | None = None
+
+    @classmethod
+    def from_url(cls, url: str, credentials: UserPassword | None = None) -> Self:
+        """The master at a database's URL; credentials within it go before the others.
+
+        Raises:
+            InstallerError: it is no such URL.
+        """
+        parts = urlsplit(url)
+        host, name = parts.netloc.rpartition("@")[2], unquote(parts.path.strip("/"))
+        if parts.scheme not in ("http", "https") or not host or not name:
+            raise InstallerError("a database's URL is http[s]://host:port/database")
+        if parts.username is not None:
+            credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
+        return cls(f"{parts.scheme}://{host}", name, credentials)
+
+    @property
+    def url(self) -> str:
+        """The database's URL, without credentials."""
+        return f"{self.host}/{self.database}"
+
+    def as_endpoint(self) -> dict[str, Any]:
+        """The database as CouchDB's replicator takes it: the credentials are no part of the URL."""
+        if self.credentials is None:
+            return {"url": self.url}
+        basic = {"username": self.credentials.user, "password": self.credentials.password}
+        return {"url": self.url, "auth": {"basic": basic}}
+
+
+def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
+    """Has two databases replicate continuously, both ways; where they do already, nothing is changed.
+
+    A replication that has failed, or waits because the other server did not answer, is started anew.
+
+    Raises:
+        InstallerError: a database is not there, or a server can't be reached or refuses.
+    """
+    _check_different(one, other)
+    for master in (one, other):
+        with opened_server(
+            master.host, master.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+        ) as server:
+            server.check()
+            if not Database(server, master.database).exists():
+                raise InstallerError(f"{master.url}: no such database")
+    for source, target in ((other, one), (one, other)):
+        with opened_server(
+            target.host, target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+        ) as server:
+            _start(server, source, target)
+
+
+def disconnect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
+    """Ends what `connect` has begun; nothing is changed where there is nothing to end.
+
+    Raises:
+        InstallerError: a server can't be reached or refuses; what the other was told is done.
+    """
+    _check_different(one, other)
+    for source, target in ((other, one), (one, other)):
+        with opened_server(
+            target.host, target.credentials, verify_host_ssl_cert=verify_host_ssl_cert
+        ) as server:
+            _stop(server, source, target)
+
+
+def _check_different(one: Master, other: Master) -> None:
+    if one.url == other.url:
+        raise InstallerError(f"{one.url}: a database does not replicate with itself")
+
+
+def _start(server: Server, source: Master, target: Master) -> None:
+    try:
+        server.ask("PUT", _REPLICATOR)
+    except ResponseError as error:
+        if error.status != _ALREADY_EXISTS:
+            raise
+    document_id = _document_id(source, target)
+    wanted = {"source": source.as_endpoint(), "target": target.as_endpoint(), "continuous": True}
+    stored = _fetch(server, document_id)
+    if stored is not None and _is_as(wanted, stored) and not _is_down(server, document_id, stored):
+        _logger.info("No need to replicate from %s to %s: it is replicated", source.url, target.url)
+        return
+    revision = {} if stored is None else {"_rev": stored["_rev"]}
+    server.ask("PUT", _REPLICATOR, document_id, body=wanted | revision)
+    _logger.info("Successfully began to replicate from %s to %s", source.url, target.url)
+
+
+def _stop(server: Server, source: Master, target: Master) -> None:
+    document_id = _document_id(source, target)
+    stored = _fetch(server, document_id)
+    if stored is not None:
+        server.ask("DELETE", _REPLICATOR, document_id, query={"rev": stored["_rev"]})
+        _logger.info("Successfully ended to replicate from %s to %s", source.url, target.url)
+
+
+def _document_id(source: Master, target: Master) -> str:
+    digest = hashlib.sha256(f"{source.url} {target.url}".encode()).hexdigest()[:16]
+    return f"{source.database.replace('/', '.')}-to-{target.database.replace('/', '.')}-{digest}"
+
+
+def _fetch(server: Server, document_id: str) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = server.ask("GET", _REPLICATOR, document_id)
+    except NotFoundError:
+        return None
+    return document
+
+
+def _is_as(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
+    return all(stored.get(name) == value for name, value in wanted.items())
+
+
+def _is_down(server: Server, document_id: str, stored: dict[str, Any]) -> bool:
+    if stored.get("_replication_state") in _ENDED_STATES:
+        return True
+    try:
+        answer = server.ask("GET", "_scheduler", "docs", _REPLICATOR, document_id)
+    except ResponseError as error:
+        if error.status not in _NO_SUCH_JOB:
+            raise
+        return False
+    return answer.get("state") in (*_ENDED_STATES, *_WAITING_STATES)

@@ -1,0 +1,126 @@
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from conftest import CouchDBServer
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.replication import Master, connect, disconnect
+
+
+@pytest.fixture
+def masters(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[tuple[Master, Master]]:
+    with couchdb.new_database() as one, couchdb.new_database() as other:
+        pair = Master.from_url(one, credentials), Master.from_url(other, credentials)
+        try:
+            yield pair
+        finally:
+            disconnect(*pair)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s, "it did not come true in time"
+        time.sleep(0.1)
+
+
+def jobs(couchdb: CouchDBServer, masters: tuple[Master, Master]) -> list[dict[str, Any]]:
+    rows = couchdb.request("GET", "_replicator/_all_docs", params={"include_docs": "true"}).json()["rows"]
+    urls = {master.url for master in masters}
+    docs = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+    return [doc for doc in docs if doc["target"]["url"] in urls]
+
+
+def put(couchdb: CouchDBServer, master: Master) -> str:
+    document_id = uuid.uuid4().hex
+    couchdb.request("PUT", f"{master.database}/{document_id}", json={})
+    return document_id
+
+
+def has(couchdb: CouchDBServer, master: Master, document_id: str) -> bool:
+    rows = couchdb.request("GET", f"{master.database}/_all_docs").json()["rows"]
+    return document_id in [row["id"] for row in rows]
+
+
+def test_what_is_written_to_either_arrives_at_the_other(
+    couchdb: CouchDBServer, masters: tuple[Master, Master]
+) -> None:
+    one, other = masters
+    connect(one, other)
+    for source, target in ((one, other), (other, one)):
+        document_id = put(couchdb, source)
+        until(lambda target=target, document_id=document_id: has(couchdb, target, document_id))  # type: ignore[misc]
+
+
+def test_connecting_again_changes_nothing(couchdb: CouchDBServer, masters: tuple[Master, Master]) -> None:
+    connect(*masters)
+    before = jobs(couchdb, masters)
+    connect(*masters)
+    connect(*reversed(masters))
+    assert len(before) == 2
+    assert [doc["_rev"] for doc in jobs(couchdb, masters)] == [doc["_rev"] for doc in before]
+
+
+def test_credentials_are_not_in_urls(couchdb: CouchDBServer, masters: tuple[Master, Master]) -> None:
+    connect(*masters)
+    for job in jobs(couchdb, masters):
+        for end in (job["source"], job["target"]):
+            assert couchdb.password not in end["url"]
+            assert end["auth"]["basic"]["password"] == couchdb.password
+
+
+def test_disconnecting_ends_both_and_may_be_done_again(
+    couchdb: CouchDBServer, masters: tuple[Master, Master]
+) -> None:
+    connect(*masters)
+    disconnect(*masters)
+    disconnect(*masters)
+    assert jobs(couchdb, masters) == []
+
+
+def test_a_replication_that_failed_is_begun_anew(
+    couchdb: CouchDBServer, masters: tuple[Master, Master]
+) -> None:
+    connect(*masters)
+    (job, _) = jobs(couchdb, masters)
+    failed = job | {"_replication_state": "failed"}
+    couchdb.request("PUT", f"_replicator/{job['_id']}", json=failed)
+    connect(*masters)
+    until(lambda: all(job.get("_replication_state") != "failed" for job in jobs(couchdb, masters)))
+
+
+def test_nothing_is_begun_where_one_of_them_is_missing(
+    couchdb: CouchDBServer, masters: tuple[Master, Master]
+) -> None:
+    absent = Master(masters[0].host, "tor_async_couchdb_test_absent", masters[0].credentials)
+    with pytest.raises(InstallerError, match="tor_async_couchdb_test_absent: no such database"):
+        connect(masters[0], absent)
+    assert jobs(couchdb, masters) == []
+
+
+def test_a_server_that_can_not_be_reached_is_named(masters: tuple[Master, Master]) -> None:
+    with pytest.raises(InstallerError, match=r"http://127\.0\.0\.1:1: can't be reached"):
+        connect(masters[0], Master("http://127.0.0.1:1", "absent"))
+
+
+def test_a_database_does_not_replicate_with_itself(masters: tuple[Master, Master]) -> None:
+    with pytest.raises(InstallerError, match="itself"):
+        connect(masters[0], masters[0])
+
+
+def test_a_url_is_taken_apart_and_its_credentials_go_first() -> None:
+    default = UserPassword("default", "d")
+    assert Master.from_url("http://h:5984/a%2Fb", default) == Master("http://h:5984", "a/b", default)
+    assert Master.from_url("https://u:p%40w@h/db/", default) == Master(
+        "https://h", "db", UserPassword("u", "p@w")
+    )
+
+
+@pytest.mark.parametrize("url", ["ftp://h/db", "http://h", "http://h/", "http:///db", "db"])
+def test_what_is_no_databases_url_is_refused(url: str) -> None:
+    with pytest.raises(InstallerError, match="a database's URL is"):
+        Master.from_url(url)

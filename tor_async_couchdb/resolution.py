@@ -1,0 +1,105 @@
+"""Ending a document's conflict: which revisions to insert into its tree, so that all masters insert the same.
+
+A revision's name is made from its parent and its body. Masters that merge the same leaves so write the same
+revisions, and when these meet there is nothing to resolve. They are inserted as a replicator inserts what
+another server made (`new_edits: false`): nothing that is there can be lost by it, whatever happened
+meanwhile only leaves another conflict, and to insert them twice is to insert them once.
+
+What loses is only ever deleted in favour of a leaf that says at least as much, and of two that say the same
+the one with the lower revision loses. So no two masters can delete each other's, and it ends.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from tor_async_couchdb import tamper
+from tor_async_couchdb.canonical import canonical_bytes
+from tor_async_couchdb.merge import Leaf, merge
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.properties import Deletes, Superseded
+
+# Tells a leaf that a merge made superfluous from a document that somebody deleted.
+_TOMBSTONE = {"_deleted": True, "merged": True}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a conflict ends: with `document`, or with None where it is deleted.
+
+    `revisions` are what has to be inserted for it, and `superseded_count` says how many values lose by it
+    to later ones.
+    """
+
+    document: Document | None
+    revisions: Sequence[Document] = ()
+    superseded_count: int = 0
+
+
+def resolve(
+    model_class: type[Model], leaves: Sequence[Document], signer: tamper.Signer | None = None
+) -> Resolution:
+    """The end of the conflict between the leaf revisions of a document; without `revisions` if there is none.
+
+    Deleted leaves matter only where the model says that deletes win.
+
+    Raises:
+        UnmergeableError: the model does not say how these merge.
+        InvalidDocumentError: a leaf does not fit the model.
+    """
+    live = [leaf for leaf in leaves if "_deleted" not in leaf]
+    deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merged_away(leaf)]
+    if model_class.deletes is Deletes.WIN and deletions:
+        return Resolution(None, [_tombstone(leaf) for leaf in live])
+    if not live:
+        return Resolution(None)
+    readable = [Leaf.of(model_class, leaf) for leaf in live]
+    merged = merge(model_class, readable)
+    complete = [leaf.document for leaf in readable if leaf.canonical_values == merged.canonical_values]
+    winner = max(complete or live, key=_precedence)
+    tombstones = [_tombstone(leaf) for leaf in live if leaf["_rev"] != winner["_rev"]]
+    superseded_count = _newly_superseded(model_class, merged, readable)
+    if complete:
+        return Resolution(winner, tombstones, superseded_count)
+    body = {"_id": winner["_id"]} | merged.document
+    if signer is not None:
+        tamper.sign(signer, body)
+    revision = child(winner, body)
+    return Resolution({"_rev": revision["_rev"]} | body, [revision, *tombstones], superseded_count)
+
+
+def child(parent: Document, body: Mapping[str, object]) -> Document:
+    """`body` as the revision after `parent`, under the name that everybody gives to it."""
+    start, parent_hash = _generation_and_hash(parent)
+    revision_hash = hashlib.sha256(canonical_bytes([parent["_rev"], body])).hexdigest()[:32]
+    return {
+        **body,
+        "_id": parent["_id"],
+        "_rev": f"{start + 1}-{revision_hash}",
+        "_revisions": {"start": start + 1, "ids": [revision_hash, parent_hash]},
+    }
+
+
+def _tombstone(leaf: Document) -> Document:
+    return child(leaf, _TOMBSTONE)
+
+
+def is_merged_away(leaf: Document) -> bool:
+    """Whether a leaf is what a merge left of a revision, and says nothing any more."""
+    return "_deleted" in leaf and "merged" in leaf
+
+
+def _precedence(document: Document) -> tuple[int, str]:
+    """CouchDB's order of live leaves, by which all servers choose the same winner."""
+    return _generation_and_hash(document)
+
+
+def _generation_and_hash(document: Document) -> tuple[int, str]:
+    generation, _, revision_hash = document["_rev"].partition("-")
+    return int(generation), revision_hash
+
+
+def _newly_superseded(model_class: type[Model], merged: Leaf, leaves: Sequence[Leaf]) -> int:
+    names = [name for name, one in model_class.properties.items() if isinstance(one.merge, Superseded)]
+    known = {(name, value) for name in names for leaf in leaves for value in leaf.values[name]}
+    return len({(name, value) for name in names for value in merged.values[name]} - known)

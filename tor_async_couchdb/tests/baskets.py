@@ -1,0 +1,60 @@
+"""What the tests of conflicts store: baskets, in several revisions at a time."""
+
+from typing import Annotated, Any
+
+from conftest import CouchDBServer
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.properties import Counter, Deletes, Immutable, Latest, LatestBy, Superseded
+from tor_async_couchdb.resolution import child
+from tor_async_couchdb.tests.things import Documents
+
+
+class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
+    key: Annotated[str, Immutable()]
+    color: Annotated[str, LatestBy("updated_on")]
+    superseded: Annotated[dict[str, int], Superseded("color")]
+    updated_on: Annotated[int, Latest()]
+    change_counts: Annotated[dict[str, int], Counter()]
+
+
+class FragileBasket(Basket, tag="fragile_basket_v1.0", frozen=True, kw_only=True):
+    deletes = Deletes.WIN
+
+
+RED = {"color": "red", "updated_on": 1, "change_counts": {"east": 2}}
+BLUE = {"color": "blue", "updated_on": 2, "change_counts": {"east": 1, "west": 1}}
+MERGED = {"color": "blue", "updated_on": 2, "change_counts": {"east": 2, "west": 1}, "superseded": {"red": 1}}
+
+
+def body(**properties: Any) -> Document:
+    """A basket's document that fits its model, but for `properties`."""
+    return {"type": "basket_v1.0", "key": "k", "superseded": {}} | RED | properties
+
+
+class Conflicts:
+    """Makes conflicts in a database, as replication does."""
+
+    def __init__(self, database: Database, documents: Documents, couchdb: CouchDBServer) -> None:
+        self._database = database
+        self.documents = documents
+        self._couchdb = couchdb
+
+    async def make(self, *bodies: Document) -> str:
+        """A document with these bodies as its leaves; its id."""
+        base = self.documents.put(**body())
+        await self._database.revisions.insert([child(base, each) for each in bodies])
+        return str(base["_id"])
+
+    def all_leaves(self, document_id: str) -> list[Document]:
+        """The leaves, tombstones included, by their revisions."""
+        answer = self._couchdb.request(
+            "GET",
+            f"{self.documents.name}/{document_id}",
+            params={"open_revs": "all"},
+            headers={"Accept": "application/json"},
+        )
+        return sorted((row["ok"] for row in answer.json()), key=lambda leaf: str(leaf["_rev"]))
+
+    def live_leaves(self, document_id: str) -> list[Document]:
+        return [leaf for leaf in self.all_leaves(document_id) if "_deleted" not in leaf]

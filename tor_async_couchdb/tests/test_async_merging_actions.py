@@ -1,0 +1,58 @@
+import pytest
+
+from tor_async_couchdb.async_merging_actions import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
+from tor_async_couchdb.async_model_actions import AsyncPersister
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.errors import InvalidDocumentError
+from tor_async_couchdb.testing import FaultProxy
+from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, body
+
+VIEW = "thing_by_key"
+
+
+class BasketRetriever(AsyncMergedModelRetriever[Basket]):
+    model_class = Basket
+
+
+class BasketsRetriever(AsyncMergedModelsRetriever[Basket]):
+    model_class = Basket
+
+
+async def test_who_reads_a_conflict_gets_the_merged_model_and_can_change_it(
+    database: Database, conflicts: Conflicts
+) -> None:
+    conflicts.documents.put_view()
+    document_id = await conflicts.make(body(**RED), body(**BLUE))
+    basket = await BasketRetriever(VIEW, "k", database=database).fetch()
+    assert basket is not None
+    assert basket.as_doc_for_store().items() >= MERGED.items()
+    await AsyncPersister(basket, database=database).persist()
+    assert len(conflicts.live_leaves(document_id)) == 1
+
+
+async def test_who_reads_what_is_not_in_conflict_asks_no_more_than_others(
+    database: Database, conflicts: Conflicts, proxy: FaultProxy
+) -> None:
+    conflicts.documents.put_view()
+    conflicts.documents.put(**body())
+    assert await BasketRetriever(VIEW, "k", database=database).fetch() is not None
+    assert await BasketRetriever(VIEW, "absent", database=database).fetch() is None
+    assert len(proxy.requests) == 2
+
+
+async def test_a_list_has_what_was_merged_and_not_what_can_not_be(
+    database: Database, conflicts: Conflicts
+) -> None:
+    conflicts.documents.put_view()
+    conflicts.documents.put(**body(key="a"))
+    await conflicts.make(body(**RED), body(**BLUE))
+    await conflicts.make(body(key="x"), body(key="y"))
+    baskets = await BasketsRetriever(VIEW, database=database).fetch()
+    assert [(basket.key, basket.color) for basket in baskets] == [("a", "red"), ("k", "blue")]
+
+
+async def test_who_reads_what_can_not_be_merged_is_told_so(database: Database, conflicts: Conflicts) -> None:
+    conflicts.documents.put_view()
+    await conflicts.make(body(key="x"), body(key="x", type="other_v1.0"))
+    with pytest.raises(InvalidDocumentError):
+        await BasketRetriever(VIEW, "x", database=database).fetch()

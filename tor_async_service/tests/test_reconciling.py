@@ -1,0 +1,54 @@
+from typing import Annotated
+
+import aiohttp
+import pytest
+
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.model import Model
+from tor_async_couchdb.properties import Immutable, Latest
+from tor_async_couchdb.resolution import child
+from tor_async_couchdb.tests.things import Documents, Thing
+from tor_async_service.application import ServiceApplication
+from tor_async_service.reconciling import reconcile
+from tor_async_service.tests.serving import serving
+
+CONFLICTS = {
+    "language": "javascript",
+    "views": {
+        "conflicts": {
+            "map": "function(doc) { if (doc._conflicts) { emit(doc._conflicts, null); } }",
+            "reduce": "_count",
+        }
+    },
+}
+
+
+class Note(Model, tag="note_v1.0", frozen=True, kw_only=True):
+    key: Annotated[str, Immutable()]
+    noted_on: Annotated[int, Latest()]
+
+
+async def metrics(client: aiohttp.ClientSession) -> list[str]:
+    async with client.get("/_metrics", headers={"Accept": "text/plain"}) as answer:
+        return (await answer.text()).splitlines()
+
+
+async def test_documents_in_conflict_are_counted_as_they_are_now(
+    database: Database, documents: Documents
+) -> None:
+    documents.put(_id="_design/conflicts", **CONFLICTS)
+    app = ServiceApplication([], database, version="1")
+    reconcile(app, Note)
+    async with serving(app) as client:
+        assert "replication_conflicts_unresolved 0.0" in await metrics(client)
+        for _ in range(2):
+            base = documents.put(type="note_v1.0", key="k", noted_on=1)
+            leaves = [{"type": "note_v1.0", "key": "k", "noted_on": n} for n in (2, 3)]
+            await database.revisions.insert([child(base, leaf) for leaf in leaves])
+        assert "replication_conflicts_unresolved 2.0" in await metrics(client)
+    assert len(app.background_work) == 1
+
+
+def test_a_model_that_does_not_say_how_it_merges_is_refused(lone_database: Database) -> None:
+    with pytest.raises(TypeError, match=r"Thing\.count"):
+        reconcile(ServiceApplication([], lone_database, version="1"), Thing)
