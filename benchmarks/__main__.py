@@ -1,9 +1,12 @@
 """The command line: what to measure, and how thoroughly."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from benchmarks import contention, cost, plots, services, services_report, storm
 from benchmarks.machine import describe
@@ -21,6 +24,7 @@ _ANY_PORT = 0
 def main() -> int:
     """The exit status: 0 if everything was measured and no change was lost."""
     options = _parse_options()
+    signal.signal(signal.SIGTERM, _interrupt)
     _RUN_FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         plots.check_installed()
@@ -29,8 +33,14 @@ def main() -> int:
     except SuiteError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"Written to {path}")
     return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _services(couchdb: CouchDB, options: argparse.Namespace) -> Path:

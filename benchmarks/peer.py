@@ -9,7 +9,7 @@ from pathlib import Path
 
 from suite.couchdb import CouchDB
 from suite.errors import SuiteError
-from suite.processes import Process
+from suite.processes import Process, signals_wait
 
 _PEERS = Path(__file__).parent / "peers"
 _REQUIREMENTS = _PEERS / "requirements.txt"
@@ -53,7 +53,9 @@ def running_peer(folder: Path, couchdb: CouchDB, database: str, logs: Path) -> I
         "0",
     ]
     environment = couchdb.environment | {"COUCHDB_URL": couchdb.url, "COUCHDB_DATABASE": database}
-    with Process("the peer", command, logs / "peer.log", environment) as process:
+    with contextlib.ExitStack() as stack:
+        with signals_wait():
+            process = stack.enter_context(Process("the peer", command, logs / "peer.log", environment))
         process.wait_until(lambda: _RUNNING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
         running = _RUNNING.search(process.log.read_text())
         yield "" if running is None else running[1]
