@@ -60,9 +60,7 @@ def main() -> int:
         where += f" {couchdb.request('GET', '').json()['version']}"
     for document_id in alarms:
         print(f"false alarm: {document_id}")
-    print(
-        f"{options.documents} documents on {where}, seed {options.seed}: {len(alarms)} false alarms"
-    )
+    print(f"{options.documents} documents on {where}, seed {options.seed}: {len(alarms)} false alarms")
     return 1 if alarms else 0
 
 
