@@ -139,6 +139,20 @@ def test_nobody_raises_a_false_alarm_whatever_happens_when(signer: TamperingSign
     assert world.reads >= 60
 
 
+async def test_model_that_is_changed_and_then_deleted_while_it_is_read_is_not_missed(
+    signer: TamperingSigner,
+) -> None:
+    world = World(signer, 0)
+    changed = Thing(id="1", key="a", count=1)
+    await world.witness.wrote(changed)
+
+    async def read_again() -> Thing | None:
+        await world.witness.deletes(changed)
+        return None
+
+    assert await world.witness.confirmed(Thing(id="1", key="a"), "id/1", read_again) is None
+
+
 @pytest.mark.parametrize("count", [0, 2, None])
 async def test_model_that_falls_behind_is_caught(signer: TamperingSigner, count: int | None) -> None:
     world = World(signer, 0)
