@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import uuid
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node
 from embedded_couchdb.node import install as install_node_packages
 from suite.errors import SuiteError
-from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.clparserutil import UserPassword, scheme_host_port
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.server import Server
@@ -56,10 +57,9 @@ class CouchDB:
                 seed_docs_folder=SEED_DOCS_FOLDER,
                 seed_doc_signer=seed_doc_signer,
             )
+            yield f"{self.url}/{name}"
         except InstallerError as error:
             raise SuiteError(str(error)) from error
-        try:
-            yield f"{self.url}/{name}"
         finally:
             with contextlib.suppress(CouchDBError), self.connect() as server:
                 server.ask("DELETE", name)
@@ -88,7 +88,11 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
 
 
 def _configured_couchdb() -> CouchDB:
-    url = os.environ["COUCHDB_URL"].rstrip("/")
+    try:
+        url = scheme_host_port(os.environ["COUCHDB_URL"])
+    except ArgumentTypeError as error:
+        # What it is isn't said: it may hold a password.
+        raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     couchdb = CouchDB(url, os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", ""))
     try:
         with couchdb.connect() as server:
@@ -100,5 +104,5 @@ def _configured_couchdb() -> CouchDB:
             "to those of an administrator."
         ) from None
     except CouchDBError as error:
-        raise SuiteError(f"COUCHDB_URL names {url}: {error}; unset it to use the stand-in.") from error
+        raise SuiteError(f"COUCHDB_URL is {url} (unset it to use the stand-in): {error}") from error
     return couchdb

@@ -1,18 +1,20 @@
-"""What the samples run on: a database that they share, and one of its own for who signs documents."""
+"""What the samples run on: a database that they share, and more for those that need more."""
 
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.couchdb import CouchDB
-from suite.services import Sample, Service, running_services
+from suite.services import Sample, Service, processes_of
 from tor_async_couchdb import tamper
+from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer.replication import Master, connect, disconnect
+from tor_async_etcd.testing import EtcdServer
 
-# To it, what the others write would be documents that somebody put there without the key.
-_SIGNING = "crud/tampering"
+_MASTERS = ("east", "west")
 
 
 @dataclass(frozen=True)
@@ -23,33 +25,70 @@ class Installation:
     database_url: str
     environment: Mapping[str, str] = field(repr=False)
 
-    def running_services(
-        self, logs: Path, environment: Mapping[str, str] | None = None
-    ) -> AbstractContextManager[list[Service]]:
-        """The samples as services, as `services.running_services` runs them."""
-        whole = {**self.environment, **(environment or {})}
-        return running_services(self.samples, self.database_url, whole, logs)
+
+def running(
+    installations: Sequence[Installation], logs: Path, environment: Mapping[str, str] | None = None
+) -> AbstractContextManager[list[Service]]:
+    """All samples of the installations as services, started and stopped together.
+
+    Raises:
+        SuiteError: one of them has not become well, or has ended.
+    """
+    starts = [
+        (sample, installation.database_url, {**installation.environment, **(environment or {})})
+        for installation in installations
+        for sample in installation.samples
+    ]
+    return processes_of(starts, logs)
 
 
 @contextlib.contextmanager
 def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iterator[list[Installation]]:
-    """Installs databases for the samples, which are deleted in the end.
+    """Installs all that the samples need; it is gone in the end.
 
     Raises:
-        SuiteError: one can't be installed.
+        SuiteError: something can't be installed.
     """
-    signing = [sample for sample in samples if sample.name == _SIGNING]
-    others = [sample for sample in samples if sample.name != _SIGNING]
-    with contextlib.ExitStack() as stack:
+    by_name = {sample.name: sample for sample in samples}
+    leader = by_name.pop("leader", None)
+    tampering = by_name.pop("crud/tampering", None)
+    multi_master = by_name.pop("crud/multi_master", None)
+    with ExitStack() as stack:
+        shared = list(by_name.values())
+        if leader is not None:
+            shared += _leaders(leader, stack)
         installations = []
-        if others:
+        if shared:
             url = stack.enter_context(couchdb.installed_database(purpose))
-            installations.append(Installation(others, url, couchdb.environment))
-        if signing:
-            key_set = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
-            tamper.new_key_set(key_set)
-            signer = tamper.TamperingSigner.from_file(key_set)
-            url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", signer))
-            environment = couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)}
-            installations.append(Installation(signing, url, environment))
+            installations.append(Installation(shared, url, couchdb.environment))
+        if multi_master is not None:
+            installations += _masters(multi_master, couchdb, purpose, stack)
+        if tampering is not None:
+            installations.append(_signed(tampering, couchdb, purpose, stack))
         yield installations
+
+
+def _leaders(sample: Sample, stack: ExitStack) -> list[Sample]:
+    etcd = stack.enter_context(EtcdServer())
+    return [sample.another(number, "--etcd", etcd.url) for number in sample.numbers]
+
+
+def _masters(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> list[Installation]:
+    urls = [stack.enter_context(couchdb.installed_database(f"{purpose}_{name}")) for name in _MASTERS]
+    credentials = UserPassword(couchdb.username, couchdb.password)
+    masters = [Master.from_url(url, credentials) for url in urls]
+    connect(*masters)
+    stack.callback(disconnect, *masters)
+    return [
+        Installation([sample.another(number, "--master", name)], url, couchdb.environment)
+        for number, name, url in zip(sample.numbers, _MASTERS, urls, strict=True)
+    ]
+
+
+def _signed(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> Installation:
+    # A database of its own: what the others write would be documents that somebody put there without the key.
+    key_set = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
+    tamper.new_key_set(key_set)
+    signer = tamper.TamperingSigner.from_file(key_set)
+    url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", signer))
+    return Installation([sample], url, couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)})

@@ -1,5 +1,6 @@
 """Conflicting load on one service after another, and what came of it."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -8,13 +9,25 @@ from typing import Any
 from rich.table import Table
 
 from suite.errors import SuiteError
-from suite.processes import Process
+from suite.processes import Process, signals_wait
 from suite.services import ROOT, Service
 
 _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
 _USERS = 25
 _FRUITS = 5
 _PERCENT_PUT = 80
+# What the table calls a figure, and what loadgen's summary does.
+_FIGURES = {
+    "requests": "requests",
+    "succeeded": "succeeded",
+    "conflicts met": "conflicts_met",
+    "resolved": "resolved",
+    "given up": "given_up",
+    "outcome unknown": "unknown",
+    "updates lost": "lost",
+    "p50 ms": "p50_ms",
+    "p99 ms": "p99_ms",
+}
 
 
 def locust_command(service: Service) -> list[str]:
@@ -35,9 +48,12 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
     summary.unlink(missing_ok=True)
     command = [*locust_command(service), "--headless", "--run-time", f"{duration_s}s", "--only-summary"]
     log = logs / f"loadgen_{name}.log"
-    with Process(
-        f"the load on {service.sample.name}", [*command, "--summary", str(summary)], log, {}
-    ) as load:
+    with contextlib.ExitStack() as stack:
+        with signals_wait():
+            load = Process(
+                f"the load on {service.sample.name}", [*command, "--summary", str(summary)], log, {}
+            )
+            stack.enter_context(load)
         load.wait()
     if not summary.exists():
         raise SuiteError(f"The load on {service.sample.name} ended without a summary: see {log}.")
@@ -46,28 +62,13 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
 
 
 def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
-    """A row for each service that was under load."""
-    table = Table(title=f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes")
-    table.add_column("service")
-    columns = {
-        "requests": "requests",
-        "succeeded": "succeeded",
-        "conflicts met": "conflicts_met",
-        "resolved": "resolved",
-        "given up": "given_up",
-        "outcome unknown": "unknown",
-        "updates lost": "lost",
-        "p50 ms": "p50_ms",
-        "p99 ms": "p99_ms",
-    }
-    for title in columns:
-        table.add_column(title, justify="right")
-    for name, summary in summaries.items():
-        table.add_row(name.rpartition("/")[2], *(_cell(summary[key]) for key in columns.values()))
-    table.caption = (
-        "resolved: requests that met a conflict and succeeded all the same; given up: answered 409; "
-        "lost: acknowledged changes that the database doesn't hold"
-    )
+    """A column for each service that was under load."""
+    title = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
+    table = Table("", title=title, title_justify="left")
+    for name in summaries:
+        table.add_column(name.rpartition("/")[2], justify="right")
+    for title, key in _FIGURES.items():
+        table.add_row(title, *(_cell(summary[key]) for summary in summaries.values()))
     return table
 
 

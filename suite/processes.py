@@ -1,18 +1,36 @@
 """Child processes that log to a file, are waited for, and never outlive the suite."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from suite.errors import SuiteError
 
+# What ends the suite: Ctrl-C, its shell, its terminal.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 _STOP_TIMEOUT_S = 15.0  # a service takes up to 10 s to finish what is in flight
 _POLL_INTERVAL_S = 0.05
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """Signals take effect when the block has ended: what is only just being started can't be stopped yet."""
+    arrived: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if arrived:
+        signal.raise_signal(arrived[0])
 
 
 class Process:

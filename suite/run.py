@@ -1,53 +1,60 @@
 """Runs all samples on one database, puts them under load, and stays until Ctrl-C."""
 
+import signal
+
+if __name__ == "__main__":
+    # While the imports below run there is nothing to stop: Ctrl-C ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import contextlib
 import os
-import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from rich.console import Console
-from rich.table import Table
-
-from suite.couchdb import CouchDB, running_couchdb
+from suite import screen
+from suite.couchdb import running_couchdb
 from suite.errors import SuiteError
-from suite.installations import installed
+from suite.installations import installed, running
 from suite.load import comparison_table, locust_command, put_load
-from suite.processes import Process
-from suite.services import ROOT, Sample, Service, find_samples
+from suite.processes import SIGNALS, Process, signals_wait
+from suite.services import Sample, Service, answers, find_samples
 
-_RUN_FOLDER = ROOT / ".run"
+# In the root of the repository, where run_all_samples.sh goes first.
+_RUN_FOLDER = Path(".run")
 _LOGS = _RUN_FOLDER / "logs"
 _COUCHDB_PORT = 5984
 _PAGE_PORT = 8089
 _UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit")
-
-# Wide enough for the tables also where the output goes to a file.
-_console = Console(width=max(Console().width, 120), highlight=False)
+_LEGEND = """\
+resolved: requests that met a conflict and succeeded all the same
+given up: answered 409; lost: acknowledged, but not in the database"""
+_PAGE_TIMEOUT_S = 20.0
 
 
 def main() -> int:
     """The exit status: 0 if everything ran and no change was lost."""
-    options = _parse_options()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    options = parse_options()
+    for number in SIGNALS:
         signal.signal(number, _interrupt)
     _LOGS.mkdir(parents=True, exist_ok=True)
     try:
         return _run(options)
     except SuiteError as error:
-        _console.print(str(error), style="red", markup=False, soft_wrap=True)
+        screen.complain(str(error))
         return 1
     except KeyboardInterrupt:
-        _console.print("Stopped.")
+        screen.say("Stopped.")
         return 130 if options.once else 0
 
 
-def _parse_options() -> argparse.Namespace:
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line, checked."""
     parser = argparse.ArgumentParser(
         prog="./run_all_samples.sh",
         description="Runs all samples on one database and puts them under load. Ctrl-C ends everything.",
@@ -61,7 +68,7 @@ def _parse_options() -> argparse.Namespace:
         metavar="SECONDS",
         help="length of the load on each service (default: 15)",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def _seconds(text: str) -> int:
@@ -72,7 +79,7 @@ def _seconds(text: str) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     # From here on everything is being stopped; a second Ctrl-C would leave something running.
-    for again in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for again in SIGNALS:
         signal.signal(again, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -81,29 +88,25 @@ def _run(options: argparse.Namespace) -> int:
     samples = find_samples()
     _check_ports(samples)
     started_s = time.monotonic()
-    _console.print("Starting CouchDB ...")
-    with (
-        running_couchdb(_RUN_FOLDER / "couchdb", _COUCHDB_PORT) as couchdb,
-        installed(samples, couchdb, "run") as installations,
-    ):
-        _console.print(f"Starting {len(samples)} services ...")
-        with contextlib.ExitStack() as stack:
-            services = [
-                service
-                for installation in installations
-                for service in stack.enter_context(installation.running_services(_LOGS))
-            ]
-            _console.print(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
-            _console.print(_service_table(services, couchdb, installations[0].database_url))
-            _console.print(_curl_lines(services), markup=False, soft_wrap=True)
-            summaries = _load(services, options.duration)
-            if not options.once:
-                _stay(services)
+    with contextlib.ExitStack() as stack:
+        with screen.step(_database_step()):
+            couchdb = stack.enter_context(running_couchdb(_RUN_FOLDER / "couchdb", _COUCHDB_PORT))
+            installations = stack.enter_context(installed(samples, couchdb, "run"))
+        with screen.step("Starting the services ..."):
+            services = stack.enter_context(running(installations, _LOGS))
+        screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
+        screen.show(screen.service_table(services))
+        screen.say(screen.database_lines(couchdb, installations[0].database_url))
+        screen.say(screen.curl_lines(services))
+        summaries = _load(services, options.duration)
+        if not options.once:
+            _stay(services)
     return 1 if any(summary["problems"] for summary in summaries.values()) else 0
 
 
 def _check_ports(samples: list[Sample]) -> None:
-    ports = {sample.port: sample.name for sample in samples if sample.port} | {_PAGE_PORT: "locust's page"}
+    processes = [sample.another(number) for sample in samples if sample.port for number in sample.numbers]
+    ports = {process.port: process.label for process in processes} | {_PAGE_PORT: "locust's page"}
     if "COUCHDB_URL" not in os.environ:
         ports[_COUCHDB_PORT] = "the CouchDB stand-in (set COUCHDB_URL if what listens there is your CouchDB)"
     for port, name in sorted(ports.items()):
@@ -117,59 +120,41 @@ def _check_ports(samples: list[Sample]) -> None:
                 ) from None
 
 
-def _service_table(services: list[Service], couchdb: CouchDB, database_url: str) -> Table:
-    table = Table("what runs", "where", "log")
-    for service in services:
-        table.add_row(service.sample.name, service.url, _relative(service.process.log))
-    database = database_url if couchdb.log is None else f"{database_url} (the stand-in)"
-    table.add_row("CouchDB", database, "" if couchdb.log is None else _relative(couchdb.log))
-    return table
-
-
-def _curl_lines(services: list[Service]) -> str:
-    url = {service.sample.name: service.url for service in services}
-    fruits = f"{url['crud/basic']}/v1.0/fruits"
-    return "\n".join(
-        [
-            "Try:",
-            f"""  curl -i {fruits} -H 'Content-Type: application/json' -d '{{"color":"red"}}'""",
-            f"  curl -s '{fruits}?limit=5'",
-            f"  curl -s '{url['health']}/_health?quick=false'",
-            f"  curl -s {url['metrics']}/_metrics",
-            f"  curl -s -H 'Accept: text/plain' {url['crud/retry']}/_metrics | grep conflicts",
-            "",
-        ]
-    )
+def _database_step() -> str:
+    if "COUCHDB_URL" in os.environ:
+        return "Asking the CouchDB that COUCHDB_URL names ..."
+    return "Starting the CouchDB stand-in (the first time its packages are installed) ..."
 
 
 def _load(services: list[Service], duration_s: int) -> dict[str, Any]:
     summaries = {}
     for service in services:
         if service.sample.name in _UNDER_LOAD:
-            _console.print(f"Load on {service.sample.name} for {duration_s} s ...")
-            summaries[service.sample.name] = put_load(service, duration_s, _LOGS)
-    _console.print()
-    _console.print(comparison_table(summaries))
+            with screen.step(f"Load on {service.sample.name} for {duration_s} s ...", duration_s):
+                summaries[service.sample.name] = put_load(service, duration_s, _LOGS)
+    screen.say("")
+    screen.show(comparison_table(summaries))
+    screen.say(_LEGEND)
     for name, summary in summaries.items():
         for problem in summary["problems"]:
-            _console.print(f"{name}: {problem}", style="red", markup=False)
+            screen.complain(f"{name}: {problem}")
     return summaries
 
 
 def _stay(services: list[Service]) -> None:
     retry = next(service for service in services if service.sample.name == "crud/retry")
     command = [*locust_command(retry), "--web-host", "127.0.0.1", "--web-port", str(_PAGE_PORT)]
-    with Process("locust's page", command, _LOGS / "locust.log", {}) as page:
-        _console.print(f"\nMore load: http://127.0.0.1:{_PAGE_PORT} (locust). Ctrl-C ends everything.")
-        running = [page, *(service.process for service in services)]
-        while all(process.is_running for process in running):
+    url = f"http://127.0.0.1:{_PAGE_PORT}"
+    with contextlib.ExitStack() as stack:
+        with signals_wait():
+            page = stack.enter_context(Process("locust's page", command, _LOGS / "locust.log", {}))
+        page.wait_until(lambda: answers(url), _PAGE_TIMEOUT_S)
+        screen.say(f"\nMore load: {url} (locust). Ctrl-C ends everything.")
+        watched = [page, *(service.process for service in services)]
+        while all(process.is_running for process in watched):
             time.sleep(0.5)
-        ended = next(process for process in running if not process.is_running)
-        raise SuiteError(f"{ended.name} has ended: see {_relative(ended.log)}.")
-
-
-def _relative(log: Path) -> str:
-    return str(log.relative_to(ROOT))
+        ended = next(process for process in watched if not process.is_running)
+        raise SuiteError(f"{ended.name} has ended: see {ended.log}.")
 
 
 if __name__ == "__main__":

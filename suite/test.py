@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
-from suite.installations import installed
+from suite.installations import installed, running
 from suite.services import ROOT, Sample, find_samples
 
 _BIN = Path(sys.executable).parent
@@ -59,10 +59,10 @@ def _test_sample(sample: Sample, checks: Sequence[Sequence[str]], couchdb: Couch
     """Which of the checks pass for the service on a fresh database."""
     anywhere = dataclasses.replace(sample, port=_ANY_PORT)
     with (
-        installed([anywhere], couchdb, "test") as (installation,),
-        installation.running_services(logs, _OPTIMIZED) as (service,),
+        installed([anywhere], couchdb, "test") as installations,
+        running(installations, logs, _OPTIMIZED) as services,
     ):
-        environment = {"SERVICE_URL": service.url}
+        environment = {"SERVICE_URL": services[0].url}
         return [_step(f"{sample.name}: {' '.join(check)}", check, environment) for check in checks]
 
 

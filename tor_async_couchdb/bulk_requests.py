@@ -1,23 +1,49 @@
 """CouchDB's bulk requests: one request, and a result of its own for each document that it names."""
 
-from collections.abc import Sequence
-from typing import Any
+import functools
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
+from tor_async_couchdb import document_json
 from tor_async_couchdb.endpoint import Endpoint, quote_id
-from tor_async_couchdb.errors import CouchDBError, NotFoundError, ResponseError, TransportError
+from tor_async_couchdb.errors import (
+    CouchDBError,
+    InvalidDocumentError,
+    NotFoundError,
+    ResponseError,
+    TransportError,
+)
 from tor_async_couchdb.model import Document
 
-# https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
-_STATUS_BY_ERROR = {"unauthorized": 401, "forbidden": 403, "conflict": 409}
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# What CouchDB calls what it says in a batch of one document; anything else is a failure of its own (500).
+# https://docs.couchdb.org/en/stable/api/database/bulk-api.html
+_STATUS_BY_ERROR = {
+    "bad_request": 400,
+    "doc_validation": 400,
+    "illegal_docid": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+}
 
 # CouchDB refuses a whole batch so for what is wrong with one document, or with all of them together.
 _SPLIT_ON = (400, 413)
 
 
+class _Error(msgspec.Struct):
+    error: str
+    reason: Any = None
+
+
 class _Leaf(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw(b"")
+    error: _Error | None = None
 
 
 class _Found(msgspec.Struct):
@@ -48,66 +74,101 @@ class _IdRows(msgspec.Struct):
 
 
 class BulkRequests:
-    """The bulk requests of one database."""
+    """The bulk requests of one database.
+
+    A batch that CouchDB refuses as a whole is split, so that what is wrong with one document fails alone.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    async def fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
+    async def fetch(self, document_ids: Sequence[str]) -> Sequence[Document | CouchDBError]:
         """The winning revision of each document; NotFoundError where there is none, or a deleted one."""
-        wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
-        body = msgspec.json.encode({"docs": wanted})
-        response = await self._endpoint.request("bulk_get", "POST", "_bulk_get", body=body)
-        answer = response.raise_for_status().decode(_FoundDocuments)
-        leaves = {found.id: found.docs for found in answer.results}
-        return [_winner(document_id, leaves.get(document_id, [])) for document_id in document_ids]
+        return await _split_if_refused(self._fetch, document_ids)
 
-    async def fetch_leaves(self, document_id: str) -> list[Document]:
-        """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        body = msgspec.json.encode({"docs": [{"id": document_id}]})
-        response = await self._endpoint.request(
-            "fetch_leaves", "POST", "_bulk_get", {"revs": True}, body=body
-        )
-        answer = response.raise_for_status().decode(_FoundDocuments)
-        return [msgspec.json.decode(leaf.ok) for found in answer.results for leaf in found.docs if leaf.ok]
+    async def fetch_leaves(self, document_ids: Sequence[str]) -> Sequence[list[Document] | CouchDBError]:
+        """Each document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
+        return await _split_if_refused(self._fetch_leaves, document_ids)
 
-    async def look_up(self, design_doc: str, keys: Sequence[str]) -> list[list[str] | CouchDBError]:
+    async def look_up(self, design_doc: str, keys: Sequence[str]) -> Sequence[list[str] | CouchDBError]:
         """The ids of the documents that the view of this name has under each key, in order."""
-        body = msgspec.json.encode({"keys": list(dict.fromkeys(keys))})
+        return await _split_if_refused(functools.partial(self._look_up, design_doc), keys)
+
+    async def write(self, documents: Sequence[bytes]) -> Sequence[str | CouchDBError]:
+        """The revision that each encoded document became; an error of its own where it became none."""
+        return await _split_if_refused(self._write, documents)
+
+    async def _fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
+        found = await self._bulk_get("bulk_get", document_ids)
+        return [_winner(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
+
+    async def _fetch_leaves(self, document_ids: Sequence[str]) -> list[list[Document] | CouchDBError]:
+        found = await self._bulk_get("fetch_leaves", document_ids, revs=True)
+        return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
+
+    async def _bulk_get(
+        self, operation: str, document_ids: Sequence[str], **options: bool
+    ) -> list[list[_Leaf]]:
+        wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
+        body = document_json.encode({"docs": wanted})
+        response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body)
+        leaves = {found.id: found.docs for found in response.decode(_FoundDocuments).results}
+        return [leaves.get(document_id, []) for document_id in document_ids]
+
+    async def _look_up(self, design_doc: str, keys: Sequence[str]) -> list[list[str] | CouchDBError]:
+        ids: dict[str, list[str]] = {key: [] for key in keys}
+        body = document_json.encode({"keys": [*ids]})
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
-        ids: dict[str, list[str]] = {key: [] for key in keys}
-        for row in response.raise_for_status().decode(_IdRows).rows:
+        for row in response.decode(_IdRows).rows:
             # A key that is equal to one of ours by Unicode collation only is another.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]
 
-    async def write(self, documents: Sequence[bytes]) -> list[str | CouchDBError]:
-        """The revision that each encoded document became; an error of its own where it became none."""
+    async def _write(self, documents: Sequence[bytes]) -> list[str | CouchDBError]:
         body = b'{"docs":[' + b",".join(documents) + b"]}"
-        try:
-            response = await self._endpoint.request(
-                "bulk_docs", "POST", "_bulk_docs", body=body, is_read=False
-            )
-            results = response.raise_for_status().decode(list[Written])
-            if len(results) != len(documents):
-                raise TransportError(f"{len(results)} results for {len(documents)} documents")
-        except CouchDBError as error:
-            is_splittable = isinstance(error, ResponseError) and error.status in _SPLIT_ON
-            if len(documents) == 1 or not is_splittable:
-                return [error] * len(documents)
-            middle = len(documents) // 2
-            return [*await self.write(documents[:middle]), *await self.write(documents[middle:])]
+        response = await self._endpoint.request("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
+        results = response.decode(list[Written])
+        if len(results) != len(documents):
+            raise TransportError(f"{len(results)} results for {len(documents)} documents")
         return [written(result) for result in results]
 
 
-def _winner(document_id: str, leaves: list[_Leaf]) -> Document | CouchDBError:
+async def _split_if_refused(
+    send: Callable[[Sequence[Q]], Awaitable[Sequence[R | CouchDBError]]], requests: Sequence[Q]
+) -> Sequence[R | CouchDBError]:
+    """What `send` makes of all requests; if they are refused together, of their halves."""
+    try:
+        return await send(requests)
+    except CouchDBError as error:
+        is_refused = isinstance(error, ResponseError) and error.status in _SPLIT_ON
+        is_splittable = is_refused or isinstance(error, InvalidDocumentError)
+        if len(requests) == 1 or not is_splittable:
+            return [error] * len(requests)
+    middle = len(requests) // 2
+    return [
+        *await _split_if_refused(send, requests[:middle]),
+        *await _split_if_refused(send, requests[middle:]),
+    ]
+
+
+def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
+    """The revisions that CouchDB has of a document; an error if it could not tell."""
+    for leaf in found:
+        if leaf.error is not None and leaf.error.error != "not_found":
+            return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")
+    return [msgspec.json.decode(leaf.ok) for leaf in found if leaf.ok]
+
+
+def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash.
 
     The others are its `_conflicts`, as in all that CouchDB is asked for with `conflicts=true`.
     """
-    documents: list[Document] = [msgspec.json.decode(leaf.ok) for leaf in leaves if leaf.ok]
+    documents = _leaves(document_id, found)
+    if isinstance(documents, CouchDBError):
+        return documents
     live = [document for document in documents if not document.get("_deleted")]
     if not live:
         reason = "deleted" if documents else "missing"
@@ -128,10 +189,10 @@ def written(result: Written) -> str | CouchDBError:
     if result.error is None:
         return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
     # A refused revision from elsewhere has its `rev` beside the error.
-    return ResponseError.for_status(
-        _STATUS_BY_ERROR.get(result.error, 400),
-        result.error,
-        f"{result.reason} (document {result.id!r})",
-        method="POST",
-        path="_bulk_docs",
-    )
+    return _refused(result.id, result.error, result.reason, "_bulk_docs")
+
+
+def _refused(document_id: str, error: str, reason: Any, path: str) -> ResponseError:
+    status = _STATUS_BY_ERROR.get(error, 500)
+    where = f"{reason} (document {document_id!r})"
+    return ResponseError.for_status(status, error, where, method="POST", path=path)

@@ -9,11 +9,12 @@ import asyncio
 import collections
 import contextvars
 import math
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from tor_async_couchdb import request_context
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
+from tor_async_couchdb.request_context import RequestContext
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -22,20 +23,44 @@ R = TypeVar("R")
 class _Entry(Generic[Q, R]):
     """A caller's request, and the batch that it left with; None while it waits."""
 
-    __slots__ = ("batch", "future", "key", "request")
+    __slots__ = ("batch", "deadline_s", "future", "key", "request")
 
-    def __init__(self, key: Hashable, request: Q, future: asyncio.Future[R]) -> None:
-        self.key = key
+    def __init__(self, request: Q, key: Hashable, deadline_s: float) -> None:
         self.request = request
-        self.future = future
-        self.batch: asyncio.Task[None] | None = None
+        self.key = key
+        self.deadline_s = deadline_s
+        self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.batch: _Batch[Q, R] | None = None
+
+    def settle(self, result: R | BaseException) -> None:
+        """Gives the caller a result or an error, unless the caller has one or has gone."""
+        if self.future.done():
+            return
+        if isinstance(result, BaseException):
+            self.future.set_exception(result)
+            self.future.exception()  # a caller who is cancelled in this very moment never asks for it
+        else:
+            self.future.set_result(result)
+
+
+class _Batch(Generic[Q, R]):
+    """Requests that left together, and what limits the task that sends them."""
+
+    __slots__ = ("entries", "limits", "task")
+
+    def __init__(self, entries: list[_Entry[Q, R]], limits: RequestContext, task: asyncio.Task[None]) -> None:
+        self.entries = entries
+        self.limits = limits
+        self.task = task
 
 
 class Coalescer(Generic[Q, R]):
     """Gathers requests into batches for `send`, which gives a result or an error for each, in their order.
 
     Requests leave in the order in which they came, so that nobody starves; only one with the key of another
-    in its batch waits for the next. A batch of reads that nobody waits for any more is cancelled.
+    in its batch waits for the next. A caller who goes away takes only itself out. When all have gone whom a
+    batch is for, it is cancelled if it reads; if it writes, what has been sent runs to its end, and nothing
+    more is sent.
     """
 
     def __init__(
@@ -51,7 +76,7 @@ class Coalescer(Generic[Q, R]):
         self._max_size = max_size
         self._max_in_flight = max_in_flight
         self._waiting: collections.deque[_Entry[Q, R]] = collections.deque()
-        self._in_flight: dict[asyncio.Task[None], list[_Entry[Q, R]]] = {}
+        self._in_flight: set[_Batch[Q, R]] = set()
         self._is_dispatch_due = False
 
     async def submit(self, request: Q, *, key: Hashable = None) -> R:
@@ -62,32 +87,40 @@ class Coalescer(Generic[Q, R]):
             TransportError: it left, and was not answered before the deadline.
             CouchDBError: what `send` says of it.
         """
+        limits = request_context.current()
+        remaining_s = limits.remaining_s()
+        if remaining_s <= 0:
+            raise ConnectError("the deadline passed before CouchDB was asked")
         loop = asyncio.get_running_loop()
-        entry: _Entry[Q, R] = _Entry(key, request, loop.create_future())
+        entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
         self._waiting.append(entry)
         if not self._is_dispatch_due and len(self._in_flight) < self._max_in_flight:
             # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
             self._is_dispatch_due = True
             loop.call_soon(self._dispatch)
-        remaining_s = request_context.current().remaining_s()
+        timer = None if remaining_s == math.inf else loop.call_later(remaining_s, self._expire, entry)
         try:
-            async with asyncio.timeout(None if remaining_s == math.inf else remaining_s):
-                return await entry.future
-        except TimeoutError as error:
-            self._leave(entry)
-            if entry.batch is None:
-                raise ConnectError("CouchDB was too busy to be asked before the deadline") from error
-            raise TransportError("CouchDB did not answer before the deadline") from error
+            return await entry.future
         except asyncio.CancelledError:
-            self._leave(entry)
+            self._stop_if_abandoned(entry.batch)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
-    def _leave(self, entry: _Entry[Q, R]) -> None:
-        """Stops a batch of reads whose last caller has gone; one that has not left yet won't."""
-        if entry.batch is not None and self._is_read:
-            entries = self._in_flight.get(entry.batch, [])
-            if all(each.future.done() for each in entries):
-                entry.batch.cancel()
+    def _expire(self, entry: _Entry[Q, R]) -> None:
+        if entry.batch is None:
+            entry.settle(ConnectError("CouchDB was too busy to be asked before the deadline"))
+        else:
+            entry.settle(TransportError("CouchDB did not answer before the deadline"))
+        self._stop_if_abandoned(entry.batch)
+
+    def _stop_if_abandoned(self, batch: _Batch[Q, R] | None) -> None:
+        if batch is None or not all(entry.future.done() for entry in batch.entries):
+            return
+        batch.limits.deadline_s = -math.inf
+        if self._is_read:
+            batch.task.cancel()
 
     def _dispatch(self) -> None:
         self._is_dispatch_due = False
@@ -95,12 +128,7 @@ class Coalescer(Generic[Q, R]):
             entries = self._take()
             if not entries:
                 return
-            # In a context of its own: the deadline of one caller is not that of the others.
-            batch = asyncio.get_running_loop().create_task(self._run(entries), context=contextvars.Context())
-            self._in_flight[batch] = entries
-            batch.add_done_callback(self._land)
-            for entry in entries:
-                entry.batch = batch
+            self._start(entries)
 
     def _take(self) -> list[_Entry[Q, R]]:
         """The requests that leave next; those whose callers have gone are dropped."""
@@ -119,22 +147,30 @@ class Coalescer(Generic[Q, R]):
         self._waiting.extendleft(reversed(held_back))
         return entries
 
+    def _start(self, entries: list[_Entry[Q, R]]) -> None:
+        """Sends a batch, in a context of its own: its deadline is that of the most patient caller."""
+        context = contextvars.Context()
+        limits = context.run(request_context.enter, math.inf)
+        limits.deadline_s = max(entry.deadline_s for entry in entries)
+        task = asyncio.get_running_loop().create_task(self._run(entries), context=context)
+        batch = _Batch(entries, limits, task)
+        for entry in entries:
+            entry.batch = batch
+        self._in_flight.add(batch)
+        task.add_done_callback(lambda task: self._land(batch))
+
     async def _run(self, entries: list[_Entry[Q, R]]) -> None:
+        results: Iterable[R | CouchDBError]
         try:
             results = await self._send([entry.request for entry in entries])
         except CouchDBError as error:
             results = [error] * len(entries)
         for entry, result in zip(entries, results, strict=True):
-            if entry.future.done():
-                continue
-            if isinstance(result, CouchDBError):
-                entry.future.set_exception(result)
-            else:
-                entry.future.set_result(result)
+            entry.settle(result)
 
-    def _land(self, batch: asyncio.Task[None]) -> None:
-        error = None if batch.cancelled() else batch.exception()
-        for entry in self._in_flight.pop(batch):
-            if not entry.future.done():
-                entry.future.set_exception(error or TransportError("the request was given up"))
+    def _land(self, batch: _Batch[Q, R]) -> None:
+        self._in_flight.remove(batch)
+        error = None if batch.task.cancelled() else batch.task.exception()
+        for entry in batch.entries:
+            entry.settle(error or TransportError("the request was given up"))
         self._dispatch()

@@ -82,6 +82,7 @@ class Database:
         self.revisions = Revisions(self._endpoint)
         self._bulk = BulkRequests(self._endpoint)
         self._reads = Coalescer(self._bulk.fetch, is_read=True)
+        self._leaves = Coalescer(self._bulk.fetch_leaves, is_read=True)
         self._writes = Coalescer(self._bulk.write, is_read=False)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
@@ -165,7 +166,7 @@ class Database:
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
-        return await self._bulk.fetch_leaves(document_id)
+        return await self._leaves.submit(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has its design document's name.
@@ -177,7 +178,7 @@ class Database:
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
-        return response.raise_for_status().decode(_Rows).rows
+        return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
         """Writes a document that has its `_id`; the revision that it became.
@@ -203,7 +204,7 @@ class Database:
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
-                self._new_ids.extend(response.raise_for_status().json()["uuids"])
+                self._new_ids.extend(response.json()["uuids"])
             return self._new_ids.popleft()
 
     async def design_doc_names(self) -> list[str]:

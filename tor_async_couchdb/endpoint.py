@@ -14,7 +14,7 @@ _JSON_OPTIONS = frozenset({"key", "startkey", "endkey"})
 
 
 class Endpoint:
-    """The database at `url`. Its requests raise TransportError when CouchDB doesn't answer."""
+    """The database at `url`; its requests raise what `Transport.send` does."""
 
     def __init__(self, url: yarl.URL, transport: Transport) -> None:
         self.url = url
@@ -30,7 +30,7 @@ class Endpoint:
         body: bytes | None = None,
         is_read: bool = True,
     ) -> Response:
-        """CouchDB's answer, whatever its status. `path` is below the database, and quoted."""
+        """CouchDB's answer, a success. `path` is below the database, and quoted."""
         query = urllib.parse.urlencode(
             {name: _option(name, value) for name, value in (options or {}).items()}
         )
@@ -39,8 +39,8 @@ class Endpoint:
         return await self.transport.send(operation, method, target, body=body, is_read=is_read)
 
     async def get_json(self, operation: str, path: str, options: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a GET, decoded; ResponseError if it is not a success."""
-        return (await self.request(operation, "GET", path, options)).raise_for_status().json()
+        """The answer to a GET, decoded."""
+        return (await self.request(operation, "GET", path, options)).json()
 
 
 def _option(name: str, value: Any) -> str:

@@ -21,7 +21,12 @@ from typing import Self
 
 
 class CouchDBError(Exception):
-    """The root of all errors that this library raises for what happened at run time."""
+    """The root of all errors that this library raises for what happened at run time.
+
+    `retry_after_s` is how many seconds CouchDB, or a gateway, asked to wait before the next try.
+    """
+
+    retry_after_s = 0.0
 
 
 class TransportError(CouchDBError):

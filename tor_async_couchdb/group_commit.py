@@ -14,7 +14,7 @@ from tor_async_couchdb import request_context
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.async_model_actions import AsyncDeleter, AsyncModelRetriever, AsyncPersister
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import ConflictError, ConnectError, OutcomeUnknownError
+from tor_async_couchdb.errors import ConflictError, ConnectError, OutcomeUnknownError, TransportError
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.request_context import RequestContext
 from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
@@ -30,7 +30,8 @@ _MAX_SIZE = 1000
 class AsyncGroupCommitter(AsyncAction, Generic[M]):
     """Changes the model that a retriever finds, together with all others who want to change it now.
 
-    Conflicts with other processes are tried again after a pause with full jitter, until the deadline.
+    Changes are made in the order in which they came. Conflicts with other processes are tried again after a
+    pause with full jitter, until the deadline.
     """
 
     def __init__(self, retriever: AsyncModelRetriever[M], *, database: Database | None = None) -> None:
@@ -42,6 +43,7 @@ class AsyncGroupCommitter(AsyncAction, Generic[M]):
 
         Raises:
             ConflictError: other processes were faster until the deadline.
+            ConnectError: it did not get its turn before the deadline.
             OutcomeUnknownError: it may or may not have been written.
             Exception: what the change itself raises; the others in the group don't notice.
         """
@@ -61,32 +63,51 @@ class _Entry(Generic[M]):
         self.change = change
         self.context = request_context.current()
         self.future: asyncio.Future[M | None] = asyncio.get_running_loop().create_future()
-        self.answer: M | None = None
-        self.failure: Exception | None = None
-        self.is_being_written = False
+        self.is_part_of_write = False
+        self._answer: M | None = None
+        self._failure: Exception | None = None
+        self._conflict: ConflictError | None = None
 
     def apply_to(self, model: M | None) -> M | None:
         """The model after this change; the same if the change fails or there is nothing to change."""
-        self.answer, self.failure = model, None
+        self._answer, self._failure, self.is_part_of_write = model, None, False
         if model is None:
             return None
         try:
             changed = self.change(model)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
-            self.failure = error
+            self._failure = error
             return model
+        self.is_part_of_write = changed is not model
         if changed is not None:
-            self.answer = changed
+            self._answer = changed
         return changed
 
-    def settle(self, failure: Exception | None) -> None:
-        """Gives the caller its answer, unless the caller has gone."""
-        if self.future.done():
-            return
-        if failure is None:
-            self.future.set_result(self.answer)
+    def meet(self, conflict: ConflictError) -> None:
+        """The write that this change was part of, or came after, was refused."""
+        self.is_part_of_write = False
+        self._conflict = conflict
+        self.context.conflict_count += 1
+
+    def settle(self) -> None:
+        """Gives the caller its own answer, unless the caller has gone."""
+        if self._failure is not None:
+            self.fail(self._failure)
+        elif not self.future.done():
+            self.future.set_result(self._answer)
+
+    def fail(self, error: Exception) -> None:
+        """Gives the caller an error, unless the caller has gone."""
+        if not self.future.done():
+            self.future.set_exception(error)
+            self.future.exception()  # a caller who is cancelled in this very moment never asks for it
+
+    def expire(self) -> None:
+        """Tells the caller, at its deadline, what is known of its change by now."""
+        if self.is_part_of_write:
+            self.fail(OutcomeUnknownError("the change was not answered before the deadline"))
         else:
-            self.future.set_exception(failure)
+            self.fail(self._conflict or ConnectError("the change did not get its turn before the deadline"))
 
 
 class _Group(Generic[M]):
@@ -101,6 +122,7 @@ class _Group(Generic[M]):
         self._entries: list[_Entry[M]] = []
         self._in_turn: list[_Entry[M]] = []
         self._written: M | None = None  # spares the next turn the read
+        self._max_size = _MAX_SIZE
         # In a context of its own, as its deadlines are those of all callers.
         self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
@@ -109,13 +131,13 @@ class _Group(Generic[M]):
         entry = _Entry(change)
         self._entries.append(entry)
         remaining_s = entry.context.remaining_s()
+        loop = asyncio.get_running_loop()
+        timer = None if remaining_s == math.inf else loop.call_later(remaining_s, entry.expire)
         try:
-            async with asyncio.timeout(None if remaining_s == math.inf else remaining_s):
-                return await entry.future
-        except TimeoutError as error:
-            if entry.is_being_written:
-                raise OutcomeUnknownError("the change was not answered before the deadline") from error
-            raise ConnectError("the change did not get its turn before the deadline") from error
+            return await entry.future
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _run(self) -> None:
         try:
@@ -130,42 +152,55 @@ class _Group(Generic[M]):
         return self._entries
 
     async def _take_turn(self) -> None:
-        failure = None
-        try:
-            with request_context.request() as context:
-                strategy = RetryStrategy(full_jitter(), max_retries=None)
+        with request_context.request() as context:
+            strategy = RetryStrategy(full_jitter(), max_retries=None)
+            try:
                 await strategy.run(lambda: self._try_to_commit(context))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
-            self._written, failure = None, error
-        for entry in self._in_turn:
-            entry.settle(failure or entry.failure)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+                self._fail(error)
+            else:
+                self._max_size = _MAX_SIZE
+                for entry in self._in_turn:
+                    entry.settle()
+
+    def _fail(self, error: Exception) -> None:
+        """Gives an error to those whom it concerns; the others have another turn."""
+        self._written = None
+        written = [entry for entry in self._in_turn if entry.is_part_of_write]
+        if len(written) > 1 and not isinstance(error, ConflictError | TransportError):
+            # One of the changes makes a document that can't be stored: a smaller group will show which.
+            self._max_size = len(self._in_turn) // 2
+            for entry in written:
+                entry.is_part_of_write = False
+            return
+        for entry in written or self._in_turn:
+            entry.fail(error)
 
     async def _try_to_commit(self, context: RequestContext) -> None:
         """Makes all changes that wait by now, with one write."""
-        self._in_turn = self._waiting()[:_MAX_SIZE]
-        context.deadline_s = max((entry.context.deadline_s for entry in self._in_turn), default=math.inf)
-        before = self._written or await self._retriever.fetch()
+        self._in_turn = self._waiting()[: self._max_size]
+        context.deadline_s = max((entry.context.deadline_s for entry in self._in_turn), default=-math.inf)
+        before = await self._retriever.fetch() if self._written is None else self._written
+        self._in_turn = [entry for entry in self._in_turn if not entry.future.done()]
         after = before
         for entry in self._in_turn:
             after = entry.apply_to(after)
         if before is not None and after is not before:
             await self._write(before, after)
+        elif self._written is not None:
+            # Nothing is written that could show whether others have changed the model since: read it again.
+            self._written = None
+            await self._try_to_commit(context)
 
     async def _write(self, before: M, after: M | None) -> None:
-        self._mark_as_being_written(True)
         try:
             if after is None:
                 await AsyncDeleter(before, database=self._database).delete()
                 self._written = None
             else:
                 self._written = await AsyncPersister(after, database=self._database).persist()
-        except ConflictError:
+        except ConflictError as conflict:
             self._written = None
-            self._mark_as_being_written(False)
             for entry in self._in_turn:
-                entry.context.conflict_count += 1
+                entry.meet(conflict)
             raise
-
-    def _mark_as_being_written(self, is_being_written: bool) -> None:
-        for entry in self._in_turn:
-            entry.is_being_written = is_being_written

@@ -61,7 +61,7 @@ class Revisions:
         encoded = b",".join(document_json.encode(revision) for revision in revisions)
         body = b'{"new_edits":false,"docs":[' + encoded + b"]}"
         response = await self._endpoint.request("insert", "POST", "_bulk_docs", body=body, is_read=False)
-        for result in response.raise_for_status().decode(list[Written]):
+        for result in response.decode(list[Written]):
             outcome = written(result)
             if isinstance(outcome, CouchDBError):
                 raise outcome
@@ -78,7 +78,7 @@ class Revisions:
             "timeout": round(timeout_s * 1000),
         }
         response = await self._endpoint.request("changes", "GET", "_changes", options)
-        return response.raise_for_status().decode(Changes)
+        return response.decode(Changes)
 
     async def read_local(self, name: str) -> Document | None:
         """A document that is not replicated; None if there is none of this name."""

@@ -9,7 +9,7 @@ A fault is a coroutine function of the request: write your own where the ones be
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import aiohttp
@@ -99,11 +99,11 @@ def delayed(seconds: float) -> Fault:
     return fault
 
 
-def answered(status: int, text: str = "") -> Fault:
+def answered(status: int, text: str = "", *, headers: Mapping[str, str] | None = None) -> Fault:
     """Somebody else answers in CouchDB's place, a gateway for instance."""
 
     async def fault(request: Request) -> web.StreamResponse:
-        return web.Response(status=status, text=text)
+        return web.Response(status=status, text=text, headers=headers)
 
     return fault
 

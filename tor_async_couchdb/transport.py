@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import dataclasses
+import email.utils
+import functools
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -13,8 +15,10 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import request_context
-from tor_async_couchdb.errors import ConnectError, ResponseError, TransportError
+from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retry_budget import RetryBudget
+from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
 
 T = TypeVar("T")
 
@@ -23,6 +27,9 @@ _logger = logging.getLogger(__name__)
 # More requests at a time only queue inside CouchDB; a waiting request still has its deadline.
 _MAX_CONNECTIONS = 64
 _CONNECT_TIMEOUT_S = 2.0
+# Enough for a hiccup, and so few that whoever asks a database that is down is told so within 0.2 s.
+_MAX_RETRIES = 2
+_PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,6 +40,7 @@ class Response:
     body: bytes
     method: str
     path: str
+    retry_after_s: float = 0.0
 
     def json(self) -> Any:
         """The body, decoded; raises as `decode` does."""
@@ -64,13 +72,15 @@ class Response:
         except TransportError:
             body = None
         words = body if isinstance(body, dict) else {}
-        raise ResponseError.for_status(
+        error = ResponseError.for_status(
             self.status,
             str(words.get("error", "error")),
             str(words.get("reason", "no reason given")),
             method=self.method,
             path=self.path,
         )
+        error.retry_after_s = self.retry_after_s
+        raise error
 
 
 class Transport:
@@ -94,6 +104,13 @@ class Transport:
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
         self.observer = observer
+        budget = RetryBudget()
+        self._read_retries = RetryStrategy(
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=budget
+        )
+        self._write_retries = RetryStrategy(
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_was_not_handled, budget=budget
+        )
         self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
@@ -106,26 +123,33 @@ class Transport:
     async def send(
         self, operation: str, method: str, url: yarl.URL, *, body: bytes | None = None, is_read: bool = True
     ) -> Response:
-        """CouchDB's answer. `operation` is the name that the observer knows this kind of request by.
+        """CouchDB's answer, a success. `operation` is the observer's name for this kind of request.
 
-        A read whose connection breaks is sent again (by aiohttp too), a write never.
+        What can't have had an effect and may succeed the next time is sent again, a few times and within a
+        budget: what was never sent or refused with 429; a read also after a broken connection or a 5xx.
 
         Raises:
             ConnectError: nothing was sent, as no connection could be had within the time left.
             TransportError: the request was sent, and no whole answer came within the time left.
+            ResponseError: CouchDB refused.
         """
+        deadline_s = min(time.monotonic() + self._timeout_s, request_context.current().deadline_s)
+        attempt = functools.partial(self._try, operation, method, url, body, deadline_s)
+        retries = self._read_retries if is_read else self._write_retries
+        return await retries.run(attempt, deadline_s=deadline_s)
+
+    async def _try(
+        self, operation: str, method: str, url: yarl.URL, body: bytes | None, deadline_s: float
+    ) -> Response:
         started_s = time.monotonic()
+        if started_s >= deadline_s:
+            raise ConnectError("the deadline passed before CouchDB was asked")
         status = None
         try:
-            async with self._connection():
-                try:
-                    response = await self._exchange(method, url, body)
-                except _ConnectionBrokeError:
-                    if not is_read:
-                        raise
-                    response = await self._exchange(method, url, body)
+            async with self._connection(deadline_s):
+                response = await self._exchange(method, url, body, deadline_s)
             status = response.status
-            return response
+            return response.raise_for_status()
         finally:
             took_s = time.monotonic() - started_s
             self.observer.request_finished(operation, status, took_s)
@@ -139,9 +163,9 @@ class Transport:
             )
 
     @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[None]:
+    async def _connection(self, deadline_s: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._time_left_s()):
+            async with asyncio.timeout(deadline_s - time.monotonic()):
                 await self._free_connections.acquire()
         except TimeoutError as error:
             raise ConnectError(f"all {_MAX_CONNECTIONS} connections to CouchDB stayed busy") from error
@@ -150,23 +174,22 @@ class Transport:
         finally:
             self._free_connections.release()
 
-    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None) -> Response:
-        timeout = aiohttp.ClientTimeout(total=self._time_left_s(), sock_connect=_CONNECT_TIMEOUT_S)
+    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+        time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
+        timeout = aiohttp.ClientTimeout(total=time_left_s, sock_connect=_CONNECT_TIMEOUT_S)
         where = f"{method} {url.raw_path}"
         try:
             async with self._open_session().request(
                 method, url, data=body, timeout=timeout, allow_redirects=False
             ) as response:
-                return Response(response.status, await response.read(), method, url.raw_path)
+                retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+                return Response(response.status, await response.read(), method, url.raw_path, retry_after_s)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
         except TimeoutError as error:
-            raise TransportError(f"CouchDB did not answer {where} within {timeout.total:.1f} s") from error
-        except aiohttp.ClientError as error:
+            raise TransportError(f"CouchDB did not answer {where} within {time_left_s:.1f} s") from error
+        except (aiohttp.ClientError, _ConnectionBrokeError) as error:
             raise _ConnectionBrokeError(f"the connection broke before {where} was answered") from error
-
-    def _time_left_s(self) -> float:
-        return max(0.001, min(self._timeout_s, request_context.current().remaining_s()))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -174,9 +197,43 @@ class Transport:
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._validate_cert),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
+                middlewares=(_send_once,),
             )
         return self._session
 
 
 class _ConnectionBrokeError(TransportError):
     """The connection was closed or reset after the request, or a part of it, had been sent."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from sending again, uncounted, what breaks a connection; it knows its own errors only."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _ConnectionBrokeError("the connection broke") from error
+
+
+def _was_not_handled(error: CouchDBError) -> bool:
+    """Whether a request that failed so has had no effect, and may have one the next time."""
+    return isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status == 429)
+
+
+def _is_transient(error: CouchDBError) -> bool:
+    """Whether a read that failed so may succeed the next time; one that took too long won't be quicker."""
+    is_server_error = isinstance(error, ResponseError) and error.status >= 500
+    return is_server_error or isinstance(error, _ConnectionBrokeError) or _was_not_handled(error)
+
+
+def _retry_after_s(header: str) -> float:
+    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is none."""
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

@@ -43,13 +43,14 @@ class UniqueKeys:
         document_ids = await self._look_up(design_doc, key)
         if not document_ids:
             return None
-        if len(document_ids) == 1:
-            self.remember(design_doc, key, document_ids[0])
-        else:
+        document = await self._fetch_live(document_ids[0])
+        if len(document_ids) > 1:
             _logger.error(
                 "%d documents share a key in view '%s': %s", len(document_ids), design_doc, document_ids
             )
-        return await self._fetch_live(document_ids[0])
+        elif document is not None and has_key(document):
+            self.remember(design_doc, key, document_ids[0])
+        return document
 
     async def _recall(
         self, design_doc: str, key: str, has_key: Callable[[Document], bool]

@@ -67,7 +67,10 @@ class Client:
         system's authorities. With `coalesce` concurrent gets of single keys, and concurrent sets, become one
         request: several sets may then share a revision.
         """
-        urls = urls or os.environ.get("ETCD_URL", DEFAULT_URL)
+        if urls is None:
+            urls = os.environ.get("ETCD_URL", DEFAULT_URL)
+        if not urls:
+            raise ValueError("a client needs the URL of a member")
         if (username is None) != (password is None):
             raise TypeError("username and password belong together")
         credentials = None if username is None or password is None else (username, password)

@@ -41,10 +41,8 @@ class KeyCodec(Codec[T], Protocol[T]):
 
 
 class _Whole:
-    """Keys that are not selected by how they start."""
-
     def prefix(self, start: Any, /) -> bytes:
-        """Raise TypeError."""
+        """Raise TypeError: such keys are not selected by how they start."""
         raise TypeError(f"such keys are selected by a range, not by a prefix like {start!r}")
 
 

@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         await self._waiter
 
     def is_usable(self) -> bool:
-        """Tell whether a request can be sent: not if etcd has closed, noticed or not."""
+        """Tell whether a request can be sent; if etcd has closed not even before the loop notices."""
         return not self.closed and not self._poll.poll(0)
 
     def close(self) -> None:

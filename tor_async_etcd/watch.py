@@ -77,12 +77,7 @@ class Watch:
         self._client = client
         self._keys = keys
         self._covering = KeySet.covering(keys)
-        self._options = {
-            "progress_notify": True,
-            "fragment": True,
-            "prev_kv": return_previous,
-            "filters": list(filters),
-        }
+        self._options = {"prev_kv": return_previous, "filters": list(filters)}
         self._next_revision = start_revision  # the first that was not delivered completely
         self._changes: deque[Change] = deque()
         self._events: list[Event] = []  # of one revision, of which more may come
@@ -153,6 +148,7 @@ class Watch:
 
     def _request(self) -> Json:
         fields = {**key_fields(self._covering), **self._options, "start_revision": self._next_revision}
+        fields |= {"progress_notify": True, "fragment": True}
         return {"create_request": encode(WATCH, fields)}
 
     def _disconnect(self) -> None:
@@ -188,7 +184,9 @@ class Watch:
         if not self._events:
             return
         revision = self._events[0].kv.mod_revision
-        events = [event for event in self._events if any(event.kv.key in keys for keys in self._keys)]
+        events = self._events
+        if len(self._keys) > 1:  # then what is between them was watched too
+            events = [event for event in events if any(event.kv.key in keys for keys in self._keys)]
         self._events = []
         self._next_revision = revision + 1
         if events:

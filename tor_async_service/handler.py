@@ -28,6 +28,8 @@ MAX_BODY_SIZE_BYTES = 64 * 1024
 MAX_PAGE_SIZE = 1000
 
 _STREAMED_PAGE_SIZE = 500
+# For logs and metrics only, as nobody is there to read it (nginx, which made it up).
+_CLIENT_CLOSED_REQUEST = 499
 _JSON_MEDIA_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class ServiceHandler(tornado.web.RequestHandler):
         self._context = request_context.RequestContext()
         self._body = bytearray()
         self._body_size_bytes = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._is_client_gone = False
 
     @property
     def service(self) -> "ServiceApplication":
@@ -61,6 +65,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     def prepare(self) -> None:
         """Starts the request's clock. A class that overrides it calls this one."""
         self._context = request_context.enter(self.service.deadline_s)
+        self._task = asyncio.current_task()
         self.service.drain.begin(self)
         if self.service.drain.is_draining:
             self.set_header("Connection", "close")
@@ -146,8 +151,19 @@ class ServiceHandler(tornado.web.RequestHandler):
         """Called by Tornado; an answer has no ETag, as no request here is conditional."""
         return None
 
+    def on_connection_close(self) -> None:
+        """Called by Tornado when the client has gone: nothing more is done for it."""
+        super().on_connection_close()
+        if self._task is not None and not self._finished:
+            self._is_client_gone = True
+            self._task.cancel()
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answers with a problem, or cuts the connection where a part of another answer is already out."""
+        if self._is_client_gone:
+            self.set_status(_CLIENT_CLOSED_REQUEST, "Client Closed Request")
+            self.finish()
+            return
         if self._headers_written and not self._finished:
             # A chunked answer that ended here in good order would pass for a whole one.
             self.request.connection.stream.close()  # type: ignore[union-attr]

@@ -17,6 +17,8 @@ LADDER = [
     for name in ("basic", "retry", "exp_backoff", "group_commit")
     if (SAMPLES / "crud" / name).exists()
 ]
+# What a sample can't be started without.
+OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
 
 
 def test_samples_are_found() -> None:
@@ -54,7 +56,7 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
-    arguments = ("--port", "0", "--database", database_url)
+    arguments = ("--port", "0", "--database", database_url, *OWN_OPTIONS.get(name_of(folder), ()))
     async with (
         running(
             "my_own_service.service",

@@ -254,9 +254,10 @@ async def test_trouble_is_never_taken_for_an_absent_model(
         (409, errors.ConflictError),
         (500, errors.ResponseError),
     ):
-        proxy.inject(answered(status, '{"error":"e","reason":"Database does not exist."}'))
+        proxy.inject(answered(status, '{"error":"e","reason":"Database does not exist."}'), times=math.inf)
         with pytest.raises(error_class):
             await retrieve(database)
+        proxy.clear()
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError):
         await retrieve(database)

@@ -1,4 +1,5 @@
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -203,9 +204,10 @@ async def test_ids_of_new_documents_are_couchdbs_own_and_taken_in_batches(
 
 
 async def test_no_id_is_given_out_when_none_could_be_had(proxy: FaultProxy, database: Database) -> None:
-    proxy.inject(answered(503), "_uuids")
+    proxy.inject(answered(503), "_uuids", times=math.inf)
     with pytest.raises(ResponseError):
         await database.new_document_id()
+    proxy.clear()
     assert len(await database.new_document_id()) == 32
 
 

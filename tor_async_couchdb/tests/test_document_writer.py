@@ -290,7 +290,7 @@ async def test_write_that_was_never_sent_is_not_of_unknown_outcome() -> None:
             await database.save({"_id": "a"})
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 429])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413])
 async def test_refused_write_is_refused_at_once(writing: Writing, status: int) -> None:
     writing.proxy.inject(answered(status, '{"error":"e","reason":"r"}'), "_bulk_docs")
     with pytest.raises(ResponseError) as caught:

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb import request_context
 from tor_async_couchdb.errors import ConflictError, NotFoundError
-from tor_async_couchdb.retry_strategy import Pause, RetryStrategy, exponential, full_jitter, immediately
+from tor_async_couchdb.retry_budget import RetryBudget
+from tor_async_couchdb.retry_strategy import (
+    Pause,
+    RetryStrategy,
+    decorrelated_jitter,
+    equal_jitter,
+    exponential,
+    fixed,
+    full_jitter,
+    immediately,
+)
 
 
 class Clock:
@@ -121,7 +131,37 @@ def test_jitter_is_a_share_of_the_exponential_pause(random: float, expected: lis
     assert [pause(retry, 0.0) for retry in (1, 2, 3)] == expected
 
 
-@pytest.mark.parametrize("default", [exponential, full_jitter])
+@given(st.integers(1, 10**6), st.floats(0, 1, exclude_max=True))
+def test_equal_jitter_is_at_least_half_of_the_exponential_pause(retry: int, random: float) -> None:
+    longest_s = exponential(base_s=0.025, cap_s=2.0)(retry, 0.0)
+    pause_s = equal_jitter(base_s=0.025, cap_s=2.0, random=lambda: random)(retry, 0.0)
+    assert longest_s / 2 <= pause_s <= longest_s
+
+
+@given(st.floats(0, 10), st.floats(0, 1, exclude_max=True))
+def test_decorrelated_jitter_is_at_most_three_times_the_pause_before(
+    previous_pause_s: float, random: float
+) -> None:
+    pause = decorrelated_jitter(base_s=0.025, cap_s=2.0, random=lambda: random)
+    assert 0.025 <= pause(2, previous_pause_s) <= min(2.0, 3 * max(0.025, previous_pause_s))
+
+
+@pytest.mark.parametrize(
+    ("pause", "expected"),
+    [
+        (fixed(pause_s=0.5), [0.5, 0.5, 0.5, 0.5]),
+        (equal_jitter(base_s=1, cap_s=5, random=lambda: 0.5), [0.75, 1.5, 3, 3.75]),
+        (decorrelated_jitter(base_s=1, cap_s=5, random=lambda: 0.5), [2, 3.5, 5, 5]),
+        (decorrelated_jitter(base_s=1, cap_s=5, random=lambda: 0.0), [1, 1, 1, 1]),
+    ],
+)
+async def test_pauses_follow_one_another(pause: Pause, expected: list[float]) -> None:
+    clock = Clock()
+    await strategy(clock, pause).run(Race(4, clock).attempt)
+    assert clock.slept_s == expected
+
+
+@pytest.mark.parametrize("default", [fixed, exponential, full_jitter, equal_jitter, decorrelated_jitter])
 def test_default_pauses_are_never_hours(default: Callable[[], Pause]) -> None:
     assert max(default()(retry, 0.0) for retry in range(1, 100)) <= 2.0
 
@@ -160,3 +200,60 @@ async def test_strategy_can_be_used_again() -> None:
     again = strategy(clock, max_retries=2)
     for _ in range(3):
         assert await again.run(Race(2, clock).attempt) == "won"
+
+
+async def test_retry_waits_at_least_as_long_as_it_was_asked_to() -> None:
+    clock = Clock()
+
+    async def attempt() -> str:
+        if clock.now_s < 3:
+            error = ConflictError(409, "conflict", "later", method="POST", path="/db")
+            error.retry_after_s = 3.0
+            raise error
+        return "won"
+
+    assert await strategy(clock, fixed(pause_s=0.1)).run(attempt) == "won"
+    assert clock.slept_s == [3]
+
+
+async def test_deadline_of_the_run_may_be_sooner_than_that_of_the_request() -> None:
+    clock = Clock()
+    race = Race(math.inf, clock, takes_s=1)
+    with request_context.request() as context:
+        context.deadline_s = 100.0
+        with pytest.raises(ConflictError, match="lost race 3"):
+            await strategy(clock, max_retries=None).run(race.attempt, deadline_s=3.5)
+
+
+async def test_request_whose_deadline_is_moved_meanwhile_is_not_run_again() -> None:
+    clock = Clock()
+    with request_context.request() as context:
+
+        async def attempt() -> None:
+            context.deadline_s = -math.inf
+            raise ConflictError(409, "conflict", "lost", method="POST", path="/db")
+
+        with pytest.raises(ConflictError):
+            await strategy(clock).run(attempt)
+    assert clock.slept_s == []
+
+
+async def test_only_errors_that_it_was_told_of_are_retried() -> None:
+    clock = Clock()
+    patient = RetryStrategy(
+        retry_if=lambda error: isinstance(error, NotFoundError), sleep=clock.sleep, now=clock.now
+    )
+    with pytest.raises(ConflictError, match="lost race 1"):
+        await patient.run(Race(2, clock).attempt)
+
+
+async def test_each_retry_takes_a_token_and_none_is_left_at_last() -> None:
+    clock = Clock()
+    budget = RetryBudget(max_tokens=3, tokens_per_success=1)
+    frugal = RetryStrategy(budget=budget, sleep=clock.sleep, now=clock.now)
+    with pytest.raises(ConflictError, match="lost race 4"):
+        await frugal.run(Race(math.inf, clock).attempt)
+    with pytest.raises(ConflictError, match="lost race 1"):
+        await frugal.run(Race(math.inf, clock).attempt)
+    await frugal.run(Race(0, clock).attempt)
+    assert await frugal.run(Race(1, clock).attempt) == "won"

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import email.utils
 import logging
 import math
 import re
@@ -17,6 +18,7 @@ from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.testing import (
+    Fault,
     FaultProxy,
     answered,
     cut_before,
@@ -25,7 +27,8 @@ from tor_async_couchdb.testing import (
     never_answer,
 )
 from tor_async_couchdb.tests.things import Documents
-from tor_async_couchdb.transport import Response
+from tor_async_couchdb.tests.waiting import wait_until
+from tor_async_couchdb.transport import Response, _retry_after_s
 
 SECRET = "s3cr3t/p@ss:w0rd?"
 
@@ -163,8 +166,10 @@ async def test_observer_is_told_of_every_request(proxy: FaultProxy, database: Da
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError):
         await database.information()
-    assert [status for _, status in recorder.finished] == [200, 404, None]
-    assert [operation for operation, _ in recorder.finished][::2] == ["information", "information"]
+    assert [status for _, status in recorder.finished] == [200, 404, None, None, None]
+    assert [operation for operation, _ in recorder.finished] == [
+        "information", "view_information", "information", "information", "information"
+    ]  # fmt: skip
     assert all(0 <= duration_s < 60 for duration_s in recorder.durations_s)
 
 
@@ -186,7 +191,7 @@ async def test_observer_is_told_of_every_request(proxy: FaultProxy, database: Da
 async def test_refusal_carries_the_status_and_couchdbs_words(
     proxy: FaultProxy, database: Database, documents: Documents, status: int, error_class: type[ResponseError]
 ) -> None:
-    proxy.inject(answered(status, '{"error":"e","reason":"r"}'))
+    proxy.inject(answered(status, '{"error":"e","reason":"r"}'), times=math.inf)
     with pytest.raises(error_class) as caught:
         await database.information()
     error = caught.value
@@ -201,7 +206,7 @@ async def test_refusal_carries_the_status_and_couchdbs_words(
 async def test_refusal_in_other_words_is_a_refusal_all_the_same(
     proxy: FaultProxy, database: Database, body: str
 ) -> None:
-    proxy.inject(answered(502, body))
+    proxy.inject(answered(502, body), times=math.inf)
     with pytest.raises(ResponseError) as caught:
         await database.information()
     assert caught.value.status == 502
@@ -216,12 +221,103 @@ async def test_success_that_is_not_json_is_nobodys_answer(
         await database.information()
 
 
-async def test_read_whose_connection_breaks_is_sent_once_more(proxy: FaultProxy, database: Database) -> None:
-    proxy.inject(cut_before)
+@pytest.mark.parametrize(
+    "fault", [cut_before, cut_within, answered(429), answered(500), answered(502), answered(503, "<html>")]
+)
+async def test_read_that_fails_by_the_way_is_sent_again(
+    proxy: FaultProxy, database: Database, documents: Documents, fault: Fault
+) -> None:
+    documents.put(_id="a")
+    for read in (database.information(), database.fetch("a")):
+        proxy.inject(fault, times=2)
+        assert await read
+    assert len(proxy.requests) == 6
+
+
+async def test_read_that_is_refused_or_takes_too_long_is_not_sent_again(
+    proxy: FaultProxy, couchdb: CouchDBServer
+) -> None:
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
+    ) as database:
+        for fault in (answered(400), answered(404), answered(409), answered(200, "<html>"), never_answer):
+            proxy.requests.clear()
+            proxy.inject(fault)
+            with pytest.raises(CouchDBError):
+                await database.information()
+            assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_never_sent_is_sent_again(nobody: str) -> None:
+    recorder = Recorder()
+    async with Database(nobody, observer=recorder) as database:
+        with pytest.raises(ConnectError):
+            await database.save({"_id": "a"})
+    assert recorder.finished == [("bulk_docs", None)] * 3
+
+
+async def test_write_that_was_not_handled_is_sent_again(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    proxy.inject(answered(429), times=2)
+    rev = await database.save({"_id": "a"})
+    assert documents.get("a")["_rev"] == rev
+    assert len(proxy.requests) == 3
+
+
+@pytest.mark.parametrize("fault", [cut_before, answered(500), answered(503)])
+async def test_write_that_may_have_been_handled_is_not_simply_sent_again(
+    proxy: FaultProxy, database: Database, fault: Fault
+) -> None:
+    proxy.inject(fault, "_bulk_docs")
+    await database.save({"_id": "a"})
+    paths = [request.path.rpartition("/")[2] for request in proxy.requests]
+    assert paths == ["_bulk_docs", "_bulk_get?revs=true", "_bulk_docs"]
+
+
+async def test_database_that_is_down_is_told_to_be_so_quickly(nobody: str) -> None:
+    recorder = Recorder()
+    async with Database(nobody, observer=recorder) as database:
+        started_s = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(ConnectError):
+                await database.fetch("a")
+        assert time.monotonic() - started_s < 5
+    assert len(recorder.finished) == 15
+
+
+async def test_while_everything_fails_retries_soon_end(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "0"}), times=math.inf)
+    for _ in range(10):
+        await asyncio.gather(*(database.information() for _ in range(60)), return_exceptions=True)
+    assert len(proxy.requests) == 600 + 480
+
+
+async def test_retry_waits_as_long_as_it_is_asked_to(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "1"}))
+    started_s = time.monotonic()
     assert (await database.information())["doc_count"] == 0
-    proxy.inject(cut_within)
-    assert (await database.information())["doc_count"] == 0
-    assert len(proxy.requests) == 4
+    assert time.monotonic() - started_s >= 1
+
+
+async def test_retry_that_would_come_too_late_is_not_waited_for(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "20"}))
+    started_s = time.monotonic()
+    with pytest.raises(ResponseError) as caught:
+        await database.information()
+    assert caught.value.retry_after_s == 20
+    assert time.monotonic() - started_s < 5
+
+
+def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
+    an_hour_later = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    assert 3590 < _retry_after_s(an_hour_later) <= 3600
+    assert _retry_after_s("120") == 120
+    assert _retry_after_s("Fri, 31 Dec 1999 23:59:59 GMT") == 0
+    for header in ("", "soon", "-1", "1.5", "²", "Fri, 31 Dec 99999 23:59:59 GMT", "9" * 5000):
+        assert _retry_after_s(header) in (0, math.inf)
 
 
 async def test_read_whose_connection_breaks_again_and_again_fails(
@@ -230,7 +326,7 @@ async def test_read_whose_connection_breaks_again_and_again_fails(
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError, match="the connection broke before GET"):
         await database.information()
-    assert len(proxy.requests) <= 4
+    assert len(proxy.requests) == 3
 
 
 @pytest.mark.parametrize("fault", [never_answer, delayed(5)])
@@ -266,15 +362,17 @@ async def test_request_after_the_deadline_fails_at_once(proxy: FaultProxy, datab
 
 
 async def test_requests_beyond_the_limit_wait_for_a_connection_and_then_fail(
-    proxy: FaultProxy, couchdb: CouchDBServer
+    proxy: FaultProxy, database: Database
 ) -> None:
     proxy.inject(never_answer, times=math.inf)
-    async with Database(proxy.url, timeout_s=0.5) as database:
-        outcomes = await asyncio.gather(
-            *(database.fetch_leaves(f"a{number}") for number in range(64)), return_exceptions=True
-        )
-        assert {type(outcome) for outcome in outcomes} <= {TransportError}
-    assert len(proxy.requests) <= 64
+    async with asyncio.TaskGroup() as group:
+        busy = [group.create_task(database.fetch_revision(f"a{number}", "1-a")) for number in range(64)]
+        await wait_until(lambda: len(proxy.requests) == 64)
+        with request_context.request(0.2), pytest.raises(ConnectError, match="all 64 connections"):
+            await database.information()
+        for task in busy:
+            task.cancel()
+    assert len(proxy.requests) == 64
 
 
 async def test_after_trouble_the_next_request_is_answered(proxy: FaultProxy, database: Database) -> None:

@@ -126,6 +126,11 @@ async def test_write_after_a_restart_is_not_sent_to_a_dead_connection(prefix: by
             await client.set(prefix, b"2")
 
 
+def test_client_without_a_url_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs the URL of a member"):
+        Client([])
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:2379", "ftp://host", "http://"])
 def test_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="not a URL like"):
@@ -166,10 +171,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("the certificates are made with the command openssl")
     folder = tmp_path_factory.mktemp("certificates")
-    extensions = "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
-    (folder / "extensions").write_text(extensions)
+    (folder / "extensions").write_text(
+        "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n"
+        "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+    )
     for command in (
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=authority",
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=authority"
+        " -addext keyUsage=critical,keyCertSign",
         "req -newkey rsa:2048 -nodes -keyout host.key -out host.csr -subj /O=etcd",
         "x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out host.pem",
     ):

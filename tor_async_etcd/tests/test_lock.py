@@ -101,7 +101,7 @@ async def test_holder_that_is_cut_off_is_told_and_its_work_is_cancelled(prefix: 
     with EtcdServer() as server:
         async with (
             asyncio.timeout(20),
-            Client(server.url, timeout_s=1.0) as client,
+            Client(server.url) as client,
             client.lock(prefix, ttl_s=2) as lock,
         ):
             server.pause()

@@ -24,6 +24,7 @@ from tor_async_couchdb.testing import (
     changed_first,
     cut_after,
     cut_before,
+    delayed,
     never_answer,
 )
 from tor_async_couchdb.tests.things import Documents, Thing
@@ -396,7 +397,7 @@ async def test_whole_list_is_one_array(
 async def test_list_that_fails_before_its_first_byte_is_a_problem(
     client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
-    proxy.inject(answered(500), "_view")
+    proxy.inject(answered(500), "_view", times=math.inf)
     async with client.get("/things") as response:
         await problem_of(response, 503)
 
@@ -405,7 +406,7 @@ async def test_list_that_fails_in_the_middle_is_never_taken_for_a_whole_one(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
 ) -> None:
     put_things(documents, 501)
-    proxy.inject(answered(500), "startkey")
+    proxy.inject(answered(500), "startkey", times=math.inf)
     async with client.get("/things") as response:
         assert response.status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
@@ -486,3 +487,80 @@ async def test_draining_service_closes_its_connections(
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"
+
+
+async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
+    """Sends a request for the thing 'a', and leaves when the database has been asked for `path`."""
+
+    async def ask() -> None:
+        async with client.request(method, "/things/a" if method == "GET" else "/things", json={"key": "a"}):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await wait_until(lambda: any(path in request.path for request in proxy.requests))
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+def answers(app: ServiceApplication, status: int) -> float:
+    """How many requests for a thing the service has counted with this status."""
+    labels = {"method": "GET", "handler": "ThingHandler", "status": str(status)}
+    return app.metrics.registry.get_sample_value("http_request_duration_seconds_count", labels) or 0
+
+
+async def test_client_that_leaves_is_counted_as_such_and_not_as_an_error(
+    app: ServiceApplication,
+    client: aiohttp.ClientSession,
+    proxy: FaultProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(10) == 0
+    assert (answers(app, 499), answers(app, 500)) == (1, 0)
+    assert "499 GET /things/a" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_read_for_a_client_that_leaves_is_cut_off(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    (read,) = proxy.requests
+    await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
+
+
+async def test_nothing_is_tried_again_for_a_client_that_leaves(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    before = asyncio.all_tasks()
+    proxy.inject(answered(503, headers={"Retry-After": "9"}))
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(5) == 0
+    # The connections of client and proxy have tasks too; a retry would be waited for in one of the library's.
+    await wait_until(lambda: all("Coalescer" not in repr(task) for task in asyncio.all_tasks() - before), 5)
+    assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    proxy.inject(delayed(0.5), "_bulk_docs")
+    await leave(client, proxy, "_bulk_docs", "POST")
+    assert await app.drain.wait(10) == 0
+    assert documents.count() == 1
+    await wait_until(lambda: documents.count() == 2)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    url = client._build_url("/things")
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    in_flight = app.drain._in_flight
+    await wait_until(lambda: len(in_flight) == 1)
+    writer.close()
+    assert await app.drain.wait(10) == 0

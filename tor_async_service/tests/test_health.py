@@ -71,7 +71,7 @@ async def test_reasons_to_be_red_are_told_apart(couchdb: CouchDBServer, proxy: F
         proxy.inject(cut_before, times=math.inf)
         assert await reason(broken) == "unreachable"
         proxy.clear()
-        proxy.inject(answered(500))
+        proxy.inject(answered(500), times=math.inf)
         assert await reason(broken) == "not working"
 
 

@@ -1,0 +1,200 @@
+"""The commands of all READMEs, run as a reader would, and their answers, compared with what the README shows.
+
+A ```bash block is a script that has to succeed; one that starts a server leaves it running until its README
+ends. In a ```console block the lines after "$ " are the script, and the others what it has to answer. The
+READMEs' ports are mapped to those where the test's services are. Ids, times and numbers may differ.
+"""
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from suite.couchdb import running_couchdb
+from suite.run import parse_options
+from suite.services import PORTS, ROOT, find_samples, running_services
+
+_BIN = Path(sys.executable).parent
+_NOT_OURS = {"node_modules", ".venv", ".run"}
+_READMES = sorted(
+    path for path in ROOT.rglob("README.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
+)
+_BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SERVER = re.compile(r"-m (?:embedded_couchdb|samples\.\S+\.service) .*--port (\d+)", re.DOTALL)
+# These two set up everything that the tests themselves run on.
+_MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
+_TIMEOUT_S = 120.0
+_VARIES = re.compile(
+    r"[0-9a-f]{32}|\b[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2}\b|W/\"\w+\"|\"[0-9a-f]{40}\"|\d[\d.,]*"
+)
+
+Ports = dict[str, int]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
+    """Where the samples run, by the ports that the suite gives to them."""
+    folder = tmp_path_factory.mktemp("readmes")
+    samples = find_samples(ports={})
+    with (
+        running_couchdb(folder / "couchdb", 0) as couchdb,
+        couchdb.installed_database("test") as database_url,
+        running_services(samples, database_url, couchdb.environment, folder) as services,
+    ):
+        yield {
+            str(PORTS[service.sample.name]): int(service.url.rpartition(":")[2])
+            for service in services
+            if service.sample.name in PORTS
+        }
+
+
+class Terminal:
+    """Runs a README's blocks, one after the other."""
+
+    def __init__(self, ports: Ports, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._ports = dict(ports)
+        self._folder = folder
+        self._stack = stack
+        self._environment = {name: value for name, value in os.environ.items() if "COUCHDB" not in name}
+
+    def run(self, kind: str, block: str) -> None:
+        """Runs a block; AssertionError if it fails or answers something else."""
+        if kind == "console":
+            commands, expected = _commands_and_answer(block)
+            assert _masked(self._answer(commands)) == _masked(expected)
+        elif server := _SERVER.search(block):
+            self._start_server(block, server[1])
+        else:
+            for command in _MAIN_COMMAND.finditer(block):
+                self._check_main_command(shlex.split(command[0], comments=True))
+            self._answer(_MAIN_COMMAND.sub("", block))
+
+    def _answer(self, commands: str) -> str:
+        completed = subprocess.run(  # noqa: S603 - what the repository's own READMEs say
+            ["/usr/bin/env", "bash", "-euo", "pipefail", "-c", self._translated(commands)],
+            cwd=ROOT,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+        assert completed.returncode == 0, f"{commands}\n{completed.stdout}"
+        return completed.stdout
+
+    def _check_main_command(self, words: list[str]) -> None:
+        assert os.access(ROOT / words[0], os.X_OK)
+        if "run_all" in words[0]:
+            parse_options(words[1:])
+
+    def _start_server(self, block: str, port: str) -> None:
+        self._ports[port] = _free_port()
+        log = self._folder / f"{port}.log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(  # noqa: S603 - what the repository's own READMEs say
+                ["/usr/bin/env", "bash", "-c", self._translated(block)],
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._stack.callback(_stop, server)
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while not _is_listening(self._ports[port]):
+            assert server.poll() is None, f"{block}\n{log.read_text()}"
+            assert time.monotonic() < deadline_s, f"{block}\n{log.read_text()}"
+            time.sleep(0.05)
+
+    def _translated(self, commands: str) -> str:
+        """The commands with the ports and the folders of this test."""
+        for port in re.findall(r"(?:127\.0\.0\.1:|--port )(\d+)", commands):
+            self._ports.setdefault(port, _free_port())
+        commands = re.sub(
+            r"(127\.0\.0\.1:|--port )(\d+)", lambda match: f"{match[1]}{self._ports[match[2]]}", commands
+        )
+        return commands.replace(".venv/bin/", f"{_BIN}/").replace(".run/", f"{self._folder}/")
+
+
+def _commands_and_answer(block: str) -> tuple[str, str]:
+    commands = re.findall(r"^\$ ((?:.*\\\n)*.*\n)", block, re.MULTILINE)
+    return "".join(commands), re.sub(r"^\$ (?:.*\\\n)*.*\n", "", block, flags=re.MULTILINE)
+
+
+def _masked(text: str) -> list[str]:
+    return [_VARIES.sub("#", line).rstrip() for line in text.splitlines() if line.strip()]
+
+
+def _is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stop(server: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
+    try:
+        server.wait(_TIMEOUT_S)
+    finally:
+        if server.stdin is not None:
+            server.stdin.close()
+
+
+@pytest.mark.parametrize(
+    "readme",
+    [readme for readme in _READMES if _BLOCK.search(readme.read_text())],
+    ids=lambda readme: str(readme.relative_to(ROOT)),
+)
+def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        terminal = Terminal(ports, tmp_path, stack)
+        for kind, block in _BLOCK.findall(readme.read_text()):
+            terminal.run(kind, block)
+
+
+@pytest.mark.parametrize("readme", _READMES, ids=lambda readme: str(readme.relative_to(ROOT)))
+def test_relative_links_of_a_readme_lead_somewhere(readme: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", readme.read_text())
+    targets = [link or source for link, source in links if ":" not in (link or source)]
+    assert [target for target in targets if not (readme.parent / target).exists()] == []
+
+
+def test_every_sample_has_a_readme_and_a_row_in_the_ladder() -> None:
+    ladder = (ROOT / "samples" / "README.md").read_text()
+    for sample in find_samples():
+        assert (ROOT / "samples" / sample.name / "README.md").exists(), sample.name
+        assert f"]({sample.name}/README.md)" in ladder
+
+
+def test_a_wrong_answer_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(AssertionError):
+        Terminal(ports, tmp_path, stack).run("console", "$ echo red\nblue\n")
+
+
+def test_a_failing_command_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(AssertionError):
+        Terminal(ports, tmp_path, stack).run("bash", "curl --silent --fail http://127.0.0.1:8445/nothing\n")
+
+
+def test_a_wrong_option_of_a_main_command_is_noticed(ports: Ports, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(SystemExit):
+        Terminal(ports, tmp_path, stack).run("bash", "./run_all_samples.sh --twice\n")

@@ -1,0 +1,122 @@
+"""A CouchDB in memory, on the wire of a `Database`, for tests that try thousands of interleavings."""
+
+import asyncio
+import collections
+import hashlib
+import itertools
+import json
+import random
+from typing import Any
+from urllib.parse import unquote
+
+import yarl
+
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.transport import Response, Transport, _ConnectionBrokeError
+
+
+class MemoryCouchDB:
+    """Documents with a history each, no branches; the view `thing_by_key`; `_bulk_docs` of bounded size."""
+
+    def __init__(self, *, max_body_size: int = 10**9) -> None:
+        self.histories: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
+        self.requests: collections.Counter[str] = collections.Counter()
+        self.clock = itertools.count()
+        self.applied_at: dict[str, int] = {}  # by revision
+        self._max_body_size = max_body_size
+        self._ids = (f"{number:032x}" for number in itertools.count())
+
+    def current(self, document_id: str) -> dict[str, Any] | None:
+        history = self.histories[document_id]
+        return history[-1] if history and not history[-1].get("_deleted") else None
+
+    def handle(self, path: str, url: yarl.URL, body: bytes) -> tuple[int, Any]:
+        self.requests[path] += 1
+        if len(body) > self._max_body_size:
+            return 413, {"error": "too_large", "reason": "the request entity is too large"}
+        request = json.loads(body) if body else {}
+        if path == "_uuids":
+            return 200, {"uuids": [next(self._ids) for _ in range(int(url.query["count"]))]}
+        if path == "_bulk_get":
+            return 200, {"results": [self._get(each["id"], "revs" in url.query) for each in request["docs"]]}
+        if path == "_bulk_docs":
+            if any(name.startswith("_bad") for document in request["docs"] for name in document):
+                return 400, {"error": "doc_validation", "reason": "Bad special document member: _bad"}
+            return 201, [self.put(document) for document in request["docs"]]
+        if path.startswith("_design/"):
+            return 200, {"rows": self._rows(request["keys"])}
+        history = self.histories[unquote(path)]
+        return 200, next(document for document in history if document["_rev"] == url.query["rev"])
+
+    def put(self, document: dict[str, Any]) -> dict[str, Any]:
+        """What `_bulk_docs` says of one document."""
+        document_id = document["_id"]
+        history, current = self.histories[document_id], self.current(document_id)
+        if document.get("_rev") != (current and current["_rev"]):
+            return {"id": document_id, "error": "conflict", "reason": "Document update conflict."}
+        text = json.dumps([document, next(self.clock)], sort_keys=True).encode()
+        rev = f"{len(history) + 1}-{hashlib.md5(text, usedforsecurity=False).hexdigest()}"
+        history.append(document | {"_rev": rev})
+        self.applied_at[rev] = next(self.clock)
+        return {"id": document_id, "ok": True, "rev": rev}
+
+    def _get(self, document_id: str, with_revisions: bool) -> dict[str, Any]:
+        history = self.histories[document_id]
+        if not history:
+            error = {"id": document_id, "rev": "undefined", "error": "not_found", "reason": "missing"}
+            return {"id": document_id, "docs": [{"error": error}]}
+        leaf = history[-1]
+        if with_revisions:
+            hashes = [document["_rev"].partition("-")[2] for document in reversed(history)]
+            leaf = leaf | {"_revisions": {"start": len(history), "ids": hashes}}
+        return {"id": document_id, "docs": [{"ok": leaf}]}
+
+    def _rows(self, keys: list[str]) -> list[dict[str, Any]]:
+        rows = []
+        for document_id in self.histories:
+            document = self.current(document_id)
+            if document is not None and document.get("key") in keys:
+                rows.append({"id": document_id, "key": document["key"], "value": None})
+        return rows
+
+
+class MemoryTransport(Transport):
+    """Takes each request to a MemoryCouchDB, and its answer back; how long that takes is up to the dice.
+
+    With a probability of `trouble` the connection breaks, on the way there or on the way back.
+    """
+
+    def __init__(self, couchdb: MemoryCouchDB, dice: random.Random, trouble: float) -> None:
+        super().__init__(username=None, password=None, validate_cert=True, timeout_s=60, observer=Observer())
+        self._couchdb = couchdb
+        self._dice = dice
+        self.trouble = trouble
+        for retries in (self._read_retries, self._write_retries):
+            retries._sleep = lambda seconds: self._travel()
+
+    async def _travel(self) -> None:
+        for _ in range(self._dice.randrange(6)):
+            await asyncio.sleep(0)
+
+    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+        await self._travel()
+        if self._dice.random() < self.trouble / 2:
+            raise _ConnectionBrokeError("on the way there")
+        path = url.raw_path.removeprefix("/db/").lstrip("/")
+        status, answer = self._couchdb.handle(path, url, body or b"")
+        await self._travel()
+        if self._dice.random() < self.trouble / 2:
+            raise _ConnectionBrokeError("on the way back")
+        return Response(status, json.dumps(answer).encode(), method, url.raw_path)
+
+
+def memory_database(couchdb: MemoryCouchDB, *, seed: int = 0, trouble: float = 0.0) -> Database:
+    """A database on it, which needs no closing."""
+    database = Database("http://127.0.0.1:1/db")
+    database._transport = database._endpoint.transport = MemoryTransport(
+        couchdb,
+        random.Random(seed),  # noqa: S311 - a simulation
+        trouble,
+    )
+    return database
