@@ -8,6 +8,7 @@ import pytest
 
 from conftest import CouchDBServer
 from samples.tests.folders import SAMPLES, name_of, sample_folders
+from tor_async_couchdb import tamper
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
 MAX_LINES = 80
@@ -18,7 +19,7 @@ LADDER = [
     if (SAMPLES / "crud" / name).exists()
 ]
 # What a sample can't be started without.
-OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
+OWN_OPTIONS = {"crud/multi_master": ("--master", "one"), "crud/tampering": ("--keyset", "keys.json")}
 
 
 def test_samples_are_found() -> None:
@@ -56,6 +57,7 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
+    tamper.new_key_set(tmp_path / "keys.json")
     arguments = ("--port", "0", "--database", database_url, *OWN_OPTIONS.get(name_of(folder), ()))
     async with (
         running(
