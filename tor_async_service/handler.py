@@ -154,6 +154,13 @@ class ServiceHandler(tornado.web.RequestHandler):
         """Called by Tornado; see `set_etag_header`."""
         return False
 
+    def on_connection_close(self) -> None:
+        """Called by Tornado when the client has gone: nothing more is done for it."""
+        super().on_connection_close()
+        if self._task is not None and not self._finished:
+            self._is_client_gone = True
+            self._task.cancel()
+
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Answers with a problem, or cuts the connection where a part of another answer is already out."""
         if self._is_client_gone:
