@@ -69,11 +69,9 @@ class Database:
 
     def document_ids(self, after: str | None, limit: int) -> list[str]:
         """The ids of the first `limit` documents that come after one, in CouchDB's order."""
-        query = (
-            {"limit": str(limit)}
-            if after is None
-            else {"limit": str(limit + 1), "startkey": json.dumps(after)}
-        )
+        query = {"limit": str(limit + 1)}
+        if after is not None:
+            query["startkey"] = json.dumps(after)
         rows = self.server.ask("GET", self.name, "_all_docs", query=query)["rows"]
         return [row["id"] for row in rows if row["id"] != after][:limit]
 
