@@ -155,6 +155,8 @@ async def _split_if_refused(
 
 def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
     """The revisions that CouchDB has of a document; an error if it could not tell."""
+    if not found:
+        return TransportError(f"the answer leaves out document {document_id!r}")
     for leaf in found:
         if leaf.error is not None and leaf.error.error != "not_found":
             return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")

@@ -30,8 +30,8 @@ _MAX_SIZE = 1000
 class AsyncGroupCommitter(AsyncAction, Generic[M]):
     """Changes the model that a retriever finds, together with all others who want to change it now.
 
-    Changes are made in the order in which they came. Conflicts with other processes are tried again after a
-    pause with full jitter, until the deadline.
+    Changes are made in the order in which they came; CouchDB sees what they make of the document together.
+    Conflicts with other processes are tried again after a pause with full jitter, until the deadline.
     """
 
     def __init__(self, retriever: AsyncModelRetriever[M], *, database: Database | None = None) -> None:
@@ -64,13 +64,13 @@ class _Entry(Generic[M]):
         self.context = request_context.current()
         self.future: asyncio.Future[M | None] = asyncio.get_running_loop().create_future()
         self.is_part_of_write = False
-        self._answer: M | None = None
+        self.answer: M | None = None
         self._failure: Exception | None = None
         self._conflict: ConflictError | None = None
 
     def apply_to(self, model: M | None) -> M | None:
         """The model after this change; the same if the change fails or there is nothing to change."""
-        self._answer, self._failure, self.is_part_of_write = model, None, False
+        self.answer, self._failure, self.is_part_of_write = model, None, False
         if model is None:
             return None
         try:
@@ -80,7 +80,7 @@ class _Entry(Generic[M]):
             return model
         self.is_part_of_write = changed is not model
         if changed is not None:
-            self._answer = changed
+            self.answer = changed
         return changed
 
     def meet(self, conflict: ConflictError) -> None:
@@ -94,7 +94,7 @@ class _Entry(Generic[M]):
         if self._failure is not None:
             self.fail(self._failure)
         elif not self.future.done():
-            self.future.set_result(self._answer)
+            self.future.set_result(self.answer)
 
     def fail(self, error: Exception) -> None:
         """Gives the caller an error, unless the caller has gone."""
@@ -199,6 +199,9 @@ class _Group(Generic[M]):
                 self._written = None
             else:
                 self._written = await AsyncPersister(after, database=self._database).persist()
+                for entry in self._in_turn:
+                    if entry.answer is after:
+                        entry.answer = self._written
         except ConflictError as conflict:
             self._written = None
             for entry in self._in_turn:
