@@ -1,1 +1,1 @@
-"""Side-by-side measurements; each module is a command."""
+"""Side-by-side measurements; README.md says how to run and to read them."""

@@ -59,10 +59,8 @@ def main() -> int:
         where = "CouchDB" if "COUCHDB_URL" in os.environ else "the stand-in for CouchDB"
         where += f" {couchdb.request('GET', '').json()['version']}"
     for document_id in alarms:
-        print(f"false alarm: {document_id}")  # noqa: T201 - what the command is for
-    print(  # noqa: T201
-        f"{options.documents} documents on {where}, seed {options.seed}: {len(alarms)} false alarms"
-    )
+        print(f"false alarm: {document_id}")
+    print(f"{options.documents} documents on {where}, seed {options.seed}: {len(alarms)} false alarms")
     return 1 if alarms else 0
 
 

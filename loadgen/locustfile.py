@@ -152,6 +152,12 @@ def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
         sys.exit(2)
 
 
+@listens_to(events.init)
+def set_clock(**_: object) -> None:
+    """Make --run-time count from here: gevent's clock stood still while all modules were imported."""
+    gevent.get_hub().loop.update_now()
+
+
 @listens_to(events.test_start)
 def start_load(environment: Environment, **_: object) -> None:
     """Make the fruits, and see to it that the books are closed when this load stops."""

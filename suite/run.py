@@ -130,7 +130,7 @@ def _load(services: list[Service], duration_s: int) -> dict[str, Any]:
     summaries = {}
     for service in services:
         if service.sample.name in _UNDER_LOAD:
-            with screen.step(f"Load on {service.sample.name} for {duration_s} s ...", duration_s):
+            with screen.step(f"Load on {service.sample.name} for {duration_s} s ..."):
                 summaries[service.sample.name] = put_load(service, duration_s, _LOGS)
     screen.say("")
     screen.show(comparison_table(summaries))

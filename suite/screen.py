@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from suite.couchdb import CouchDB
@@ -14,12 +14,12 @@ _console = Console(highlight=False)
 
 
 @contextlib.contextmanager
-def step(text: str, duration_s: int | None = None) -> Iterator[None]:
-    """Says what is being done; a terminal also sees for how long, and how far it is if that is known."""
+def step(text: str) -> Iterator[None]:
+    """Says what is being done; a terminal also sees for how long."""
     _console.print(text)
-    bar = Progress(TextColumn(" "), BarColumn(), TimeElapsedColumn(), console=_console, transient=True)
-    bar.add_task("", total=duration_s)
-    with bar if _console.is_terminal else contextlib.nullcontext():
+    clock = Progress(TextColumn(" "), SpinnerColumn(), TimeElapsedColumn(), console=_console, transient=True)
+    clock.add_task("", total=None)
+    with clock if _console.is_terminal else contextlib.nullcontext():
         yield
 
 

@@ -1,9 +1,10 @@
 """The base of all actions: on which database one acts."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.errors import TamperedError
 
 
 class AsyncAction:
@@ -18,7 +19,8 @@ class AsyncAction:
 
         configured = settings.database if self._database is None else self._database
         if isinstance(configured, Database):
-            yield configured
+            with _alarmed(configured):
+                yield configured
             return
         async with Database(
             configured,
@@ -27,4 +29,14 @@ class AsyncAction:
             validate_cert=settings.validate_cert,
             tampering_signer=settings.tampering_signer,
         ) as connection:
-            yield connection
+            with _alarmed(connection):
+                yield connection
+
+
+@contextlib.contextmanager
+def _alarmed(connection: Database) -> Iterator[None]:
+    try:
+        yield
+    except TamperedError as error:
+        connection.tampering_detected(error)
+        raise

@@ -12,12 +12,11 @@ One that was given none uses the settings of this module:
 
 import abc
 import dataclasses
+import functools
 import json
-import logging
 from typing import Any, Generic, TypeVar
 
-from tor_async_couchdb import request_context, tamper
-from tor_async_couchdb.async_action import AsyncAction
+from tor_async_couchdb import tamper
 from tor_async_couchdb.async_database_actions import (
     AsyncAllViewMetricsRetriever,
     AsyncCouchDBHealthCheck,
@@ -26,8 +25,9 @@ from tor_async_couchdb.async_database_actions import (
 )
 from tor_async_couchdb.async_write_actions import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.database import Database, Row
-from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model_reader import ModelReader
+from tor_async_couchdb.witness import record_id_by_document_id, record_id_by_key
 
 __all__ = [
     "AsyncAllViewMetricsRetriever",
@@ -50,11 +50,6 @@ username: str | None = None
 password: str | None = None
 validate_cert: bool = True
 
-_logger = logging.getLogger(__name__)
-
-# CouchDB's reasons for a 404 on a document; those on a database or a view are others, and errors.
-_NO_SUCH_DOCUMENT = ("missing", "deleted")
-
 M = TypeVar("M", bound=Model)
 
 
@@ -66,28 +61,7 @@ class Page(Generic[M]):
     next_key: Any
 
 
-class _ModelMaker(AsyncAction, Generic[M]):
-    """Makes models of documents. A subclass says which, by `model_class` or by overriding the method."""
-
-    model_class: type[M] | None = None
-
-    def create_model_from_doc(self, doc: Document) -> M:
-        """Override it where a document's type decides the class."""
-        if self.model_class is None:
-            raise TypeError(f"{type(self).__name__} needs a model_class")
-        return self.model_class.from_doc(doc)
-
-    def _verified_model(self, connection: Database, doc: Document) -> M:
-        signer = connection.tampering_signer
-        if signer is not None and not tamper.verify(signer, doc):
-            error = TamperedError(str(doc.get("_id")))
-            connection.alarm.sound(error)
-            connection.observer.tampering_detected(error)
-            raise error
-        return self.create_model_from_doc(doc)
-
-
-class BaseAsyncModelRetriever(_ModelMaker[M], abc.ABC):
+class BaseAsyncModelRetriever(ModelReader[M], abc.ABC):
     """Reads what a view finds; design document and view share one name."""
 
     def __init__(self, design_doc: str, *, database: Database | None = None) -> None:
@@ -128,11 +102,16 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
 
         Raises:
             InvalidDocumentError: the document does not fit the model.
-            TamperedError: the document's signature is missing or wrong.
+            TamperedError: the document's signature is missing or wrong, or its witness says otherwise.
         """
+        record_id = record_id_by_key(self.model_class, self._design_doc, self._key)
         async with self._connected() as connection:
-            doc = await self._find(connection)
-            return None if doc is None else self._verified_model(connection, doc)
+            read = functools.partial(self._read, connection)
+            return await self._confirmed(connection, await read(), record_id, read)
+
+    async def _read(self, connection: Database) -> M | None:
+        doc = await self._find(connection)
+        return None if doc is None else self._verified_model(connection, doc)
 
     async def _find(self, connection: Database) -> Document | None:
         model_class = self.model_class
@@ -176,7 +155,7 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
     async def fetch(self) -> list[M]:
         """The models in the order of their keys."""
         async with self._connected() as connection:
-            return self._valid_models(connection, await self._rows(connection))
+            return await self._valid_models(connection, _docs(await self._rows(connection)))
 
     async def fetch_page(self, size: int) -> Page[M]:
         """At most `size` of the models; for a view whose keys are unique.
@@ -190,20 +169,7 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
             if len(unique_rows) == 1 and not is_last:  # more documents under one key than a page holds
                 return await self.fetch_page(size * 2)
             next_key = None if is_last else unique_rows.pop().key
-            return Page(self._valid_models(connection, unique_rows), next_key)
-
-    def _valid_models(self, connection: Database, rows: list[Row]) -> list[M]:
-        models = []
-        for doc in _docs(rows):
-            try:
-                models.append(self._verified_model(connection, doc))
-            except TamperedError as error:
-                request_context.current().tampered_count += 1
-                connection.observer.document_left_out(error)
-            except InvalidDocumentError as error:
-                _logger.error("left out of a list: %s", error)
-                connection.observer.document_left_out(error)
-        return models
+            return Page(await self._valid_models(connection, _docs(unique_rows)), next_key)
 
 
 def _docs(rows: list[Row]) -> list[Document]:
@@ -211,7 +177,7 @@ def _docs(rows: list[Row]) -> list[Document]:
     return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
 
 
-class AsyncModelRetrieverByDocumentID(_ModelMaker[M]):
+class AsyncModelRetrieverByDocumentID(ModelReader[M]):
     """Reads the model that is stored under a document's id."""
 
     def __init__(self, document_id: str, *, database: Database | None = None) -> None:
@@ -220,11 +186,7 @@ class AsyncModelRetrieverByDocumentID(_ModelMaker[M]):
 
     async def fetch(self) -> M | None:
         """The model, or None if there is no such document; raises as `AsyncModelRetriever.fetch` does."""
+        record_id = record_id_by_document_id(self.model_class, self._document_id)
         async with self._connected() as connection:
-            try:
-                doc = await connection.fetch(self._document_id)
-            except NotFoundError as error:
-                if error.reason in _NO_SUCH_DOCUMENT:
-                    return None
-                raise
-            return self._verified_model(connection, doc)
+            read = functools.partial(self._read_document, connection, self._document_id)
+            return await self._confirmed(connection, await read(), record_id, read)

@@ -37,7 +37,10 @@ class AsyncPersister(AsyncAction, Generic[M]):
             rev = await connection.save(doc)
             for view, name in self._model.unique_keys.items():
                 connection.remember(view, doc[name], document_id)
-            return msgspec.structs.replace(self._model, id=document_id, rev=rev)
+            stored = msgspec.structs.replace(self._model, id=document_id, rev=rev)
+            if connection.witness is not None:
+                await connection.witness.wrote(stored)
+            return stored
 
 
 class AsyncDeleter(AsyncAction):
@@ -58,4 +61,9 @@ class AsyncDeleter(AsyncAction):
         if self._model.id is None or self._model.rev is None:
             raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=self._model.id)
         async with self._connected() as connection:
+            if connection.witness is None:
+                await connection.delete(self._model.id, self._model.rev)
+                return
+            await connection.witness.deletes(self._model)
             await connection.delete(self._model.id, self._model.rev)
+            await connection.witness.deleted(self._model)

@@ -75,14 +75,13 @@ class ConflictResolver:
         return leaves
 
     def _resolution(self, leaves: Sequence[Document]) -> Resolution:
-        document_id, document_type = leaves[0]["_id"], leaves[0].get("type")
+        live = [leaf for leaf in leaves if "_deleted" not in leaf]
+        document_id, document_type = live[0]["_id"], live[0].get("type")
         model_class = self._model_classes.get(str(document_type))
         if model_class is None:
             reason = f"nothing says how conflicts on documents of type {document_type!r} merge"
             raise UnmergeableError(reason, document_id=document_id)
         signer = self._database.tampering_signer
-        if signer is not None and not all(
-            tamper.verify(signer, leaf) for leaf in leaves if "_deleted" not in leaf
-        ):
+        if signer is not None and not all(tamper.verify(signer, leaf) for leaf in live):
             raise TamperedError(document_id)
         return resolve(model_class, leaves, signer)

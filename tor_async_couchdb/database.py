@@ -15,12 +15,14 @@ from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
 from tor_async_couchdb.endpoint import Endpoint, quote_id
+from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
+from tor_async_couchdb.witness import Witness
 
 _ID_BATCH_SIZE = 100
 
@@ -65,7 +67,8 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
-        self.alarm = TamperingAlarm()
+        self.witness: Witness | None = None
+        self._alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(
             username=parsed.user if username is None else username,
@@ -96,8 +99,10 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Closes all connections to CouchDB."""
+        """Closes all connections to CouchDB, and the witness."""
         await self._transport.close()
+        if self.witness is not None:
+            await self.witness.close()
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
@@ -120,6 +125,11 @@ class Database:
     @observer.setter
     def observer(self, observer: Observer) -> None:
         self._transport.observer = observer
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        """Sounds the alarm about a document that was read, and tells the observer."""
+        self._alarm.sound(error)
+        self.observer.tampering_detected(error)
 
     async def information(self) -> dict[str, Any]:
         """What CouchDB says of the database: `doc_count`, `sizes` and more."""

@@ -7,7 +7,6 @@ TypeError or ValueError; whatever it raises at what it can't read becomes a map'
 from __future__ import annotations
 
 import json
-import pickle
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -42,7 +41,6 @@ class KeyCodec(Codec[T], Protocol[T]):
 
 class _Whole:
     def prefix(self, start: Any, /) -> bytes:
-        """Raise TypeError: such keys are not selected by how they start."""
         raise TypeError(f"such keys are selected by a range, not by a prefix like {start!r}")
 
 
@@ -138,8 +136,7 @@ class SlotCodec(UnsignedCodec):
 class PairCodec(Generic[First, Second]):
     """Pairs, ordered by the first, then by the second.
 
-    The first is escaped (a zero byte becomes 00 01) and ends with 00 00, unless all of its encodings have the
-    same size: so no pair's encoding depends on where the other's part begins.
+    The first is escaped (a zero byte becomes 00 01) and ends with 00 00, unless its size is always the same.
     """
 
     size_bytes = None
@@ -222,10 +219,14 @@ class PickleCodec:
 
     def encode(self, item: Any, /) -> bytes:
         """Return a pickle that every supported Python reads."""
+        import pickle
+
         return pickle.dumps(item, protocol=4)
 
     def decode(self, data: bytes, /) -> Any:
         """Read a pickle, running what it says."""
+        import pickle
+
         return pickle.loads(data)  # noqa: S301 - the map was told to trust those who can write
 
 

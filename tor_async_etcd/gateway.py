@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def pauses() -> Iterator[float]:
     """Yield how long to wait before each further try, in seconds: doubled each time, and jittered."""
     pause_s = _FIRST_PAUSE_S
     while True:
-        yield pause_s * random.uniform(0.5, 1.5)  # noqa: S311 - jitter is no secret
+        yield pause_s * (0.5 + int.from_bytes(os.urandom(4), "big") / 2**32)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
-import secrets
+import os
 from binascii import a2b_base64
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _REVOKE_TIMEOUT_S = 2.0
+
+
+def _random_id() -> int:
+    """Return an id from 1 to 2**62: etcd's are signed, and 0 would let it choose one itself."""
+    return int.from_bytes(os.urandom(8), "big") // 4 + 1
 
 
 class Lease:
@@ -45,7 +50,7 @@ class Lease:
         if not isinstance(ttl_s, int) or isinstance(ttl_s, bool) or ttl_s < 1:
             raise TypeError(f"a lease lives for a whole number of seconds, 1 or more, not {ttl_s!r}")
         self.ttl_s = ttl_s
-        self.lease_id = secrets.randbelow(2**62) + 1 if lease_id is None else lease_id
+        self.lease_id = _random_id() if lease_id is None else lease_id
         self.header: Header | None = None
         self._gateway = gateway
         self._keeper: asyncio.Task[None] | None = None

@@ -147,9 +147,12 @@ class ServiceHandler(tornado.web.RequestHandler):
             raise tornado.web.HTTPError(400, f"limit has to be a number from 1 to {MAX_PAGE_SIZE}.")
         return int(text)
 
-    def compute_etag(self) -> str | None:
+    def set_etag_header(self) -> None:
         """Called by Tornado; an answer has no ETag, as no request here is conditional."""
-        return None
+
+    def check_etag_header(self) -> bool:
+        """Called by Tornado; see `set_etag_header`."""
+        return False
 
     def on_connection_close(self) -> None:
         """Called by Tornado when the client has gone: nothing more is done for it."""

@@ -116,7 +116,7 @@ def test_the_view_of_conflicts_finds_a_document_with_two_leaves(
     assert _install(couchdb, database).returncode == 0
     leaves = [{"_id": "1", "_rev": f"1-{letter * 32}", "color": letter} for letter in "ab"]
     couchdb.request("POST", f"{database}/_bulk_docs", json={"docs": leaves, "new_edits": False})
-    rows = couchdb.request("GET", f"{database}/_design/conflicts/_view/conflicts").json()["rows"]
+    rows = couchdb.request("GET", f"{database}/_design/conflicts/_view/conflicts?reduce=false").json()["rows"]
     assert [(row["id"], row["key"]) for row in rows] == [("1", [f"1-{'a' * 32}"])]
 
 

@@ -1,6 +1,8 @@
 """Samples are copied: by their readers, and some of their files on purpose by themselves."""
 
+import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -8,17 +10,15 @@ import pytest
 
 from conftest import CouchDBServer
 from samples.tests.folders import SAMPLES, name_of, sample_folders
+from tor_async_couchdb import tamper
+from tor_async_etcd.testing import EtcdServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
 MAX_LINES = 80
 SAMPLE_FILES = sorted(path for folder in sample_folders() for path in folder.glob("*.py"))
-LADDER = [
-    SAMPLES / "crud" / name
-    for name in ("basic", "retry", "exp_backoff", "group_commit")
-    if (SAMPLES / "crud" / name).exists()
-]
+LADDER = [SAMPLES / "crud" / name for name in ("basic", "retry", "exp_backoff", "group_commit")]
 # What a sample can't be started without.
-OWN_OPTIONS = {"crud/multi_master": ("--master", "one")}
+OWN_OPTIONS = {"crud/multi_master": ("--master", "one"), "crud/tampering": ("--keyset", "keys.json")}
 
 
 def test_samples_are_found() -> None:
@@ -56,14 +56,23 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
-    arguments = ("--port", "0", "--database", database_url, *OWN_OPTIONS.get(name_of(folder), ()))
+    tamper.new_key_set(tmp_path / "keys.json")
+    with contextlib.ExitStack() as stack:
+        own_options = OWN_OPTIONS.get(name_of(folder), ())
+        if name_of(folder) == "leader":
+            own_options = ("--etcd", stack.enter_context(EtcdServer()).url)
+        arguments = ("--port", "0", "--database", database_url, *own_options)
+        await _run_copy(arguments, couchdb, tmp_path)
+
+
+async def _run_copy(arguments: Sequence[str], couchdb: CouchDBServer, folder: Path) -> None:
     async with (
         running(
             "my_own_service.service",
             *arguments,
             username=couchdb.username,
             password=couchdb.password,
-            folder=tmp_path,
+            folder=folder,
         ) as service,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client,
     ):

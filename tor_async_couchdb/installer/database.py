@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -61,6 +62,27 @@ class Database:
             body={"keys": list(document_ids)},
         )
         return {row["key"]: row["doc"] for row in answer["rows"] if row.get("doc") is not None}
+
+    def count_documents(self) -> int:
+        """How many documents there are, those of design among them."""
+        return int(self.server.ask("GET", self.name)["doc_count"])
+
+    def document_ids(self, after: str | None, limit: int) -> list[str]:
+        """The ids of the first `limit` documents that come after one, in CouchDB's order."""
+        query = {"limit": str(limit + 1)}
+        if after is not None:
+            query["startkey"] = json.dumps(after)
+        rows = self.server.ask("GET", self.name, "_all_docs", query=query)["rows"]
+        return [row["id"] for row in rows if row["id"] != after][:limit]
+
+    def fetch_leaves(self, document_ids: Iterable[str]) -> list[Document]:
+        """All leaf revisions of the documents, deleted ones among them.
+
+        https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-get
+        """
+        wanted = [{"id": document_id} for document_id in document_ids]
+        answer = self.server.ask("POST", self.name, "_bulk_get", body={"docs": wanted})
+        return [leaf["ok"] for found in answer["results"] for leaf in found["docs"] if "ok" in leaf]
 
     def write(self, documents: Iterable[Document]) -> dict[str, str]:
         """Writes documents in one request. Why CouchDB refused some of them, by their ids.

@@ -131,6 +131,15 @@ async def test_a_deletion_loses_against_a_change_unless_the_type_lets_it_win(
     assert len(conflicts.live_leaves(document_id)) == survives
 
 
+async def test_a_deletion_wins_whatever_the_order_of_the_leaves(
+    database: Database, conflicts: Conflicts
+) -> None:
+    resolver = ConflictResolver([FragileBasket], database=database)
+    for color in ("red", "blue", "green", "black"):  # whose revisions come before and after the tombstone's
+        changed = body(color=color, type=FragileBasket.type_name())
+        assert await resolver.resolve(await conflicts.make(changed, {"_deleted": True})) is None
+
+
 async def test_what_a_merge_deleted_is_no_deletion(database: Database, conflicts: Conflicts) -> None:
     fragile = FragileBasket.type_name()
     document_id = await conflicts.make(body(**RED, type=fragile), body(**BLUE, type=fragile))

@@ -58,6 +58,11 @@ class Documents:
         document: dict[str, Any] = self._couchdb.request("GET", path, params=options).json()
         return document
 
+    def all(self) -> list[dict[str, Any]]:
+        """All documents, those of design among them."""
+        rows = self._couchdb.request("GET", f"{self.name}/_all_docs?include_docs=true").json()["rows"]
+        return [row["doc"] for row in rows]
+
     def put(self, **document: Any) -> dict[str, Any]:
         """Stores a document; what is stored, with its `_id` and `_rev`."""
         document = {"_id": uuid.uuid4().hex} | document

@@ -6,11 +6,12 @@ import msgspec
 
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.tamper import Signer, TamperingSigner
+from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.witness import DatabaseWitnessStore, Witness
 from tor_async_service.application import ServiceApplication
-from tor_async_service.command_line import Option
 from tor_async_service.handler import ServiceHandler
 from tor_async_service.mainline import run
+from tor_async_service.signing import KEY_SET, WITNESS
 
 from .async_action import (
     AsyncFruitCreator,
@@ -66,13 +67,13 @@ def _representation(fruit: Fruit) -> dict[str, Any]:
     return {name: getattr(fruit, name) for name in names}
 
 
-def make_app(database: Database, keyset: Signer) -> ServiceApplication:
+def make_app(database: Database, keyset: Signer, witness: Database | None = None) -> ServiceApplication:
     """The service on a database whose documents are signed, ready to listen."""
     database.tampering_signer = keyset
+    database.witness = None if witness is None else Witness(DatabaseWitnessStore(witness), keyset)
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
     return ServiceApplication(routes, database, version="1.0.0")
 
 
 if __name__ == "__main__":
-    KEY_SET = Option("keyset", "FILE", "Tink key set", "TAMPERING_KEY_SET", TamperingSigner.from_file)
-    run(make_app, "Fruits whose documents are signed.", KEY_SET)
+    run(make_app, "Fruits whose documents are signed.", KEY_SET, WITNESS)

@@ -1,0 +1,76 @@
+"""Of several leaders only one acts, also when one of them doesn't know that it leads no more."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+import pytest
+
+from samples.leader.async_action import AsyncLeader, AsyncLeaderRetriever
+from samples.leader.model import COUNTER_KEY, ELECTION, Counter
+from tor_async_etcd import Client, Failed, OpSet, Transaction
+from tor_async_etcd.testing import EtcdServer
+
+TIMEOUT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def etcd() -> Iterator[EtcdServer]:
+    with EtcdServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def client(etcd: EtcdServer) -> AsyncIterator[Client]:
+    async with Client(etcd.url) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def leading(name: str, client: Client) -> AsyncIterator[None]:
+    task = asyncio.create_task(AsyncLeader(name, client=client).lead())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while not await is_so():  # noqa: ASYNC110 - what is awaited happens in etcd
+            await asyncio.sleep(0.05)
+
+
+def test_counter_is_stored_and_read() -> None:
+    counter = Counter().increment(7)
+    assert Counter.from_bytes(counter.as_bytes()) == counter == Counter(count=1, term=7)
+
+
+async def test_another_leads_when_the_leader_ends_and_goes_on_counting(client: Client) -> None:
+    retriever = AsyncLeaderRetriever(client=client)
+
+    async def counts(name: bytes, more_than: int) -> bool:
+        leader, counter = await retriever.fetch()
+        return leader is not None and leader.value == name and counter.count > more_than
+
+    async with contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(leading("first", client))
+        await until(lambda: counts(b"first", 1))
+        async with leading("second", client):
+            await first.aclose()
+            _, before = await retriever.fetch()
+            await until(lambda: counts(b"second", before.count))
+            _, after = await retriever.fetch()
+    assert after.term > before.term
+
+
+async def test_stale_leader_is_refused(client: Client) -> None:
+    election = client.election(ELECTION, ttl_s=5)
+    async with election.campaign(b"stale") as leadership:
+        guard = leadership.guard()
+    with pytest.raises(Failed):
+        await client.submit(Transaction([guard], [OpSet(COUNTER_KEY, Counter(99, 99).as_bytes())]))
+    _, counter = await AsyncLeaderRetriever(client=client).fetch()
+    assert counter.count != 99

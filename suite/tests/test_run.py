@@ -1,0 +1,179 @@
+"""run_all_samples.sh as a process, on ports and in a folder of the test's own."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from suite.services import PORTS, ROOT
+
+_TIMEOUT_S = 120.0
+_MAIN = """
+import sys
+from pathlib import Path
+from suite import run, services
+services.PORTS.clear()
+run._COUCHDB_PORT, run._PAGE_PORT = 0, int(sys.argv.pop(1))
+run._RUN_FOLDER = Path(sys.argv.pop(1))
+run._LOGS = run._RUN_FOLDER / "logs"
+sys.exit(run.main())
+"""
+
+
+class Run:
+    """The suite as a process, and what it has said so far."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        page_port: int | None = None,
+    ) -> None:
+        self._output = folder / "output"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(  # noqa: S603 - the suite itself
+                [sys.executable, "-c", _MAIN, str(page_port or _free_port()), str(folder), *options],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"COLUMNS": "200"} | (environment or {}),
+            )
+
+    @property
+    def output(self) -> str:
+        return self._output.read_text()
+
+    def wait_for(self, text: str) -> None:
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while text not in self.output:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline_s, self.output
+            time.sleep(0.05)
+
+    def status(self) -> int:
+        return self.process.wait(_TIMEOUT_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[list[Run]]:
+    """Runs that are stopped in the end."""
+    started: list[Run] = []
+    yield started
+    for run in started:
+        run.process.terminate()
+        run.status()
+
+
+def _ports_of(output: str) -> list[int]:
+    return [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", output)]
+
+
+def _assert_nothing_listens(output: str) -> None:
+    for port in _ports_of(output):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still in use"
+
+
+def _words(text: str) -> set[str]:
+    """The words of a text, without ids and the names of folders."""
+    return set(re.findall(r"[A-Za-z_-]{2,}", re.sub(r"[0-9a-f]{32}|in \S+ +┃|\S*/(logs|couchdb)/", "", text)))
+
+
+def test_run_once_shows_what_the_readme_shows_and_leaves_nothing(tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(tmp_path, "--once", "--duration", "2")
+    runs.append(run)
+    assert run.status() == 0, run.output
+    shown = re.search(
+        r"```text\n\$ ./run_all_samples.sh --once\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+    )
+    assert shown is not None
+    if "COUCHDB_URL" not in os.environ:
+        assert _words(run.output) == _words(shown[1])
+        _assert_nothing_listens(run.output)
+    assert re.search(r"updates lost +│ +0 │ +0 │ +0 │ +0 │", run.output)
+
+
+@pytest.mark.parametrize(
+    ("said", "number"),
+    [("CouchDB ", signal.SIGHUP), ("services ...", signal.SIGTERM), ("Load on", signal.SIGINT)],
+)
+def test_signal_stops_everything(tmp_path: Path, runs: list[Run], said: str, number: signal.Signals) -> None:
+    run = Run(tmp_path, "--duration", "30")
+    runs.append(run)
+    run.wait_for(said)
+    run.process.send_signal(number)
+    assert run.status() == 0, run.output
+    assert run.output.endswith("Stopped.\n")
+    assert "Traceback" not in run.output
+    if "COUCHDB_URL" not in os.environ:
+        _assert_nothing_listens(run.output)
+
+
+def test_service_that_ends_is_named_and_ends_the_run(tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(tmp_path, "--duration", "1")
+    runs.append(run)
+    run.wait_for("More load")
+    metrics = next(
+        child
+        for child in psutil.Process(run.process.pid).children()
+        if "samples.metrics.service" in child.cmdline()
+    )
+    metrics.kill()
+    assert run.status() == 1
+    assert "metrics has ended: see" in run.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("", "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in)."),
+        (
+            "http://a:b@127.0.0.1:1",
+            "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in).",
+        ),
+        (
+            "http://127.0.0.1:1",
+            "COUCHDB_URL is http://127.0.0.1:1 (unset it to use the stand-in): "
+            "can't be reached: is CouchDB running there?",
+        ),
+    ],
+)
+def test_couchdb_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, runs: list[Run], url: str, sentence: str
+) -> None:
+    run = Run(tmp_path, "--once", environment={"COUCHDB_URL": url})
+    runs.append(run)
+    assert run.status() == 1
+    assert run.output == f"Asking the CouchDB that COUCHDB_URL names ...\n{sentence}\n"
+
+
+def test_port_in_use_is_named_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = Run(tmp_path, "--once", page_port=port)
+        assert run.status() == 1
+    assert run.output == f"Port {port} is in use and needed for locust's page: stop what listens there.\n"
+
+
+def test_each_port_of_the_suite_is_given_once() -> None:
+    assert len(set(PORTS.values())) == len(PORTS)

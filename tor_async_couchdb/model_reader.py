@@ -1,0 +1,84 @@
+"""The base of the actions that read: documents that become models, once nothing speaks against them."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, TypeVar
+
+from tor_async_couchdb import request_context, tamper
+from tor_async_couchdb.async_action import AsyncAction
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.witness import record_id_of
+
+# CouchDB's reasons for a 404 on a document; those on a database or a view are others, and errors.
+_NO_SUCH_DOCUMENT = ("missing", "deleted")
+
+_logger = logging.getLogger(__name__)
+
+M = TypeVar("M", bound=Model)
+
+
+class ModelReader(AsyncAction, Generic[M]):
+    """Makes models of documents. A subclass says which, by `model_class` or by overriding the method."""
+
+    model_class: type[M] | None = None
+
+    def create_model_from_doc(self, doc: Document) -> M:
+        """Override it where a document's type decides the class."""
+        if self.model_class is None:
+            raise TypeError(f"{type(self).__name__} needs a model_class")
+        return self.model_class.from_doc(doc)
+
+    def _verified_model(self, connection: Database, doc: Document) -> M:
+        signer = connection.tampering_signer
+        if signer is not None and not tamper.verify(signer, doc):
+            raise TamperedError(str(doc.get("_id")))
+        return self.create_model_from_doc(doc)
+
+    async def _valid_models(self, connection: Database, docs: Iterable[Document]) -> list[M]:
+        """The models of those documents that fit and weren't tampered with."""
+        valid = [self._valid_model(connection, doc) for doc in docs]
+        # Without a witness there is nothing to wait for.
+        models = (
+            [await each for each in valid] if connection.witness is None else await asyncio.gather(*valid)
+        )
+        return [model for model in models if model is not None]
+
+    async def _valid_model(self, connection: Database, doc: Document) -> M | None:
+        try:
+            model = self._verified_model(connection, doc)
+            read = functools.partial(self._read_document, connection, doc["_id"])
+            return await self._confirmed(connection, model, None, read)
+        except TamperedError as error:
+            connection.tampering_detected(error)
+            request_context.current().tampered_count += 1
+            connection.observer.document_left_out(error)
+        except InvalidDocumentError as error:
+            _logger.error("left out of a list: %s", error)
+            connection.observer.document_left_out(error)
+        return None
+
+    async def _confirmed(
+        self,
+        connection: Database,
+        model: M | None,
+        absent_record_id: str | None,
+        read: Callable[[], Awaitable[M | None]],
+    ) -> M | None:
+        """The model unless its witness says otherwise; `absent_record_id` is what isn't there known by."""
+        record_id = absent_record_id if model is None else record_id_of(model)
+        if connection.witness is None or record_id is None:
+            return model
+        return await connection.witness.confirmed(model, record_id, read)
+
+    async def _read_document(self, connection: Database, document_id: str) -> M | None:
+        try:
+            doc = await connection.fetch(document_id)
+        except NotFoundError as error:
+            if error.reason in _NO_SUCH_DOCUMENT:
+                return None
+            raise
+        return self._verified_model(connection, doc)

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from tor_async_couchdb import tamper
+from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_service.command_line import parse
+from tor_async_service.signing import KEY_SET, WITNESS
+
+OPTIONS = (KEY_SET, WITNESS)
+
+
+async def test_key_set_and_witness_come_from_the_environment(tmp_path: Path) -> None:
+    tamper.new_key_set(tmp_path / "keys.json")
+    environment = {
+        "TAMPERING_KEY_SET": str(tmp_path / "keys.json"),
+        "TAMPERING_WITNESS": "http://u:s3cr3t@host/witness",
+    }
+    own = parse("x", [], environment, own_options=OPTIONS).own
+    assert isinstance(own["keyset"], TamperingSigner)
+    assert own["witness"].url == "http://host/witness"
+    await own["witness"].close()
+
+
+def test_service_needs_no_witness(tmp_path: Path) -> None:
+    tamper.new_key_set(tmp_path / "keys.json")
+    assert parse("x", ["--keyset", f"{tmp_path}/keys.json"], {}, own_options=OPTIONS).own["witness"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "argument --keyset: keys.json: No such file or directory"),
+        ("secret", "argument --keyset: 'keys.json' holds no Tink key set for message authentication codes"),
+    ],
+)
+def test_file_without_a_key_set_ends_the_service_with_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    text: str | None,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("keys.json").write_text(text)
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--keyset", "keys.json"], {}, own_options=OPTIONS)
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_signing_service_without_a_key_set_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {}, own_options=OPTIONS)
+    assert "--keyset" in capsys.readouterr().err
