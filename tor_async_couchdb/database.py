@@ -67,7 +67,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
-        self.witness: Witness | None = None
+        self.witness: Witness | None = None  # set it to have one; it is closed with the database
         self._alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from tor_async_couchdb.errors import InvalidDocumentError
 SIGNATURE_PROPERTY_NAME = "801dbe4659a641739cbe94fcf0baab03_tampering_v1.0_sig"
 
 _LARGEST_EXACT_INTEGER = 2**53 - 1  # RFC 8259, section 6
+_HALF_A_SURROGATE_PAIR = re.compile("[\ud800-\udfff]")
 _EXPONENT_FROM = 1e21  # below it ECMAScript writes integral numbers as plain digits
 
 
@@ -164,7 +166,7 @@ def _why_unsignable(value: object) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return "holds half of a surrogate pair" if any("\ud800" <= c <= "\udfff" for c in value) else None
+        return "holds half of a surrogate pair" if _HALF_A_SURROGATE_PAIR.search(value) else None
     if not isinstance(value, int | float):
         return f"holds a {type(value).__name__}, which JSON has no form for"
     if not math.isfinite(value):
