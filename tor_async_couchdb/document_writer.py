@@ -7,6 +7,8 @@ the child of the revision that it was made from.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 from tor_async_couchdb import document_json, request_context
@@ -32,14 +34,40 @@ class DocumentWriter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # The writes in flight by the revision that each is to replace, and whether that is replaced now.
+        self._rivals: dict[tuple[str, str], asyncio.Future[bool]] = {}
 
     async def write(self, document: Document) -> str:
         """The revision that the document became. `Database.save` tells what it raises."""
+        parent = document.get("_rev")
         try:
-            return await self._write(document)
+            if parent is None:
+                return await self._write(document)
+            return await self._write_unless_replaced(document, parent)
         except ConflictError:
             request_context.current().conflict_count += 1
             raise
+
+    async def _write_unless_replaced(self, document: Document, parent: str) -> str:
+        """Writes a document unless another caller replaces its parent first: then CouchDB need not be asked.
+
+        Otherwise the losers' writes would queue, and those behind them be stale before they are sent.
+        """
+        place = document["_id"], parent
+        while place in self._rivals:
+            if await _is_replaced_by(self._rivals[place]):
+                raise _replaced(document)
+        own = self._rivals[place] = asyncio.get_running_loop().create_future()
+        try:
+            rev = await self._write(document)
+        except BaseException as error:
+            own.set_result(isinstance(error, ConflictError))
+            raise
+        else:
+            own.set_result(True)
+            return rev
+        finally:
+            del self._rivals[place]
 
     async def _write(self, document: Document) -> str:
         encoded = document_json.encode(document)
@@ -80,8 +108,7 @@ class DocumentWriter:
         was_made_again = parent is None and any(leaf["_revisions"]["start"] > 1 for leaf in leaves)
         if not found or was_made_again:
             raise _outcome_unknown(document)
-        reason = f"document {document['_id']!r} was changed first by somebody else"
-        raise ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
+        raise _replaced(document)
 
     async def _child(self, parent: str | None, leaf: Document) -> Document | None:
         """The revision after `parent` in the history of a leaf, where that history reaches so far back."""
@@ -94,6 +121,19 @@ class DocumentWriter:
         else:
             return None
         return leaf if rev == leaf["_rev"] else await self._database.fetch_revision(leaf["_id"], rev)
+
+
+async def _is_replaced_by(rival: asyncio.Future[bool]) -> bool:
+    remaining_s = request_context.current().remaining_s()
+    done, _ = await asyncio.wait([rival], timeout=None if remaining_s == math.inf else max(0.0, remaining_s))
+    if not done:
+        raise ConnectError("another write of the document was not answered before the deadline")
+    return rival.result()
+
+
+def _replaced(document: Document) -> ConflictError:
+    reason = f"document {document['_id']!r} was changed first by somebody else"
+    return ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
 
 
 def _may_have_been_applied(error: CouchDBError) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.correctness import SAMPLES, Tally, count_changes, watch_memory
+from benchmarks.correctness import SAMPLES, count_changes, watch_memory
 from conftest import CouchDBServer
 from suite.couchdb import CouchDB
 
@@ -32,13 +32,3 @@ def test_memory_is_looked_at_after_each_tenth(server: CouchDB) -> None:
     usages = watch_memory("group_commit", server, requests=100, clients=4)
     assert [usage.requests for usage in usages] == [*range(10, 110, 10)]
     assert all(usage.memory_kib > 10_000 and usage.files > 5 for usage in usages)
-
-
-def test_lost_and_doubled_changes_are_seen() -> None:
-    tally = Tally(acknowledged=10, unknown=2, change_count=9)
-    assert (tally.lost, tally.doubled) == (1, 0)
-    tally = Tally(acknowledged=10, unknown=2, change_count=13)
-    assert (tally.lost, tally.doubled) == (0, 1)
-    tally = Tally(acknowledged=2, change_count=2)
-    tally.answers.update([1, 1])
-    assert tally.lost == 1

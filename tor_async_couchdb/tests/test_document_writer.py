@@ -33,9 +33,11 @@ from tor_async_couchdb.testing import (
     cut_after,
     cut_before,
     cut_within,
+    delayed,
     never_answer,
 )
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
 
 
 def by_somebody_else(document: dict[str, Any]) -> dict[str, Any]:
@@ -511,3 +513,78 @@ async def test_write_that_times_out_and_arrives_late_is_not_doubled(
         await arrived.wait()
     assert "conflict" in (answers[0].text or "")
     assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
+
+
+class Rivals:
+    """Writes that all are to replace the same revision of a document 'a'."""
+
+    def __init__(self, database: Database, documents: Documents) -> None:
+        self._database = database
+        self._rev = documents.put(_id="a", by="nobody")["_rev"]
+
+    def start(self, timeout_s: float = math.inf, **properties: Any) -> asyncio.Task[str]:
+        async def save() -> str:
+            with request_context.request(timeout_s):
+                return await self._database.save({"_id": "a", "_rev": self._rev, **properties})
+
+        return asyncio.create_task(save())
+
+
+@pytest.fixture
+def rivals(database: Database, documents: Documents) -> Rivals:
+    return Rivals(database, documents)
+
+
+async def test_of_those_who_replace_one_revision_only_the_first_asks_couchdb(
+    writing: Writing, rivals: Rivals
+) -> None:
+    first, *others = await asyncio.gather(*(rivals.start(n=n) for n in range(20)), return_exceptions=True)
+    assert writing.current() == {"_id": "a", "_rev": first, "n": 0}
+    assert {type(other) for other in others} == {ConflictError}
+    assert writing.sends() == 1
+
+
+async def test_conflict_of_the_first_is_that_of_all_others(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(changed_first(by_somebody_else), "_bulk_docs")
+    outcomes = await asyncio.gather(*(rivals.start(n=n) for n in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {ConflictError}
+    assert writing.current()["by"] == "somebody else"
+    assert writing.sends() == 1
+
+
+async def test_each_who_loses_counts_a_conflict(
+    rivals: Rivals, database: Database, documents: Documents
+) -> None:
+    document = documents.get("a")
+    with request_context.request() as context:
+        await asyncio.gather(*(database.save(document) for _ in range(5)), return_exceptions=True)
+    assert context.conflict_count == 4
+
+
+async def test_when_the_first_is_refused_the_next_has_its_turn(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(answered(403, '{"error":"forbidden","reason":"r"}'), "_bulk_docs", times=2)
+    outcomes = await asyncio.gather(*(rivals.start(n=n) for n in range(4)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ForbiddenError, ForbiddenError, str, ConflictError]
+    assert writing.current()["n"] == 2
+
+
+async def test_when_the_first_goes_away_the_next_has_its_turn(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(never_answer, "_bulk_docs")
+    first = rivals.start(n=0)
+    await wait_until(lambda: writing.sends() == 1)
+    second = rivals.start(n=1)
+    first.cancel()
+    rev = await second
+    assert writing.current() == {"_id": "a", "_rev": rev, "n": 1}
+
+
+async def test_write_that_waits_for_another_until_its_deadline_was_never_sent(
+    writing: Writing, rivals: Rivals
+) -> None:
+    writing.proxy.inject(delayed(1), "_bulk_docs")
+    patient, hasty = rivals.start(n=0), rivals.start(0.3, n=1)
+    with pytest.raises(ConnectError):
+        await hasty
+    rev = await patient
+    assert writing.current() == {"_id": "a", "_rev": rev, "n": 0}
+    assert writing.sends() == 1
