@@ -58,6 +58,11 @@ class Process:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
         return self._popen.poll() is None

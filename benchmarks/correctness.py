@@ -1,0 +1,281 @@
+"""Nothing lost, nothing doubled, nobody left waiting, no memory leaked: counted, under load.
+
+    python -m benchmarks.correctness
+
+Many writers change one fruit through two processes of a service, which must count each change that it
+acknowledges once; then again while connections to CouchDB are cut after a write has been applied; then one
+process answers many requests, and its memory and its open files are looked at meanwhile. Runs on the CouchDB
+that COUCHDB_URL names, or else on the stand-in.
+"""
+
+import argparse
+import asyncio
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from rich.console import Console
+from rich.table import Table
+
+from suite.couchdb import CouchDB, running_couchdb
+from suite.services import Sample, Service, running_services
+from tor_async_couchdb.testing import FaultProxy, Request
+from tor_async_service.problems import OUTCOME_UNKNOWN
+
+SAMPLES = ("exp_backoff", "group_commit")
+DEADLINE_S = 120.0
+_ANY_PORT = 0
+_FRUITS = 500
+
+
+@dataclasses.dataclass
+class Tally:
+    """What became of the changes of one fruit."""
+
+    acknowledged: int = 0
+    given_up: int = 0
+    unknown: int = 0
+    failed: int = 0
+    answers: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    slowest_s: float = 0.0
+    took_s: float = 0.0
+    change_count: int = 0
+    cut: int = 0
+
+    @property
+    def doubled(self) -> int:
+        """Changes that are in the database, and that nobody can have made."""
+        return max(0, self.change_count - self.acknowledged - self.unknown)
+
+    @property
+    def lost(self) -> int:
+        """Changes that were acknowledged, and are not in the database or share their number with another."""
+        shared = sum(times - 1 for times in self.answers.values())
+        return max(0, self.acknowledged - self.change_count, shared)
+
+
+async def change_together(urls: list[str], writers: int, changes: int) -> Tally:
+    """The tally of `writers` who each change one new fruit `changes` times, one after another."""
+    tally = Tally()
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S + 10)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as client:
+        async with client.post(f"{urls[0]}/v1.0/fruits", json={"color": "red"}) as response:
+            path = response.headers["Location"]
+        for url in urls:
+            async with client.get(url + path) as response:
+                response.raise_for_status()
+        started_s = time.monotonic()
+        await asyncio.gather(
+            *(_write(client, urls[i % len(urls)] + path, changes, tally) for i in range(writers))
+        )
+        tally.took_s = time.monotonic() - started_s
+        async with client.get(urls[0] + path) as response:
+            tally.change_count = (await response.json())["change_count"]
+    return tally
+
+
+async def _write(client: aiohttp.ClientSession, url: str, changes: int, tally: Tally) -> None:
+    for _ in range(changes):
+        started_s = time.monotonic()
+        async with client.put(url, json={"color": "blue"}) as response:
+            answer = await response.json(content_type=None)
+        tally.slowest_s = max(tally.slowest_s, time.monotonic() - started_s)
+        if response.status == 200:
+            tally.acknowledged += 1
+            tally.answers[answer["change_count"]] += 1
+        elif response.status == 409:
+            tally.given_up += 1
+        elif answer["type"] == OUTCOME_UNKNOWN:
+            tally.unknown += 1
+        else:
+            tally.failed += 1
+
+
+class Cutter:
+    """Cuts the connection after every `one_in`th write; after half of these CouchDB is not to be asked.
+
+    So one half of these writes is found to have been applied, and of the other half nobody can know.
+    """
+
+    def __init__(self, one_in: int) -> None:
+        self._one_in = one_in
+        self._writes = 0
+        self._hidden_for_s = 1.0
+        self._hidden_until_s = 0.0
+        self.cut = 0
+
+    async def meet(self, request: Request) -> web.StreamResponse:
+        """The fault that each request meets."""
+        if "_bulk_get?revs" in request.path and time.monotonic() < self._hidden_until_s:
+            return request.cut()
+        answer = await request.forward()
+        if "_bulk_docs" not in request.path:
+            return answer
+        self._writes += 1
+        if self._writes % self._one_in:
+            return answer
+        self.cut += 1
+        if self.cut % 2 == 0:
+            self._hidden_until_s = time.monotonic() + self._hidden_for_s
+        return request.cut()
+
+
+@contextlib.contextmanager
+def _proxy(target: str, cutter: Cutter) -> Iterator[str]:
+    """The target's URL by way of a proxy that cuts, in a thread of its own."""
+    ready: concurrent.futures.Future[tuple[str, Callable[[], object]]] = concurrent.futures.Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with FaultProxy(target) as proxy:
+            proxy.inject(cutter.meet, times=math.inf)
+            ready.set_result((proxy.url, lambda: loop.call_soon_threadsafe(stop.set)))
+            await stop.wait()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(asyncio.run, serve())
+        url, stop = ready.result(timeout=10)
+        try:
+            yield url
+        finally:
+            stop()
+            serving.result(timeout=30)
+
+
+@contextlib.contextmanager
+def _services(sample: str, count: int, database_url: str, couchdb: CouchDB) -> Iterator[list[Service]]:
+    first = Sample(f"crud/{sample}", _ANY_PORT, ("--deadline", str(DEADLINE_S)))
+    samples = [dataclasses.replace(first, number=number) for number in range(1, count + 1)]
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        running_services(samples, database_url, couchdb.environment, Path(logs)) as services,
+    ):
+        yield services
+
+
+def count_changes(
+    sample: str, couchdb: CouchDB, *, writers: int, changes: int, cut_one_in: int | None = None
+) -> Tally:
+    """The tally of a load on two processes of a sample, with or without cuts between them and CouchDB."""
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(couchdb.installed_database("correctness"))
+        cutter = None if cut_one_in is None else Cutter(cut_one_in)
+        if cutter is not None:
+            url = stack.enter_context(_proxy(url, cutter))
+        services = stack.enter_context(_services(sample, 2, url, couchdb))
+        tally = asyncio.run(change_together([service.url for service in services], writers, changes))
+        tally.cut = 0 if cutter is None else cutter.cut
+        return tally
+
+
+@dataclasses.dataclass
+class Usage:
+    """What a process of a service holds after so many requests."""
+
+    requests: int
+    memory_kib: int
+    files: int
+
+
+def watch_memory(sample: str, couchdb: CouchDB, *, requests: int, clients: int = 32) -> list[Usage]:
+    """What one process holds after each tenth of the requests: half PUT, half GET, on 500 fruits."""
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(couchdb.installed_database("correctness"))
+        (service,) = stack.enter_context(_services(sample, 1, url, couchdb))
+        return asyncio.run(_use(service, requests, clients))
+
+
+async def _use(service: Service, requests: int, clients: int) -> list[Usage]:
+    usages = []
+    async with aiohttp.ClientSession(service.url) as client:
+
+        async def create() -> str:
+            async with client.post("/v1.0/fruits", json={"color": "red"}) as response:
+                return response.headers["Location"]
+
+        paths = [await create() for _ in range(_FRUITS)]
+
+        async def use(start: int, end: int) -> None:
+            for number in range(start, end, clients):
+                path = paths[number % _FRUITS]
+                request = client.get(path) if number % 2 else client.put(path, json={"color": "blue"})
+                async with request as response:
+                    await response.read()
+
+        for tenth in range(10):
+            start, end = tenth * requests // 10, (tenth + 1) * requests // 10
+            await asyncio.gather(*(use(start + i, end) for i in range(clients)))
+            usages.append(_usage(end, service.process.pid))
+    return usages
+
+
+def _usage(requests: int, pid: int) -> Usage:
+    process = Path(f"/proc/{pid}")
+    (memory,) = (line for line in (process / "status").read_text().splitlines() if line.startswith("VmRSS"))
+    return Usage(requests, int(memory.split()[1]), len([*(process / "fd").iterdir()]))
+
+
+def _show_tallies(tallies: dict[str, Tally]) -> None:
+    names = [
+        "acknowledged",
+        "given_up",
+        "unknown",
+        "failed",
+        "cut",
+        "change_count",
+        "lost",
+        "doubled",
+        "slowest_s",
+        "took_s",
+    ]
+    table = Table("", *(name.replace("_", " ") for name in names))
+    for title, tally in tallies.items():
+        values = [getattr(tally, name) for name in names]
+        table.add_row(
+            title, *(f"{value:.1f}" if isinstance(value, float) else str(value) for value in values)
+        )
+    Console(width=150).print(table)
+
+
+def _show_usages(usages: dict[str, list[Usage]]) -> None:
+    table = Table("one process", "requests", "memory, KiB", "open files")
+    for title, some in usages.items():
+        for usage in some:
+            table.add_row(title, f"{usage.requests:,}", f"{usage.memory_kib:,}", str(usage.files))
+    Console(width=150).print(table)
+
+
+def main() -> None:
+    """Runs all, prints the tables, and ends with status 1 if a change was lost or doubled."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--writers", type=int, default=200, help="at once, on one fruit (default 200)")
+    parser.add_argument("--changes", type=int, default=50, help="of each writer (default 50)")
+    parser.add_argument("--cut-one-in", type=int, default=1000, help="of the writes (default 1000)")
+    parser.add_argument("--requests", type=int, default=100_000, help="to look at memory (default 100000)")
+    options = parser.parse_args()
+    load = {"writers": options.writers, "changes": options.changes}
+    tallies, usages = {}, {}
+    with tempfile.TemporaryDirectory() as folder, running_couchdb(Path(folder), _ANY_PORT) as couchdb:
+        for sample in SAMPLES:
+            tallies[sample] = count_changes(sample, couchdb, **load)
+            title = f"{sample}, cut 1 in {options.cut_one_in}"
+            tallies[title] = count_changes(sample, couchdb, **load, cut_one_in=options.cut_one_in)
+            usages[sample] = watch_memory(sample, couchdb, requests=options.requests)
+    _show_tallies(tallies)
+    _show_usages(usages)
+    sys.exit(any(tally.lost or tally.doubled for tally in tallies.values()))
+
+
+if __name__ == "__main__":
+    main()
