@@ -37,6 +37,8 @@ _OPTIMIZED = {"PYTHONOPTIMIZE": "1"}
 def main() -> int:
     """The exit status: 0 if all passed."""
     signal.signal(signal.SIGTERM, _interrupt)
+    # Started in the background, it would ignore Ctrl-C, and so would what the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started_s = time.monotonic()
     passed = [_step(" ".join(command), command) for command in _CHECKS]
     try:
