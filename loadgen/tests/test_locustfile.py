@@ -92,7 +92,7 @@ def test_updates_in_flight_when_the_load_stops_are_of_unknown_outcome(tmp_path: 
     with running(Service(hang_each=50)) as service:
         code, summary = run(service, tmp_path, "--stop-timeout", "1")
     assert (code, summary["problems"]) == (0, [])
-    assert summary["unknown"] == 5, "each of the five users hangs in the end"
+    assert 0 < summary["unknown"] <= 5, "each of the five users hangs once, on a slow machine perhaps not yet"
     assert summary["acknowledged"] + summary["unknown"] == service.updates
 
 
