@@ -176,11 +176,8 @@ def _show_tally(title: str, tally: Tally) -> None:
         "took_s",
     ]
     table = Table("", *(name.replace("_", " ") for name in names))
-    for title, tally in tallies.items():
-        values = [getattr(tally, name) for name in names]
-        table.add_row(
-            title, *(f"{value:.1f}" if isinstance(value, float) else str(value) for value in values)
-        )
+    values = [getattr(tally, name) for name in names]
+    table.add_row(title, *(f"{value:.1f}" if isinstance(value, float) else str(value) for value in values))
     Console(width=150).print(table)
 
 
