@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 from .db_transaction import DbTransaction
-from .directory import MapT, attach_table
 from .errors import Compacted, ConflictError
 from .keyset import KeySet
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .client import Client
+    from .directory import MapT
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class Database:
         Raises:
             TypeError: the class is not decorated.
         """
+        from .directory import attach_table  # typed maps cost nothing where there are none
+
         return await attach_table(self, kind)
 
     async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
