@@ -15,9 +15,12 @@ from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 
 SAMPLE = "crud/multi_master"
-PARTITION_S = 5
+_PARTITION_S = 5
 _USERS = 25
 _FRUITS = 25
+
+# What it does, for who waits for it.
+STEP = f"Cutting the masters of {SAMPLE} off from each other for {_PARTITION_S} s, {_USERS} users at each ..."
 
 
 def part_masters(
@@ -45,7 +48,7 @@ async def _figures(urls: Sequence[str], masters: Sequence[Master]) -> Figures:
         heal=lambda: asyncio.to_thread(connect, one, other),
         users=_USERS,
         fruits=_FRUITS,
-        partition_s=PARTITION_S,
+        partition_s=_PARTITION_S,
     )
     async with contextlib.AsyncExitStack() as stack:
         named = zip(MASTERS, urls, masters, strict=True)
@@ -55,9 +58,8 @@ async def _figures(urls: Sequence[str], masters: Sequence[Master]) -> Figures:
 
 def partition_table(figures: Figures) -> Table:
     """What was written while the masters were apart, and what was left of it."""
-    title = f"{_USERS} users at each of two masters that are cut off from each other for {PARTITION_S} s"
-    table = Table("", "multi_master", title=title, title_justify="left")
-    table.columns[1].justify = "right"
+    table = Table("")
+    table.add_column(SAMPLE.rpartition("/")[2], justify="right")
     rows = {f"changes in the {name}": count for name, count in figures.acknowledged.items()} | {
         "outcome unknown": figures.unknown,
         "conflicts": figures.conflicts,

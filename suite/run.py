@@ -22,7 +22,7 @@ from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
 from suite.installations import Installation, installed, running
 from suite.load import comparison_table, locust_command, put_load
-from suite.partition import PARTITION_S, SAMPLE, part_masters, partition_problems, partition_table
+from suite.partition import SAMPLE, STEP, part_masters, partition_problems, partition_table
 from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Sample, Service, answers, find_samples
 
@@ -147,7 +147,7 @@ def _load(services: list[Service], duration_s: int) -> bool:
 
 
 def _part(services: list[Service], installations: list[Installation], couchdb: CouchDB) -> bool:
-    with screen.step(f"\nCutting the masters of {SAMPLE} off from each other for {PARTITION_S} s ..."):
+    with screen.step(f"\n{STEP}"):
         figures = part_masters(services, installations, couchdb)
     screen.say("")
     screen.show(partition_table(figures))
