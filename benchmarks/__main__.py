@@ -69,8 +69,8 @@ def _cost(couchdb: CouchDB, options: argparse.Namespace) -> Path:
 
 def _protection(couchdb: CouchDB, options: argparse.Namespace) -> Path:
     surroundings = describe(couchdb, f"wrk {wrk_version()}")
-    outcomes = protection.measure(couchdb, options.rounds, options.seconds, _RUN_FOLDER)
-    return protection.write(options.results, outcomes, options.rounds, options.seconds, surroundings)
+    rounds = protection.measure(couchdb, options.rounds, options.seconds, _RUN_FOLDER)
+    return protection.write(options.results, rounds, options.seconds, surroundings)
 
 
 def _parse_options() -> argparse.Namespace:
@@ -84,7 +84,7 @@ def _parse_options() -> argparse.Namespace:
     _add(commands, "contention", _contention, "pauses between retries, by HTTP and simulated")
     _add(commands, "storm", _storm, "a database that slows to a crawl: with and without budget and jitter")
     _add(commands, "cost", _cost, "calls to CouchDB per change, with and without coalescing", seconds=3)
-    _add(commands, "protection", _protection, "the same service with and without signatures", seconds=4)
+    _add(commands, "protection", _protection, "the same service with and without signatures", seconds=6)
     return parser.parse_args()
 
 

@@ -131,15 +131,15 @@ class _Run:
     async def _join(self, alone: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
         """Joins the sites: when replication went on, and when no more changes came."""
         await self._experiment.heal()
-        load = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
+        loading = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
         await _until(lambda: _has_resumed(self._sites, alone), "the replication to resume")
         resumed_s = time.monotonic()
         if self._experiment.disturb is not None:
             await self._experiment.disturb()
-        await load
-        return resumed_s, time.monotonic() if self._experiment.load_after_heal_s else resumed_s
+        return resumed_s, max(resumed_s, await loading)
 
-    async def _load(self, duration_s: float) -> None:
+    async def _load(self, duration_s: float) -> float:
+        """When the last change was answered."""
         end_s = time.monotonic() + duration_s
 
         async def user(site: Site) -> None:
@@ -148,6 +148,7 @@ class _Run:
 
         users = range(self._experiment.users)
         await asyncio.gather(*(user(site) for site in self._sites for _ in users))
+        return time.monotonic()
 
     async def _writes_when_quiet(self) -> int:
         before = [await site.sequence() for site in self._sites]

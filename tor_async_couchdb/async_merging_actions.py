@@ -43,7 +43,7 @@ class AsyncMergedModelRetriever(_MergingRetriever[M], AsyncModelRetriever[M]):
     """
 
     async def _find(self, connection: Database) -> Document | None:
-        doc = await super()._find(connection)
+        doc = await self._find_by_view(connection)  # which tells of conflicts, whatever the model's keys are
         return None if doc is None else await self._resolved(connection, doc)
 
 

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -8,6 +9,7 @@ from tor_async_couchdb.async_model_actions import AsyncPersister
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError, TamperedError
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.properties import Immutable, UniqueKey
 from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import FaultProxy
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, body
@@ -33,6 +35,23 @@ async def test_who_reads_a_conflict_gets_the_merged_model_and_can_change_it(
     assert basket.as_doc_for_store().items() >= MERGED.items()
     await AsyncPersister(basket, database=database).persist()
     assert len(conflicts.live_leaves(document_id)) == 1
+
+
+class KeyedBasket(Basket, tag="keyed_basket_v1.0", frozen=True, kw_only=True):
+    key: Annotated[str, Immutable(), UniqueKey(VIEW)]
+
+
+class KeyedBasketRetriever(AsyncMergedModelRetriever[KeyedBasket]):
+    model_class = KeyedBasket
+
+
+async def test_a_unique_key_hides_no_conflict(database: Database, conflicts: Conflicts) -> None:
+    conflicts.documents.put_view()
+    bodies = [body(**properties, type=KeyedBasket.type_name()) for properties in (RED, BLUE)]
+    await conflicts.make(*bodies)
+    basket = await KeyedBasketRetriever(VIEW, "k", database=database).fetch()
+    assert basket is not None
+    assert basket.change_counts == MERGED["change_counts"]
 
 
 async def test_who_reads_what_is_not_in_conflict_asks_no_more_than_others(

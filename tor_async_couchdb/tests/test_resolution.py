@@ -391,6 +391,16 @@ def test_a_merged_document_is_signed_under_its_id_and_type() -> None:
     assert resolution.revisions[0][tamper.SIGNATURE_PROPERTY_NAME].startswith("key:")
 
 
+def test_leaves_that_say_the_same_only_lose_their_losers() -> None:
+    body = Basket.create(ID).as_doc_for_store()
+    leaves = [body | {"_rev": rev} for rev in ("2-b", "2-a", "1-c")]
+    for permutation in itertools.permutations(leaves):
+        resolution = resolve(Basket, permutation)
+        assert resolution.document == body | {"_rev": "2-b"}
+        assert {revision["_id"] for revision in resolution.revisions} == {ID}
+        assert [revision["_deleted"] for revision in resolution.revisions] == [True, True]
+
+
 def test_superseded_values_are_counted_once() -> None:
     masters = cut_off(3)
     mesh(*masters)
