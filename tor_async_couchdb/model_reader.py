@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
+from tor_async_couchdb.errors import IncompleteError, InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.witness import record_id_of
 
@@ -56,7 +56,7 @@ class ModelReader(AsyncAction, Generic[M]):
             connection.tampering_detected(error)
             request_context.current().tampered_count += 1
             connection.observer.document_left_out(error)
-        except InvalidDocumentError as error:
+        except (IncompleteError, InvalidDocumentError) as error:
             _logger.error("left out of a list: %s", error)
             connection.observer.document_left_out(error)
         return None

@@ -4,6 +4,7 @@ import pytest
 
 from tor_async_couchdb import tamper
 from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.witness import DatabaseWitnessStore
 from tor_async_service.command_line import parse
 from tor_async_service.signing import KEY_SET, WITNESS
 
@@ -18,7 +19,7 @@ async def test_key_set_and_witness_come_from_the_environment(tmp_path: Path) -> 
     }
     own = parse("x", [], environment, own_options=OPTIONS).own
     assert isinstance(own["keyset"], TamperingSigner)
-    assert own["witness"].url == "http://host/witness"
+    assert isinstance(own["witness"], DatabaseWitnessStore)
     await own["witness"].close()
 
 
