@@ -50,7 +50,8 @@ def reconcile(
     database = app.database
     resolver = ConflictResolver(model_classes, database=database)
     audit = None
-    database.tampering_signer = keyset
+    if keyset is not None:
+        database.tampering_signer = keyset
     if keyset is not None and witness is not None:
         database.witness = MastersWitness(witness, keyset, master, database=database)
         audit = Auditor(model_classes, database.witness, database=database).audit
