@@ -27,10 +27,15 @@ class _MergingRetriever(BaseAsyncModelRetriever[M]):
     """Resolves the conflicts of what it reads; its subclasses need a `model_class`."""
 
     async def _resolved(self, connection: Database, doc: Document) -> Document | None:
-        if "_conflicts" not in doc:
-            return doc
+        return await self._resolve(connection, doc["_id"]) if "_conflicts" in doc else doc
+
+    async def _resolve(self, connection: Database, document_id: str) -> Document | None:
         model_classes = [] if self.model_class is None else [self.model_class]
-        return await ConflictResolver(model_classes, database=connection).resolve(doc["_id"])
+        return await ConflictResolver(model_classes, database=connection).resolve(document_id)
+
+    async def _read_document(self, connection: Database, document_id: str) -> M | None:
+        doc = await self._resolve(connection, document_id)
+        return None if doc is None else self._verified_model(connection, doc)
 
     async def _rows(self, connection: Database, **options: Any) -> list[Row]:
         return await super()._rows(connection, conflicts=True, **options)

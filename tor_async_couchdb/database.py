@@ -22,7 +22,7 @@ from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
-from tor_async_couchdb.witness import Witness
+from tor_async_couchdb.witness import BaseWitness
 
 _ID_BATCH_SIZE = 100
 
@@ -67,7 +67,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
-        self.witness: Witness | None = None  # set it to have one; it is closed with the database
+        self.witness: BaseWitness | None = None  # set it to have one; it is closed with the database
         self._alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(

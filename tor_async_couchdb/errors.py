@@ -11,6 +11,7 @@
     │   ├── ConflictError            409: somebody else changed the document first
     │   └── TooLargeError            413
     ├── TamperedError                a document whose signature is wrong or missing
+    ├── IncompleteError              a document whose changes are still under way from another master
     └── InvalidDocumentError         a document that does not fit its model, or JSON
         └── UnmergeableError         a document whose conflicting revisions nothing says how to merge
 
@@ -97,6 +98,14 @@ class TamperedError(CouchDBError):
 
     def __init__(self, document_id: str) -> None:
         super().__init__(f"tampering detected in document {document_id!r}")
+        self.document_id = document_id
+
+
+class IncompleteError(CouchDBError):
+    """A document lacks changes that it had: they were merged elsewhere, and that has to be replicated yet."""
+
+    def __init__(self, document_id: str) -> None:
+        super().__init__(f"document {document_id!r} lacks changes that were merged on another master")
         self.document_id = document_id
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
+from tor_async_couchdb.errors import IncompleteError, InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.witness import record_id_of
 
@@ -52,11 +52,13 @@ class ModelReader(AsyncAction, Generic[M]):
             model = self._verified_model(connection, doc)
             read = functools.partial(self._read_document, connection, doc["_id"])
             return await self._confirmed(connection, model, None, read)
-        except (TamperedError, InvalidDocumentError) as error:
+        except (TamperedError, IncompleteError, InvalidDocumentError) as error:
             self._leave_out(connection, error)
         return None
 
-    def _leave_out(self, connection: Database, error: TamperedError | InvalidDocumentError) -> None:
+    def _leave_out(
+        self, connection: Database, error: TamperedError | IncompleteError | InvalidDocumentError
+    ) -> None:
         if isinstance(error, TamperedError):
             connection.tampering_detected(error)
             request_context.current().tampered_count += 1

@@ -11,7 +11,7 @@ from tor_async_couchdb import reconciler as reconciler_module
 from tor_async_couchdb import tamper
 from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import CouchDBError, TamperedError
+from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.reconciler import Reconciler
@@ -189,3 +189,30 @@ async def test_a_database_without_conflicts_is_not_written_to(
         await until(lambda: len(proxy.requests) > count + 2)
     assert (await database.information())["update_seq"] == before
     assert sum(request.method == "PUT" for request in proxy.requests) == 1
+
+
+async def test_what_is_not_in_conflict_is_audited_and_again_after_a_failure(
+    database: Database, conflicts: Conflicts
+) -> None:
+    audited: list[str] = []
+
+    async def audit(document_id: str) -> None:
+        audited.append(document_id)
+        if len(audited) == 1:
+            raise ConnectError("the witness is down")
+
+    document = conflicts.documents.put(**body(**RED))
+    conflicted = await conflicts.make(body(**RED), body(**BLUE))
+    resolver = ConflictResolver([Basket], database=database)
+    reconciler = Reconciler(resolver, database=database, settle_s=0.01, audit=audit)
+    task = asyncio.create_task(reconciler.run())
+    try:
+        await until(lambda: audited.count(document["_id"]) >= 2 and conflicted in audited)
+        assert len(conflicts.live_leaves(conflicted)) == 1
+        conflicts.documents.delete(document)
+        before = len(audited)
+        await until(lambda: document["_id"] in audited[before:])
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
