@@ -6,7 +6,6 @@
 What was merged is written back before it is answered, so that a change can be made of it.
 """
 
-import logging
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,8 +19,6 @@ from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database, Row
 from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
 from tor_async_couchdb.model import Document, Model
-
-_logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Model)
 
@@ -51,14 +48,14 @@ class AsyncMergedModelRetriever(_MergingRetriever[M], AsyncModelRetriever[M]):
     """
 
     async def _find(self, connection: Database) -> Document | None:
-        doc = await super()._find(connection)
+        doc = await self._find_by_view(connection)  # which tells of conflicts, whatever the model's keys are
         return None if doc is None else await self._resolved(connection, doc)
 
 
 class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
     """Reads models as `AsyncModelsRetriever` does, and merges those that are in conflict.
 
-    One that can't be merged is left out, as one is that does not fit the model.
+    One that can't be merged is left out, as one is that does not fit the model or was tampered with.
     """
 
     async def _rows(self, connection: Database, **options: Any) -> list[Row]:
@@ -73,6 +70,5 @@ class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
         try:
             return msgspec.structs.replace(row, doc=await self._resolved(connection, row.doc))
         except (InvalidDocumentError, TamperedError) as error:
-            _logger.error("left out of a list: %s", error)
-            connection.observer.document_left_out(error)
+            self._leave_out(connection, error)
             return msgspec.structs.replace(row, doc=None)

@@ -52,14 +52,19 @@ class ModelReader(AsyncAction, Generic[M]):
             model = self._verified_model(connection, doc)
             read = functools.partial(self._read_document, connection, doc["_id"])
             return await self._confirmed(connection, model, None, read)
-        except TamperedError as error:
+        except (TamperedError, IncompleteError, InvalidDocumentError) as error:
+            self._leave_out(connection, error)
+        return None
+
+    def _leave_out(
+        self, connection: Database, error: TamperedError | IncompleteError | InvalidDocumentError
+    ) -> None:
+        if isinstance(error, TamperedError):
             connection.tampering_detected(error)
             request_context.current().tampered_count += 1
-            connection.observer.document_left_out(error)
-        except (IncompleteError, InvalidDocumentError) as error:
+        else:
             _logger.error("left out of a list: %s", error)
-            connection.observer.document_left_out(error)
-        return None
+        connection.observer.document_left_out(error)
 
     async def _confirmed(
         self,

@@ -146,6 +146,8 @@ class Reconciler:
         return False
 
     def _leave_alone(self, document_id: str, error: CouchDBError) -> None:
+        if isinstance(error, TamperedError):
+            self._database.tampering_detected(error)
         if document_id not in self._left_alone:
             self._left_alone.add(document_id)
             _logger.error("left in conflict: %s", error)

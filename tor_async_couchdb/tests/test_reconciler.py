@@ -3,16 +3,19 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from tor_async_couchdb import reconciler as reconciler_module
+from tor_async_couchdb import tamper
 from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import ConnectError, CouchDBError
+from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.reconciler import Reconciler
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import FaultProxy, answered, cut_after
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
 
@@ -21,12 +24,16 @@ class Noting(Observer):
     def __init__(self) -> None:
         self.lags_s: list[float] = []
         self.errors: list[CouchDBError] = []
+        self.detected: list[str] = []
 
     def conflict_ended(self, lag_s: float) -> None:
         self.lags_s.append(lag_s)
 
     def conflict_failed(self, error: CouchDBError) -> None:
         self.errors.append(error)
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        self.detected.append(error.document_id)
 
 
 @pytest.fixture
@@ -124,6 +131,23 @@ async def test_what_can_not_be_merged_is_reported_and_does_not_hold_up_the_other
     assert len(conflicts.live_leaves(stuck)) == 2
     assert stuck in caplog.text
     assert len(observer.errors) == 1
+
+
+async def test_a_conflict_with_a_tampered_leaf_is_left_and_is_an_alarm(
+    database: Database,
+    conflicts: Conflicts,
+    observer: Noting,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tamper.new_key_set(tmp_path / "keys.json")
+    database.tampering_signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    document_id = await conflicts.make(body(**RED), body(**BLUE))  # nobody signed these
+    async with reconciling(database):
+        await until(lambda: "ALARM" in caplog.text)
+    assert f"ALARM: tampering detected in document {document_id!r}" in caplog.text
+    assert observer.detected == [document_id]
+    assert len(conflicts.live_leaves(document_id)) == 2
 
 
 async def test_a_deletion_that_wins_is_found_though_nothing_is_in_conflict(
