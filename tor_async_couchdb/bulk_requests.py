@@ -110,8 +110,7 @@ class BulkRequests:
 
     async def _fetch_one(self, document_id: str) -> Document:
         # CouchDB takes a quarter longer to answer a _bulk_get, if it is of one document.
-        document: Document = await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
-        return document
+        return await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
 
     async def _fetch_leaves(self, document_ids: Sequence[str]) -> list[list[Document] | CouchDBError]:
         found = await self._bulk_get("fetch_leaves", document_ids, revs=True)

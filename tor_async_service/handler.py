@@ -94,8 +94,8 @@ class ServiceHandler(tornado.web.RequestHandler):
         return value
 
     def write_json(self, value: Any) -> None:
-        """Answers with anything that msgspec can encode."""
-        self.write(msgspec.json.encode(value))
+        """Answers with anything that msgspec can encode, as one line of JSON."""
+        self.write(msgspec.json.encode(value) + b"\n")
 
     async def write_pages(
         self,
@@ -141,7 +141,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             # A list may be long: the deadline is for the next page of it, not for the whole.
             self._context.extend(self.service.deadline_s)
             page = await fetch_page(page.next_key, _STREAMED_PAGE_SIZE)
-        self.write(b"]")
+        self.write(b"]\n")
         if has_trailer:
             await self._flush_in_time()
             await trailers.write(self.request, {_TAMPERED_COUNT: str(self._context.tampered_count)})

@@ -267,7 +267,7 @@ async def test_long_list_says_it_of_its_first_page_and_by_a_trailer_of_all(
         assert "Tampered-Count" not in response.headers
         assert await response.json() == []
     port = str(client._base_url).rpartition(":")[2].strip("/")
-    assert (await _last_chunk(int(port))).endswith(b"]\r\n0\r\nTampered-Count: 600\r\n\r\n")
+    assert (await _last_chunk(int(port))).endswith(b"]\n\r\n0\r\nTampered-Count: 600\r\n\r\n")
 
 
 async def _last_chunk(port: int) -> bytes:
