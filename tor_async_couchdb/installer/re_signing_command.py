@@ -15,7 +15,8 @@ from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.installer.command_line import credentials_of_environment
 from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.re_signing import ReSigned, re_sign
+from tor_async_couchdb.installer.re_signing import re_sign
+from tor_async_couchdb.installer.rewriting import Rewritten
 from tor_async_couchdb.installer.server import Server
 from tor_async_couchdb.keyczar_key_set import KeyczarKeySet, KeyczarSigner, TransitionalSigner
 from tor_async_couchdb.tamper import Signer, TamperingSigner
@@ -95,7 +96,7 @@ def _signer(key_set: str, keyczar_folder: str | None) -> Signer:
         raise InstallerError(str(error)) from error
 
 
-def _re_sign(options: argparse.Namespace, credentials: UserPassword | None, signer: Signer) -> ReSigned:
+def _re_sign(options: argparse.Namespace, credentials: UserPassword | None, signer: Signer) -> Rewritten:
     console = Console(stderr=True)
     columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
