@@ -57,6 +57,7 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
     assert set(documents) == {
         "_design/conflicts",
         "_design/fruit_by_color",
+        "_design/fruit_by_email_hash",
         "_design/fruit_by_fruit_id",
         FRUIT_ID,
     }
