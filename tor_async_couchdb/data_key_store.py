@@ -24,7 +24,7 @@ class SQLiteDataKeyStore:
     """A `DataKeyStore` in a file that `create` has made. Threads and processes may use it at the same time.
 
     Raises:
-        DataKeyError: the file is not there.
+        DataKeyError: the file is not there, or is no such store.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -38,7 +38,12 @@ class SQLiteDataKeyStore:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._connection.execute("PRAGMA secure_delete = ON")
+        try:
+            self._execute("PRAGMA secure_delete = ON")
+            self.fetch([])
+        except DataKeyError:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> None:
