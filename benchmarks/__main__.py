@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from benchmarks import contention, cost, plots, services, services_report, storm
+from benchmarks import contention, cost, plots, protection, services, services_report, storm
 from benchmarks.machine import describe
 from benchmarks.peer import peer_versions
 from benchmarks.wrk import wrk_version
@@ -67,6 +67,12 @@ def _cost(couchdb: CouchDB, options: argparse.Namespace) -> Path:
     return cost.write(options.results, costs, options.rounds, options.seconds, surroundings)
 
 
+def _protection(couchdb: CouchDB, options: argparse.Namespace) -> Path:
+    surroundings = describe(couchdb, f"wrk {wrk_version()}")
+    rounds = protection.measure(couchdb, options.rounds, options.seconds, _RUN_FOLDER)
+    return protection.write(options.results, rounds, options.seconds, surroundings)
+
+
 def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
@@ -78,6 +84,7 @@ def _parse_options() -> argparse.Namespace:
     _add(commands, "contention", _contention, "pauses between retries, by HTTP and simulated")
     _add(commands, "storm", _storm, "a database that slows to a crawl: with and without budget and jitter")
     _add(commands, "cost", _cost, "calls to CouchDB per change, with and without coalescing", seconds=3)
+    _add(commands, "protection", _protection, "the same service with and without signatures", seconds=6)
     return parser.parse_args()
 
 

@@ -1,161 +1,149 @@
 """tor_async_etcd beside aetcd and etcd3gw, on the same etcd, in turns.
 
     python -m venv peers && peers/bin/pip install -r benchmarks/etcd_peers.txt
-    TMPDIR=/dev/shm python benchmarks/etcd.py --peers peers/bin/python
+    TMPDIR=/dev/shm python -m benchmarks.etcd --peers peers/bin/python
 
-Every number is the median of the rounds, in each of which the clients take turns; each measurement runs in a
-process of its own. etcd's data are in TMPDIR.
+Each measurement runs in a process of its own; in every round the clients take turns. etcd's data are in
+TMPDIR. wrk, if it is installed, shows what etcd's JSON gateway does when the client costs next to nothing.
 """
-
-from __future__ import annotations
 
 import argparse
 import asyncio
 import json
 import os
-import statistics
+import platform
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from benchmarks import etcd_guarantees, etcd_report, machine
+from benchmarks.etcd_client import KEYS, VALUE
+from tor_async_etcd import Client, OpSet, Transaction
+from tor_async_etcd.testing import EtcdServer
 
-from tor_async_etcd import Client, OpSet, Transaction  # noqa: E402 - found through the line above
-from tor_async_etcd.testing import EtcdServer  # noqa: E402 - the same
-
-EVENTS = 64_000
-CONNECTIONS = (1, 32, 128)
-PEERS = ("aetcd", "etcd3gw")
-
-Measured = dict[str, float]
-Case = tuple[str, int]
+_FOLDER = Path(__file__).parent
+_EVENTS = 64_000
+_PEERS = ("aetcd", "etcd3gw")
+_IMPORTS_PER_ROUND = 3
+_TIMEOUT_S = 120
 
 
 def main() -> None:
-    """Measure, and print tables in Markdown."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--peers", help="the Python that has aetcd and etcd3gw")
-    options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--seconds", type=float, default=2.0)
-    chosen = options.parse_args()
+    """Measure, and write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--peers", required=True, help="the Python that has aetcd and etcd3gw")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=_FOLDER / "results", help="where to write")
+    options = parser.parse_args()
     with EtcdServer("--quota-backend-bytes=4294967296") as etcd:
-        runner = Runner(etcd, chosen.peers, chosen.seconds)
-        version = asyncio.run(prepare_replay(etcd))
-        say(f"etcd {version}, {os.cpu_count()} processors, {chosen.rounds} rounds of {chosen.seconds:g} s\n")
-        clients = ["ours", "coalescing", *(PEERS if chosen.peers else ())]
-        compare_throughput(runner, clients, chosen.rounds)
-        compare_watches(runner, [client for client in clients if client in ("ours", "aetcd")], chosen.rounds)
-        contended = median([runner.run("ours", "contention", 32) for _ in range(chosen.rounds)])
-        say(f"\n32 clients increment one key: {contended['per_s']:,.0f}/s, {contended['lost']:.0f} lost")
+        version = asyncio.run(prepare_replay(etcd.url))
+        runner = Runner(etcd.url, options.peers, options.seconds)
+        measurements: etcd_report.Measurements = defaultdict(list)
+        for number in range(options.rounds):
+            for client, what, connections in turns(backwards=number % 2 == 1):
+                measurements[client, what, connections].append(runner.run(client, what, connections))
+            print(f"round {number + 1} of {options.rounds} is done", flush=True)
+        guarantees = asyncio.run(check_guarantees(etcd.url, options.seconds))
+    medium = "in memory" if Path(tempfile.gettempdir()).is_relative_to("/dev/shm") else "on disk"  # noqa: S108
+    surroundings = [
+        f"{machine.hardware()}; shared by clients and etcd, whose data are {medium}.",
+        f"Versions: etcd {version}, Python {platform.python_version()}, {runner.peer_versions()}.",
+        f"{options.rounds} rounds of {options.seconds} s each; clients take turns, each in its own process.",
+    ]
+    print(etcd_report.write(options.results, measurements, guarantees, surroundings))
+
+
+def turns(*, backwards: bool) -> Iterator[etcd_report.Measurement]:
+    """Yield the measurements of a round, the clients of each in turns."""
+    everyone = ["gateway", "ours", "coalescing", *_PEERS]
+    for what in ("put", "range"):
+        for connections in (1, 32, 128):
+            for client in reversed(everyone) if backwards else everyone:
+                yield client, what, connections
+    for what in ("delay", "replay"):
+        for client in ("aetcd", "ours") if backwards else ("ours", "aetcd"):
+            yield client, what, 1
+    for client in ("asyncio", "ours", *_PEERS) * _IMPORTS_PER_ROUND:
+        yield client, "import", 1
+    yield "ours", "contention", 32
 
 
 class Runner:
     """Runs single measurements."""
 
-    def __init__(self, etcd: EtcdServer, peers: str | None, seconds: float) -> None:
-        self._etcd = etcd
+    def __init__(self, url: str, peers: str, seconds: int) -> None:
+        self._url = url
         self._peers = peers
         self._seconds = seconds
 
-    def run(self, client: str, what: str, connections: int = 1) -> Measured:
-        """Return what one measurement in a process of its own measured."""
-        url = urlsplit(self._etcd.url)
-        command = [self._python(client), str(Path(__file__).with_name("etcd_client.py")), client, what]
-        command += [str(url.hostname), str(url.port), f"--connections={connections}"]
-        command += [f"--seconds={self._seconds}", f"--events={EVENTS}", "--revision=2"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(  # noqa: S603 - the command is made right here
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"{client} {what}: {done.stderr[-2000:]}")
-        measured: Measured = json.loads(done.stdout)
+    def run(self, client: str, what: str, connections: int) -> dict[str, float]:
+        """Return what one measurement measured; nothing if it needs wrk and there's none."""
+        if client == "gateway" and shutil.which("wrk") is None:
+            return {}
+        if client == "gateway":
+            command = self._load(what, connections)
+        elif what == "import":
+            module = {"ours": "tor_async_etcd"}.get(client, client)
+            command = [self._python(client), str(_FOLDER / "etcd_weight.py"), module]
+        else:
+            command = self._measurement(client, what, connections)
+        measured: dict[str, float] = json.loads(self._output(command))
         return measured
 
-    def import_ms(self, client: str) -> float:
-        """Return how long a fresh Python takes to import the client, and all that it imports."""
-        module = client if client in PEERS else "tor_async_etcd"
-        program = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-        done = subprocess.run(  # noqa: S603 - the program is made right here
-            [self._python(client), "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        return float(done.stdout) * 1000
+    def peer_versions(self) -> str:
+        """Return what the peers are made of, for instance "aetcd 1.0.0, etcd3gw 2.7.0"."""
+        program = "from importlib.metadata import version\n"
+        program += f"print(*[f'{{name}} {{version(name)}}' for name in {(*_PEERS, 'grpcio')}], sep=', ')"
+        return self._output([self._peers, "-c", program]).strip()
+
+    def _load(self, what: str, connections: int) -> list[str]:
+        fields = {"key": KEYS[0]} if what == "range" else {"key": KEYS[0], "value": VALUE}
+        body = json.dumps({name: b64encode(value).decode() for name, value in fields.items()})
+        options = ["-t1", f"-c{connections}", f"-d{self._seconds}s", "-s", str(_FOLDER / "etcd_gateway.lua")]
+        return ["wrk", *options, f"{self._url}/v3/kv/{what}", "--", body]
+
+    def _measurement(self, client: str, what: str, connections: int) -> list[str]:
+        etcd = urlsplit(self._url)
+        program = [str(_FOLDER / "etcd_client.py"), client, what, str(etcd.hostname), str(etcd.port)]
+        amounts = [f"--connections={connections}", f"--seconds={self._seconds}", f"--events={_EVENTS}"]
+        return [self._python(client), *program, *amounts, "--revision=2"]
 
     def _python(self, client: str) -> str:
-        return self._peers if client in PEERS and self._peers else sys.executable
+        return self._peers if client in _PEERS else sys.executable
+
+    def _output(self, command: Sequence[str]) -> str:
+        environment = {**os.environ, "PYTHONPATH": str(_FOLDER.parent)}
+        done = subprocess.run(  # noqa: S603 - the command is made right here
+            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")
+        return done.stdout.splitlines()[-1]
 
 
-async def prepare_replay(etcd: EtcdServer) -> str:
+async def prepare_replay(url: str) -> str:
     """Make the events that are replayed, 64 at a revision, and return etcd's version."""
-    async with Client(etcd.url) as client:
-        for number in range(EVENTS // 64):
+    async with Client(url) as client:
+        for number in range(_EVENTS // 64):
             keys = [b"replay/%d" % key for key in range(64)]
             await client.submit(Transaction(success=[OpSet(key, b"%d" % number) for key in keys]))
         return (await client.status()).version
 
 
-def compare_throughput(runner: Runner, clients: Sequence[str], rounds: int) -> None:
-    """Print how many puts and gets of 256 bytes each client does, and what they cost."""
-    cases: list[Case] = [(what, connections) for what in ("put", "range") for connections in CONNECTIONS]
-    measured: dict[tuple[str, Case], list[Measured]] = {}
-    for _ in range(rounds):
-        for case in cases:
-            for client in clients:
-                measured.setdefault((client, case), []).append(runner.run(client, *case))
-    medians = {key: median(results) for key, results in measured.items()}
-    titles = [f"{what} {connections}" for what, connections in cases]
-    table(["operations/s", *titles, "CPU s/1,000 at 32", "RSS MB", "import ms"])
-    for client in clients:
-        results = [medians[client, case] for case in cases]
-        highest = max(result["rss_mb"] for result in results)
-        row(
-            [
-                client,
-                *[f"{result['per_s']:,.0f}" for result in results],
-                f"{medians[client, ('put', 32)]['cpu_s_per_1000']:.3f}",
-                f"{highest:.0f}",
-                f"{statistics.median(runner.import_ms(client) for _ in range(9)):.0f}",
-            ]
-        )
-    for peer in (peer for peer in PEERS if peer in clients):
-        for client in ("ours", "coalescing"):
-            ratios = [medians[client, case]["per_s"] / medians[peer, case]["per_s"] for case in cases]
-            row([f"{client} / {peer}", *[f"{ratio:.2f}" for ratio in ratios], "", "", ""])
-
-
-def compare_watches(runner: Runner, clients: Sequence[str], rounds: int) -> None:
-    """Print how soon an event comes, and how fast past events do."""
-    say("")
-    table(["watch", "put to event, p50 ms", "p99 ms", "events/s"])
-    for client in clients:
-        delays = median([runner.run(client, "delay") for _ in range(rounds)])
-        replayed = median([runner.run(client, "replay") for _ in range(rounds)])
-        row([client, f"{delays['p50_ms']:.2f}", f"{delays['p99_ms']:.2f}", f"{replayed['per_s']:,.0f}"])
-
-
-def median(results: Sequence[Measured]) -> Measured:
-    """Return the median of each number."""
-    return {name: statistics.median(result[name] for result in results) for name in results[0]}
-
-
-def table(titles: Sequence[str]) -> None:
-    """Print the head of a table."""
-    row(titles)
-    row(["---"] * len(titles))
-
-
-def row(cells: Sequence[str]) -> None:
-    """Print a row of a table."""
-    say(f"| {' | '.join(cells)} |")
-
-
-def say(text: str) -> None:
-    """Print at once."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+async def check_guarantees(url: str, seconds: int) -> etcd_report.Guarantees:
+    """Count what must hold under load."""
+    return etcd_report.Guarantees(
+        await etcd_guarantees.increments(url, clients=8, times=25),
+        await etcd_guarantees.bank(url, clerks=8, seconds=2 * seconds),
+        await etcd_guarantees.fence(url, times=100),
+    )
 
 
 if __name__ == "__main__":

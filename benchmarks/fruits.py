@@ -1,6 +1,7 @@
 """The fruits that a benchmark asks for: made before it starts, and counted when it has ended."""
 
 import time
+from collections.abc import Callable
 
 from samples.crud.basic.model import Fruit
 from suite.couchdb import CouchDB
@@ -26,19 +27,8 @@ class Fruits:
         self._document_ids: list[str] = [entry["id"] for entry in written]
 
     def settled_change_count(self) -> int:
-        """The sum of all change counts, once it has stopped growing: wrk leaves without its last answers.
-
-        Raises:
-            SuiteError: it still grows when all requests must have ended.
-        """
-        deadline_s = time.monotonic() + _SETTLE_TIMEOUT_S
-        before, after = -1, self._change_count()
-        while before != after:
-            if time.monotonic() > deadline_s:
-                raise SuiteError(f"Fruits still change {_SETTLE_TIMEOUT_S:.0f} s after the load has ended.")
-            time.sleep(_SETTLE_S)
-            before, after = after, self._change_count()
-        return after
+        """The sum of all change counts; raises as `settled` does."""
+        return settled(self._change_count)
 
     def _change_count(self) -> int:
         with self._couchdb.connect() as server:
@@ -46,6 +36,22 @@ class Fruits:
             query = {"include_docs": "true"}
             answer = server.ask("POST", self.database, "_all_docs", query=query, body=body)
         return sum(row["doc"]["change_count"] for row in answer["rows"])
+
+
+def settled(change_count: Callable[[], int]) -> int:
+    """What it counts once that has stopped growing: wrk leaves without its last answers.
+
+    Raises:
+        SuiteError: it still grows when all requests must have ended.
+    """
+    deadline_s = time.monotonic() + _SETTLE_TIMEOUT_S
+    before, after = -1, change_count()
+    while before != after:
+        if time.monotonic() > deadline_s:
+            raise SuiteError(f"Fruits still change {_SETTLE_TIMEOUT_S:.0f} s after the load has ended.")
+        time.sleep(_SETTLE_S)
+        before, after = after, change_count()
+    return after
 
 
 def check_changes(name: str, growth: int, *, at_least: int, at_most: int) -> None:

@@ -13,15 +13,19 @@ _PACKAGES = ("tornado", "aiohttp", "msgspec")
 
 def describe(couchdb: CouchDB, *others: str) -> list[str]:
     """Lines on the machine, the versions (`others` among them) and the database."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     return [
-        f"Machine: {cores} cores ({_cpu_model()}), {memory_gib:.0f} GiB, {platform.system()};"
-        " shared by load, services and database.",
+        f"{hardware()}; shared by load, services and database.",
         "Versions: " + ", ".join([f"Python {platform.python_version()}", *packages, *others]) + ".",
         f"Database: {_database(couchdb)}.",
     ]
+
+
+def hardware() -> str:
+    """Cores, memory and system, for instance "Machine: 2 cores (AMD EPYC), 24 GiB, Linux"."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"Machine: {cores} cores ({_cpu_model()}), {memory_gib:.0f} GiB, {platform.system()}"
 
 
 def _cpu_model() -> str:

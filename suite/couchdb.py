@@ -41,7 +41,13 @@ class CouchDB:
         return Server(self.url, credentials=UserPassword(self.username, self.password))
 
     @contextlib.contextmanager
-    def installed_database(self, purpose: str, seed_doc_signer: Signer | None = None) -> Iterator[str]:
+    def installed_database(
+        self,
+        purpose: str,
+        *,
+        seed_docs_folder: Path | None = SEED_DOCS_FOLDER,
+        seed_doc_signer: Signer | None = None,
+    ) -> Iterator[str]:
         """The URL of a new, installed database with a name that can't be anybody's; deleted in the end.
 
         Raises:
@@ -54,7 +60,7 @@ class CouchDB:
                 name,
                 credentials=UserPassword(self.username, self.password),
                 design_docs_folder=DESIGN_DOCS_FOLDER,
-                seed_docs_folder=SEED_DOCS_FOLDER,
+                seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
             )
             yield f"{self.url}/{name}"

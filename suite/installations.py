@@ -15,7 +15,7 @@ from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.protection import new_protection
 from tor_async_etcd.testing import EtcdServer
 
-_MASTERS = ("east", "west")
+MASTERS = ("east", "west")  # what crud/multi_master's databases are called
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,18 @@ def _leaders(sample: Sample, stack: ExitStack) -> list[Sample]:
 
 
 def _masters(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> list[Installation]:
-    urls = [stack.enter_context(couchdb.installed_database(f"{purpose}_{name}")) for name in _MASTERS]
+    # Without the seed document: it is of another version of the type than this sample's fruits.
+    urls = [
+        stack.enter_context(couchdb.installed_database(f"{purpose}_{name}", seed_docs_folder=None))
+        for name in MASTERS
+    ]
     credentials = UserPassword(couchdb.username, couchdb.password)
     masters = [Master.from_url(url, credentials) for url in urls]
     connect(*masters)
     stack.callback(disconnect, *masters)
     return [
         Installation([sample.another(number, "--master", name)], url, couchdb.environment)
-        for number, name, url in zip(sample.numbers, _MASTERS, urls, strict=True)
+        for number, name, url in zip(sample.numbers, MASTERS, urls, strict=True)
     ]
 
 
@@ -94,7 +98,7 @@ def _signed(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) ->
     key_set = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
     tamper.new_key_set(key_set)
     signer = tamper.TamperingSigner.from_file(key_set)
-    url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", signer))
+    url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", seed_doc_signer=signer))
     return Installation([sample], url, couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)})
 
 

@@ -1,21 +1,18 @@
 """Two masters that are cut off from each other, take writes, and find together again: is anything lost?"""
 
 import asyncio
-import contextlib
 import dataclasses
 import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from suite.errors import SuiteError
-from suite.sites import RunningSite, Site, running
+from suite.sites import Site
 
-_REQUEST_TIMEOUT_S = 30.0
 _CONVERGED_WITHIN_S = 300.0
 _QUIET_S = 3.0
 _POLL_INTERVAL_S = 0.1
@@ -24,7 +21,10 @@ _COLORS = ("red", "green", "blue", "yellow", "black", "white")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What is done: `cut` and `heal` part the sites and join them; seconds and numbers of the load."""
+    """What is done: seconds and numbers of the load, and what goes wrong.
+
+    `cut` and `heal` part the sites and join them; `disturb` is called in the middle of the reconciliation.
+    """
 
     cut: Callable[[], Awaitable[None]]
     heal: Callable[[], Awaitable[None]]
@@ -32,7 +32,7 @@ class Experiment:
     fruits: int = 25
     partition_s: float = 30.0
     load_after_heal_s: float = 0.0
-    is_reconciler_killed: bool = False
+    disturb: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +75,17 @@ class _Books:
         return lost
 
 
-async def run(
-    experiment: Experiment, sites: tuple[Site, Site], logs: Path, environment: Mapping[str, str]
-) -> Figures:
-    """Runs it on two databases that are installed and replicate; SuiteError if they don't converge."""
-    timeout = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with contextlib.AsyncExitStack() as stack:
-        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout, connector=connector))
-        started = [await stack.enter_async_context(running(site, logs, environment)) for site in sites]
-        return await _Run(experiment, started, session).figures()
+async def run(experiment: Experiment, sites: Sequence[Site]) -> Figures:
+    """Runs it on two sites whose databases replicate; SuiteError if they don't converge."""
+    return await _Run(experiment, sites).figures()
 
 
 class _Run:
-    """One run of an experiment, on services that have been started."""
+    """One run of an experiment."""
 
-    def __init__(
-        self, experiment: Experiment, sites: Sequence[RunningSite], session: aiohttp.ClientSession
-    ) -> None:
+    def __init__(self, experiment: Experiment, sites: Sequence[Site]) -> None:
         self._experiment = experiment
         self._sites = sites
-        self._session = session
         self._books = _Books()
 
     async def figures(self) -> Figures:
@@ -107,12 +97,10 @@ class _Run:
         writes = await self._writes_when_quiet()
         documents, others = [await site.documents() for site in self._sites]
         for site in self._sites:
-            await site.read_metrics(self._session)
+            await site.read_metrics()
         metrics = self._sites[0].metrics + self._sites[1].metrics
         return Figures(
-            acknowledged={
-                site.site.name: self._books.acknowledged_at(site.site.name) for site in self._sites
-            },
+            acknowledged={site.name: self._books.acknowledged_at(site.name) for site in self._sites},
             unknown=self._books.unknown.total(),
             conflicts=conflicts,
             merged=metrics["merged"],
@@ -128,7 +116,7 @@ class _Run:
     async def _part(self) -> tuple[int, list[list[dict[str, Any]]]]:
         """Cuts the sites off and loads them: how many fruits both changed, and what each has then."""
         count = self._experiment.fruits
-        self._fruit_ids = [await _create(self._session, self._sites[i % 2]) for i in range(count)]
+        self._fruit_ids = [await _create(self._sites[i % 2]) for i in range(count)]
         await _until(lambda: _have_all(self._sites, self._fruit_ids), "the fruits to be replicated")
         await self._experiment.cut()
         before = [await site.documents() for site in self._sites]
@@ -143,24 +131,24 @@ class _Run:
     async def _join(self, alone: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
         """Joins the sites: when replication went on, and when no more changes came."""
         await self._experiment.heal()
-        load = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
+        loading = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
         await _until(lambda: _has_resumed(self._sites, alone), "the replication to resume")
         resumed_s = time.monotonic()
-        if self._experiment.is_reconciler_killed:
-            await self._sites[0].kill(self._session)
-            await self._sites[0].start()
-        await load
-        return resumed_s, time.monotonic() if self._experiment.load_after_heal_s else resumed_s
+        if self._experiment.disturb is not None:
+            await self._experiment.disturb()
+        return resumed_s, max(resumed_s, await loading)
 
-    async def _load(self, duration_s: float) -> None:
+    async def _load(self, duration_s: float) -> float:
+        """When the last change was answered."""
         end_s = time.monotonic() + duration_s
 
-        async def user(site: RunningSite) -> None:
+        async def user(site: Site) -> None:
             while time.monotonic() < end_s:
-                await _change(self._session, site, random.choice(self._fruit_ids), self._books)  # noqa: S311
+                await _change(site, random.choice(self._fruit_ids), self._books)  # noqa: S311
 
         users = range(self._experiment.users)
         await asyncio.gather(*(user(site) for site in self._sites for _ in users))
+        return time.monotonic()
 
     async def _writes_when_quiet(self) -> int:
         before = [await site.sequence() for site in self._sites]
@@ -169,17 +157,17 @@ class _Run:
         return sum(after) - sum(before)
 
 
-async def _create(session: aiohttp.ClientSession, site: RunningSite) -> str:
-    async with session.post(f"{site.url}/v1.0/fruits", json={"color": "green"}) as answer:
+async def _create(site: Site) -> str:
+    async with site.session.post(f"{site.url}/v1.0/fruits", json={"color": "green"}) as answer:
         fruit_id: str = (await answer.json())["fruit_id"]
         return fruit_id
 
 
-async def _change(session: aiohttp.ClientSession, site: RunningSite, fruit_id: str, books: _Books) -> None:
-    key = (fruit_id, site.site.name)
+async def _change(site: Site, fruit_id: str, books: _Books) -> None:
+    key = (fruit_id, site.name)
     color = random.choice(_COLORS)  # noqa: S311
     try:
-        async with session.put(f"{site.url}/v1.0/fruits/{fruit_id}", json={"color": color}) as answer:
+        async with site.session.put(f"{site.url}/v1.0/fruits/{fruit_id}", json={"color": color}) as answer:
             if answer.status == 200:
                 books.acknowledged[key] += 1
             elif answer.status != 409:
@@ -198,24 +186,23 @@ async def _until(is_so: Callable[[], Awaitable[bool]], what: str) -> None:
         await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-async def _have_all(sites: Sequence[RunningSite], fruit_ids: Sequence[str]) -> bool:
+async def _have_all(sites: Sequence[Site], fruit_ids: Sequence[str]) -> bool:
     held = [{doc["fruit_id"] for doc in await site.documents()} for site in sites]
     return all(set(fruit_ids) <= each for each in held)
 
 
-async def _has_resumed(sites: Sequence[RunningSite], alone: Sequence[list[dict[str, Any]]]) -> bool:
+async def _has_resumed(sites: Sequence[Site], alone: Sequence[list[dict[str, Any]]]) -> bool:
     """Whether each site has something of the other: conflicts, or counts that it had not alone."""
     for site, before, other in zip(sites, alone, reversed(sites), strict=True):
-        known = {doc["_id"]: doc["change_counts"].get(other.site.name, 0) for doc in before}
+        known = {doc["_id"]: doc["change_counts"].get(other.name, 0) for doc in before}
         docs = await site.documents()
         if not any(
-            "_conflicts" in doc or doc["change_counts"].get(other.site.name, 0) > known[doc["_id"]]
-            for doc in docs
+            "_conflicts" in doc or doc["change_counts"].get(other.name, 0) > known[doc["_id"]] for doc in docs
         ):
             return False
     return True
 
 
-async def _has_converged(sites: Sequence[RunningSite]) -> bool:
+async def _has_converged(sites: Sequence[Site]) -> bool:
     first, second = [await site.documents() for site in sites]
     return first == second and not any("_conflicts" in doc for doc in first)

@@ -15,13 +15,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from suite import screen
-from suite.couchdb import running_couchdb
+from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
-from suite.installations import installed, running
+from suite.installations import Installation, installed, running
 from suite.load import comparison_table, locust_command, put_load
+from suite.partition import SAMPLE, STEP, part_masters, partition_problems, partition_table
 from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Sample, Service, answers, find_samples
 
@@ -34,6 +35,9 @@ _UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commi
 _LEGEND = """\
 resolved: requests that met a conflict and succeeded all the same
 given up: answered 409; lost: acknowledged, but not in the database"""
+_PARTITION_LEGEND = """\
+conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
+lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
 
 
@@ -98,10 +102,11 @@ def _run(options: argparse.Namespace) -> int:
         screen.show(screen.service_table(services))
         screen.say(screen.database_lines(couchdb, installations[0].database_url))
         screen.say(screen.curl_lines(services))
-        summaries = _load(services, options.duration)
+        is_good = _load(services, options.duration)
+        is_good = _part(services, installations, couchdb) and is_good
         if not options.once:
             _stay(services)
-    return 1 if any(summary["problems"] for summary in summaries.values()) else 0
+    return 0 if is_good else 1
 
 
 def _check_ports(samples: list[Sample]) -> None:
@@ -126,7 +131,7 @@ def _database_step() -> str:
     return "Starting the CouchDB stand-in (the first time its packages are installed) ..."
 
 
-def _load(services: list[Service], duration_s: int) -> dict[str, Any]:
+def _load(services: list[Service], duration_s: int) -> bool:
     summaries = {}
     for service in services:
         if service.sample.name in _UNDER_LOAD:
@@ -138,7 +143,19 @@ def _load(services: list[Service], duration_s: int) -> dict[str, Any]:
     for name, summary in summaries.items():
         for problem in summary["problems"]:
             screen.complain(f"{name}: {problem}")
-    return summaries
+    return not any(summary["problems"] for summary in summaries.values())
+
+
+def _part(services: list[Service], installations: list[Installation], couchdb: CouchDB) -> bool:
+    with screen.step(f"\n{STEP}"):
+        figures = part_masters(services, installations, couchdb)
+    screen.say("")
+    screen.show(partition_table(figures))
+    screen.say(_PARTITION_LEGEND)
+    problems = partition_problems(figures)
+    for problem in problems:
+        screen.complain(f"{SAMPLE}: {problem}")
+    return not problems
 
 
 def _stay(services: list[Service]) -> None:

@@ -6,7 +6,6 @@
 What was merged is written back before it is answered, so that a change can be made of it.
 """
 
-import logging
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,8 +20,6 @@ from tor_async_couchdb.database import Database, Row
 from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
 from tor_async_couchdb.model import Document, Model
 
-_logger = logging.getLogger(__name__)
-
 M = TypeVar("M", bound=Model)
 
 
@@ -30,10 +27,15 @@ class _MergingRetriever(BaseAsyncModelRetriever[M]):
     """Resolves the conflicts of what it reads; its subclasses need a `model_class`."""
 
     async def _resolved(self, connection: Database, doc: Document) -> Document | None:
-        if "_conflicts" not in doc:
-            return doc
+        return await self._resolve(connection, doc["_id"]) if "_conflicts" in doc else doc
+
+    async def _resolve(self, connection: Database, document_id: str) -> Document | None:
         model_classes = [] if self.model_class is None else [self.model_class]
-        return await ConflictResolver(model_classes, database=connection).resolve(doc["_id"])
+        return await ConflictResolver(model_classes, database=connection).resolve(document_id)
+
+    async def _read_document(self, connection: Database, document_id: str) -> M | None:
+        doc = await self._resolve(connection, document_id)
+        return None if doc is None else await self._verified_model(connection, doc)
 
     async def _rows(self, connection: Database, **options: Any) -> list[Row]:
         return await super()._rows(connection, conflicts=True, **options)
@@ -46,14 +48,14 @@ class AsyncMergedModelRetriever(_MergingRetriever[M], AsyncModelRetriever[M]):
     """
 
     async def _find(self, connection: Database) -> Document | None:
-        doc = await super()._find(connection)
+        doc = await self._find_by_view(connection)  # which tells of conflicts, whatever the model's keys are
         return None if doc is None else await self._resolved(connection, doc)
 
 
 class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
     """Reads models as `AsyncModelsRetriever` does, and merges those that are in conflict.
 
-    One that can't be merged is left out, as one is that does not fit the model.
+    One that can't be merged is left out, as one is that does not fit the model or was tampered with.
     """
 
     async def _rows(self, connection: Database, **options: Any) -> list[Row]:
@@ -68,6 +70,5 @@ class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
         try:
             return msgspec.structs.replace(row, doc=await self._resolved(connection, row.doc))
         except (InvalidDocumentError, TamperedError) as error:
-            _logger.error("left out of a list: %s", error)
-            connection.observer.document_left_out(error)
+            self._leave_out(connection, error)
             return msgspec.structs.replace(row, doc=None)

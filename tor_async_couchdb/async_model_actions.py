@@ -121,6 +121,9 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
             return await connection.find(
                 self._design_doc, self._key, lambda doc: wanted.items() <= doc.items()
             )
+        return await self._find_by_view(connection)
+
+    async def _find_by_view(self, connection: Database) -> Document | None:
         docs = _docs(await self._rows(connection))
         return docs[0] if docs else None
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-_LARGEST_EXACT_INTEGER = 2**53 - 1  # RFC 8259, section 6
+from tor_async_couchdb.canonical_json import LARGEST_EXACT_INTEGER
 
 
 def canonical(value: Any) -> Any:
@@ -17,7 +17,7 @@ def canonical(value: Any) -> Any:
             return {name: canonical(value[name]) for name in sorted(value)}
         case list() | tuple():
             return [canonical(item) for item in value]
-        case float() if value.is_integer() and abs(value) <= _LARGEST_EXACT_INTEGER:
+        case float() if value.is_integer() and abs(value) <= LARGEST_EXACT_INTEGER:
             return int(value)
         case _:
             return value

@@ -1,8 +1,8 @@
 """Requests of one kind that travel together while CouchDB is busy, and alone while it is not.
 
-A request never waits for company: while fewer than a few batches are in flight it leaves at once.
-Otherwise it joins the batch that leaves next. So an idle service adds no latency, and a busy one sends
-few large requests instead of many small ones.
+While nothing is in flight a request leaves at once. Otherwise it joins the batch that leaves next: when one
+in flight has landed, or before, once as many requests wait as have left together. So an idle service adds no
+latency, and a busy one sends few large requests, which cost CouchDB far less a document than many small ones.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ class Coalescer(Generic[Q, R]):
         loop = asyncio.get_running_loop()
         entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
         self._waiting.append(entry)
-        if not self._is_dispatch_due and len(self._in_flight) < self._max_in_flight:
+        if not self._is_dispatch_due and self._may_send():
             # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
             self._is_dispatch_due = True
             loop.call_soon(self._dispatch)
@@ -124,11 +124,13 @@ class Coalescer(Generic[Q, R]):
 
     def _dispatch(self) -> None:
         self._is_dispatch_due = False
-        while len(self._in_flight) < self._max_in_flight:
-            entries = self._take()
-            if not entries:
-                return
+        while self._may_send() and (entries := self._take()):
             self._start(entries)
+
+    def _may_send(self) -> bool:
+        if len(self._in_flight) >= self._max_in_flight:
+            return False
+        return len(self._waiting) >= max((len(batch.entries) for batch in self._in_flight), default=0)
 
     def _take(self) -> list[_Entry[Q, R]]:
         """The requests that leave next; those whose callers have gone are dropped."""

@@ -5,7 +5,7 @@ import collections
 import functools
 from collections.abc import Callable, Hashable
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 import yarl
@@ -23,7 +23,7 @@ from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
 from tor_async_couchdb.unique_keys import UniqueKeys
-from tor_async_couchdb.witness import Witness
+from tor_async_couchdb.witness import BaseWitness
 
 _ID_BATCH_SIZE = 100
 
@@ -39,6 +39,14 @@ class Row(msgspec.Struct, frozen=True):
 
 class _Rows(msgspec.Struct, frozen=True):
     rows: list[Row]
+
+
+class _NewIds(msgspec.Struct, frozen=True):
+    uuids: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _ViewInformation(msgspec.Struct, frozen=True):
+    view_index: dict[str, Any]
 
 
 class Database:
@@ -68,7 +76,7 @@ class Database:
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
-        self.witness: Witness | None = None  # set it to have one; it is closed with the database
+        self.witness: BaseWitness | None = None  # set it to have one; it is closed with the database
         self.encryption = Encryption()  # set one with data keys for models with encrypted properties
         self._alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
@@ -135,8 +143,7 @@ class Database:
 
     async def information(self) -> dict[str, Any]:
         """What CouchDB says of the database: `doc_count`, `sizes` and more."""
-        information: dict[str, Any] = await self._endpoint.get_json("information", "")
-        return information
+        return await self._endpoint.get_json("information", "")
 
     async def fetch(self, document_id: str) -> Document:
         """The winning revision of a document.
@@ -148,8 +155,7 @@ class Database:
 
     async def fetch_revision(self, document_id: str, rev: str) -> Document:
         """One revision of a document, as long as CouchDB keeps it; raises as `fetch` does."""
-        document: Document = await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
-        return document
+        return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
         """The document that the view of this name has under a key that is unique and never changes.
@@ -206,13 +212,13 @@ class Database:
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
-                self._new_ids.extend(response.json()["uuids"])
+                self._new_ids.extend(response.decode(_NewIds).uuids)
             return self._new_ids.popleft()
 
     async def design_doc_names(self) -> list[str]:
         """The names of all design documents, without `_design/`."""
-        answer = await self._endpoint.get_json("design_doc_names", "_design_docs")
-        return [row["id"].removeprefix("_design/") for row in answer["rows"]]
+        response = await self._endpoint.request("design_doc_names", "GET", "_design_docs")
+        return [str(row.id).removeprefix("_design/") for row in response.decode(_Rows).rows]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:
         """What CouchDB says of a design document's index: its `sizes` and more.
@@ -221,8 +227,8 @@ class Database:
             NotFoundError: the database or the design document is not there.
         """
         path = f"_design/{quote_id(design_doc)}/_info"
-        information: dict[str, Any] = (await self._endpoint.get_json("view_information", path))["view_index"]
-        return information
+        response = await self._endpoint.request("view_information", "GET", path)
+        return response.decode(_ViewInformation).view_index
 
     async def _look_up(self, design_doc: str, key: str) -> list[str]:
         if design_doc not in self._look_ups:

@@ -7,7 +7,7 @@ not decrypt. What is stored for a value is `{"encrypted": TEXT}`, which no model
 from __future__ import annotations
 
 import asyncio
-import base64
+import binascii
 import collections
 import dataclasses
 import time
@@ -137,7 +137,7 @@ def encrypted(model_class: type[Model], document: Document, key: AeadKeySet) -> 
         if document[name] is not None
     }
     return document | {
-        name: {_ENCRYPTED: base64.b64encode(ciphertext).decode("ascii")}
+        name: {_ENCRYPTED: binascii.b2a_base64(ciphertext, newline=False).decode("ascii")}
         for name, ciphertext in ciphertexts.items()
     }
 
@@ -151,14 +151,17 @@ def decrypted(
         TamperedError: a ciphertext was changed, or belongs to another property or document.
         InvalidDocumentError: a value is not encrypted, or its key is not among the subject's.
     """
-    values: Document = {}
-    for name, ciphertext in _ciphertexts(model_class, document):
-        subject_id = subject_of(model_class, document)
-        if subject_id not in keys:
-            raise _invalid(document, name, f"there is no data key of subject {subject_id!r}")
-        key = keys[subject_id]
-        values[name] = None if key is None else _decrypted(document, name, ciphertext, key)
-    return document | values if values else document
+    ciphertexts = dict(_ciphertexts(model_class, document))
+    if not ciphertexts:
+        return document
+    subject_id = subject_of(model_class, document)
+    if subject_id not in keys:
+        raise _invalid(document, next(iter(ciphertexts)), f"there is no data key of subject {subject_id!r}")
+    key = keys[subject_id]
+    return document | {
+        name: None if key is None else _decrypted(document, name, ciphertext, key)
+        for name, ciphertext in ciphertexts.items()
+    }
 
 
 def _decrypted(document: Document, name: str, ciphertext: bytes, key: AeadKeySet) -> Any:
@@ -182,8 +185,9 @@ def needed_keys(model_class: type[Model], documents: Iterable[Document]) -> dict
     needed: dict[str, set[int]] = {}
     for document in documents:
         try:
-            for _, ciphertext in _ciphertexts(model_class, document):
-                needed.setdefault(subject_of(model_class, document), set()).add(key_id_of(ciphertext))
+            key_ids = {key_id_of(ciphertext) for _, ciphertext in _ciphertexts(model_class, document)}
+            if key_ids:
+                needed.setdefault(subject_of(model_class, document), set()).update(key_ids)
         except InvalidDocumentError:  # which who reads it will meet
             continue
     return needed
@@ -191,16 +195,16 @@ def needed_keys(model_class: type[Model], documents: Iterable[Document]) -> dict
 
 def _ciphertexts(model_class: type[Model], document: Document) -> Iterator[tuple[str, bytes]]:
     for name in model_class.encrypted_names:
-        match document.get(name):
-            case None:
-                continue
-            case {"encrypted": str(text)}:
-                try:
-                    yield name, base64.b64decode(text, validate=True)
-                except ValueError:
-                    raise _invalid(document, name, "is no ciphertext") from None
-            case _:
-                raise _invalid(document, name, "is not encrypted")
+        stored = document.get(name)
+        if stored is None:
+            continue
+        text = stored.get(_ENCRYPTED) if isinstance(stored, dict) else None
+        if not isinstance(text, str):
+            raise _invalid(document, name, "is not encrypted")
+        try:
+            yield name, binascii.a2b_base64(text, strict_mode=True)
+        except ValueError:
+            raise _invalid(document, name, "is no ciphertext") from None
 
 
 def _associated_data(document: Document, name: str) -> bytes:

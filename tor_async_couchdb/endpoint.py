@@ -38,9 +38,11 @@ class Endpoint:
         target = yarl.URL(f"{url}?{query}" if query else url, encoded=True)
         return await self.transport.send(operation, method, target, body=body, is_read=is_read)
 
-    async def get_json(self, operation: str, path: str, options: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a GET, decoded."""
-        return (await self.request(operation, "GET", path, options)).json()
+    async def get_json(
+        self, operation: str, path: str, options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The object that answers a GET."""
+        return (await self.request(operation, "GET", path, options)).decode(dict[str, Any])
 
 
 def _option(name: str, value: Any) -> str:

@@ -14,6 +14,7 @@
     ├── ForgottenError               somebody whose data key was deleted is to be encrypted for
     ├── DataKeyError                 the data keys can't be had
     ├── HashingError                 a hash was not made in time
+    ├── IncompleteError              a document whose changes are still under way from another master
     └── InvalidDocumentError         a document that does not fit its model, or JSON
         └── UnmergeableError         a document whose conflicting revisions nothing says how to merge
 
@@ -117,6 +118,14 @@ class DataKeyError(CouchDBError):
 
 class HashingError(CouchDBError):
     """A hash was not made before the deadline, as too many others were in front of it."""
+
+
+class IncompleteError(CouchDBError):
+    """A document lacks changes that it had: they were merged elsewhere, and that has to be replicated yet."""
+
+    def __init__(self, document_id: str) -> None:
+        super().__init__(f"document {document_id!r} lacks changes that were merged on another master")
+        self.document_id = document_id
 
 
 class InvalidDocumentError(CouchDBError):

@@ -107,7 +107,11 @@ class Model(
         try:
             return msgspec.convert({name: doc[name] for name in doc if _is_own(name)}, cls)
         except msgspec.ValidationError as error:
-            raise InvalidDocumentError(str(error), document_id=document_id) from error
+            reason = str(error)
+            if cls.encrypted_names:  # msgspec quotes some values, and this may be one that was decrypted
+                _, separator, path = reason.rpartition(" - at ")
+                reason = f"does not fit its model at {path}" if separator else "does not fit its model"
+            raise InvalidDocumentError(reason, document_id=document_id) from None
 
 
 def _is_own(name: str) -> bool:

@@ -10,7 +10,7 @@ from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.encryption import Decrypt
-from tor_async_couchdb.errors import InvalidDocumentError, NotFoundError, TamperedError
+from tor_async_couchdb.errors import IncompleteError, InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.witness import record_id_of
 
@@ -62,14 +62,19 @@ class ModelReader(AsyncAction, Generic[M]):
             model = self._readable_model(connection, doc, decrypt)
             read = functools.partial(self._read_document, connection, doc["_id"])
             return await self._confirmed(connection, model, None, read)
-        except TamperedError as error:
+        except (TamperedError, IncompleteError, InvalidDocumentError) as error:
+            self._leave_out(connection, error)
+        return None
+
+    def _leave_out(
+        self, connection: Database, error: TamperedError | IncompleteError | InvalidDocumentError
+    ) -> None:
+        if isinstance(error, TamperedError):
             connection.tampering_detected(error)
             request_context.current().tampered_count += 1
-            connection.observer.document_left_out(error)
-        except InvalidDocumentError as error:
+        else:
             _logger.error("left out of a list: %s", error)
-            connection.observer.document_left_out(error)
-        return None
+        connection.observer.document_left_out(error)
 
     async def _confirmed(
         self,

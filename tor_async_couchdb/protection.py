@@ -5,7 +5,7 @@
     pepper              goes into all hashes
 
 Keep it apart from CouchDB and its backups. Where a key management service has the master key, and a database
-the data keys, make a `Protection` of your own: of a DataKeyStore, and of what encrypts as an AeadKeySet does.
+the data keys, make a `Protector` of your own: of a DataKeyStore, and of what encrypts as an AeadKeySet does.
 
 `python -m tor_async_couchdb.protection --help` makes such a folder, and forgets subjects.
 """
@@ -28,7 +28,7 @@ from tor_async_couchdb.hashing import Pepper, SlowHasher
 MASTER_KEY, _DATA_KEYS, _PEPPER = "master_key.json", "data_keys.sqlite", "pepper"
 
 
-class Protection:
+class Protector:
     """What encrypts and hashes by the secrets of a folder."""
 
     def __init__(self, data_keys: DataKeys, pepper: Pepper) -> None:
@@ -38,7 +38,7 @@ class Protection:
         self.slow_hasher = SlowHasher(pepper)
 
     @classmethod
-    def from_folder(cls, folder: str | os.PathLike[str]) -> Protection:
+    def from_folder(cls, folder: str | os.PathLike[str]) -> Protector:
         """Reads the secrets.
 
         Raises:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "new":
             new_protection(options.folder)
             return 0
-        data_keys = Protection.from_folder(options.folder).data_keys
+        data_keys = Protector.from_folder(options.folder).data_keys
         match options.command:
             case "forget":
                 data_keys.forget(options.subject_id)

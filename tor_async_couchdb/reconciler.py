@@ -10,7 +10,7 @@ import hashlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
@@ -42,11 +42,20 @@ class Reconciler:
     """Resolves the conflicts in a database that `resolver` can resolve; the others are left and reported.
 
     A document is left alone for `settle_s` to twice as many seconds first: what is still under way to it
-    arrives, and one master's merge reaches the others before they write their own.
+    arrives, and one master's merge reaches the others before they write their own. `audit` is given the ids
+    of those that are not in conflict.
     """
 
-    def __init__(self, resolver: ConflictResolver, *, database: Database, settle_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        resolver: ConflictResolver,
+        *,
+        database: Database,
+        settle_s: float = 0.5,
+        audit: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
         self._resolver = resolver
+        self._audit = audit
         self._database = database
         self._settle_s = settle_s
         self._free = asyncio.Semaphore(_CONCURRENCY)
@@ -54,7 +63,8 @@ class Reconciler:
         self._left_alone: set[str] = set()
         # With a checkpoint for each set of types, one that can be merged now is looked for from the start.
         types = hashlib.sha256("\n".join(resolver.types).encode()).hexdigest()[:16]
-        self._checkpoint_name = f"reconciler-{types}"
+        # The same holds for what was not audited yet.
+        self._checkpoint_name = f"reconciler-{types}" + ("" if audit is None else "-audited")
 
     async def run(self) -> None:
         """Reconciles until it is cancelled; waits, longer each time, while CouchDB is not there."""
@@ -95,6 +105,12 @@ class Reconciler:
             for change in changes:
                 if self._is_conflicted(change):
                     group.create_task(self._settle(change.id))
+                elif self._audit is not None:
+                    group.create_task(self._audit_when_free(self._audit, change.id))
+
+    async def _audit_when_free(self, audit: Callable[[str], Awaitable[None]], document_id: str) -> None:
+        async with self._free:
+            await audit(document_id)
 
     def _is_conflicted(self, change: Change) -> bool:
         if change.doc is None or change.doc.get("_deleted"):
@@ -127,6 +143,8 @@ class Reconciler:
         return False
 
     def _leave_alone(self, document_id: str, error: CouchDBError) -> None:
+        if isinstance(error, TamperedError):
+            self._database.tampering_detected(error)
         if document_id not in self._left_alone:
             self._left_alone.add(document_id)
             _logger.error("left in conflict: %s", error)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from tor_async_couchdb import tamper
 from tor_async_couchdb.canonical import canonical_bytes
+from tor_async_couchdb.change_counts import ChangeCounts, counts_of
 from tor_async_couchdb.encryption import Decrypt
 from tor_async_couchdb.merge import Leaf, merge
 from tor_async_couchdb.model import Document, Model
@@ -55,14 +56,15 @@ def resolve(
     live = [leaf for leaf in leaves if "_deleted" not in leaf]
     deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merged_away(leaf)]
     if model_class.deletes is Deletes.WIN and deletions:
-        return Resolution(None, [_tombstone(leaf) for leaf in live])
+        return Resolution(None, [_tombstone(model_class, leaf, signer) for leaf in live])
     if not live:
         return Resolution(None)
     readable = [Leaf.of(model_class, leaf, decrypt) for leaf in live]
     merged = merge(model_class, readable)
     complete = [leaf.document for leaf in readable if leaf.canonical_values == merged.canonical_values]
     winner = max(complete or live, key=_precedence)
-    tombstones = [_tombstone(leaf) for leaf in live if leaf["_rev"] != winner["_rev"]]
+    losers = [leaf for leaf in live if leaf["_rev"] != winner["_rev"]]
+    tombstones = [_tombstone(model_class, leaf, signer) for leaf in losers]
     superseded_count = _newly_superseded(model_class, merged, readable)
     if complete:
         return Resolution(winner, tombstones, superseded_count)
@@ -85,13 +87,26 @@ def child(parent: Document, body: Mapping[str, object]) -> Document:
     }
 
 
-def _tombstone(leaf: Document) -> Document:
-    return child(leaf, _TOMBSTONE)
+def _tombstone(model_class: type[Model], leaf: Document, signer: tamper.Signer | None) -> Document:
+    if signer is None:
+        return child(leaf, _TOMBSTONE)
+    merged = {"rev": leaf["_rev"], "counts": counts_of(model_class, leaf)}
+    body = {"_id": leaf["_id"], "_deleted": True, "type": leaf["type"], "merged": merged}
+    return child(leaf, tamper.sign(signer, body))
 
 
 def is_merged_away(leaf: Document) -> bool:
     """Whether a leaf is what a merge left of a revision, and says nothing any more."""
     return "_deleted" in leaf and "merged" in leaf
+
+
+def merged_away(leaf: Document, signer: tamper.Signer) -> ChangeCounts | None:
+    """The changes in the revision that a merge left this leaf of; None if that is not what it is."""
+    if not (is_merged_away(leaf) and tamper.verify(signer, leaf)):
+        return None
+    start, ids = leaf["_revisions"]["start"], leaf["_revisions"]["ids"]
+    is_its_own = len(ids) > 1 and leaf["merged"]["rev"] == f"{start - 1}-{ids[1]}"
+    return dict(leaf["merged"]["counts"]) if is_its_own else None
 
 
 def _precedence(document: Document) -> tuple[int, str]:

@@ -100,9 +100,8 @@ class Revisions:
 
     async def _get_or_none(self, path: str, options: dict[str, Any] | None = None) -> Document | None:
         try:
-            document: Document = await self._endpoint.get_json("fetch", path, options)
+            return await self._endpoint.get_json("fetch", path, options)
         except NotFoundError as error:
             if error.reason in ("missing", "deleted"):
                 return None
             raise
-        return document

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import math
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any, Protocol
 
 import rfc8785
 
+from tor_async_couchdb import canonical_json
+from tor_async_couchdb.canonical_json import HALF_A_SURROGATE_PAIR, LARGEST_EXACT_INTEGER, is_plain
 from tor_async_couchdb.errors import InvalidDocumentError
 
 SIGNATURE_PROPERTY_NAME = "801dbe4659a641739cbe94fcf0baab03_tampering_v1.0_sig"
 
-_LARGEST_EXACT_INTEGER = 2**53 - 1  # RFC 8259, section 6
-_HALF_A_SURROGATE_PAIR = re.compile("[\ud800-\udfff]")
 _EXPONENT_FROM = 1e21  # below it ECMAScript writes integral numbers as plain digits
 
 
@@ -110,7 +109,8 @@ def sign(signer: Signer, doc: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(doc.get(name), str):
             raise _unsignable(doc, name, "a document is signed with it, so it must be a string")
     try:
-        for path, value in _values(_covered(doc), ""):
+        covered = _covered(doc)
+        for path, value in () if is_plain(covered) else _values(covered, ""):
             if reason := _why_unsignable(value):
                 raise _unsignable(doc, path, reason)
         doc[SIGNATURE_PROPERTY_NAME] = signer.sign(doc)
@@ -140,7 +140,7 @@ def _covered(doc: Mapping[str, Any]) -> dict[str, Any]:
 
 def canonical(doc: Mapping[str, Any]) -> bytes:
     """What a signature covers, by RFC 8785; ValueError or RecursionError where that has no form for it."""
-    return rfc8785.dumps(_covered(doc))
+    return canonical_json.encode(_covered(doc))
 
 
 def _values(value: object, path: str) -> Iterator[tuple[str, object]]:
@@ -166,14 +166,14 @@ def _why_unsignable(value: object) -> str | None:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
-        return "holds half of a surrogate pair" if _HALF_A_SURROGATE_PAIR.search(value) else None
+        return "holds half of a surrogate pair" if HALF_A_SURROGATE_PAIR.search(value) else None
     if not isinstance(value, int | float):
         return f"holds a {type(value).__name__}, which JSON has no form for"
     if not math.isfinite(value):
         return "holds a number that is not finite"
     if 0 < abs(value) < sys.float_info.min:
         return "holds a number so small that CouchDB stores 0.0"
-    if abs(value) > _LARGEST_EXACT_INTEGER and (isinstance(value, int) or abs(value) < _EXPONENT_FROM):
+    if abs(value) > LARGEST_EXACT_INTEGER and (isinstance(value, int) or abs(value) < _EXPONENT_FROM):
         return "holds an integer beyond ±(2**53 - 1)"
     return None
 

@@ -6,15 +6,17 @@ left in the database is wrong. The witness keeps a signed record of each model: 
 tampered with.
 
 The record is written after the document. So a crash between the two leaves one change uncovered, and never
-raises a false alarm. One witness is for one database: a replica that lags behind looks like a rollback.
+raises a false alarm. A `Witness` is for one database: to it a replica that lags behind looks like a rollback.
+Several databases that replicate need the one in `masters_witness`.
 """
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from tor_async_couchdb import tamper
 from tor_async_couchdb.errors import ConflictError, CouchDBError, NotFoundError, TamperedError
@@ -75,8 +77,8 @@ class DatabaseWitnessStore:
         await self._database.close()
 
 
-class Witness:
-    """Remembers models in a store, and tells whether one has fallen behind; `signer` signs its records."""
+class BaseWitness(abc.ABC):
+    """What all witnesses do: keep records that `signer` signs in a store, and compare models with them."""
 
     def __init__(self, store: WitnessStore, signer: Signer) -> None:
         self._store = store
@@ -86,17 +88,17 @@ class Witness:
         """Closes the store."""
         await self._store.close()
 
+    @abc.abstractmethod
     async def wrote(self, model: Model) -> None:
         """Remembers a model that has been stored. If it can't, it logs that: the model is stored."""
-        await self._remember_afterwards(model, _EXISTS)
 
+    @abc.abstractmethod
     async def deletes(self, model: Model) -> None:
         """Remembers that the model is about to be deleted; raises a CouchDBError if it can't."""
-        await self._remember(model, _MAY_BE_DELETED)
 
+    @abc.abstractmethod
     async def deleted(self, model: Model) -> None:
         """Remembers that the model has been deleted. If it can't, it logs that."""
-        await self._remember_afterwards(model, _DELETED)
 
     async def confirmed(
         self, model: M | None, record_id: str, read: Callable[[], Awaitable[M | None]]
@@ -110,34 +112,39 @@ class Witness:
             TamperedError: the model, or the record itself.
         """
         record = await self._fetch(record_id)
-        while record is not None and _is_behind(model, record):
+        while record is not None and self._is_behind(model, record):
             model = await read()
             record_before, record = record, await self._fetch(record_id)
             # If the record was written meanwhile, so was the model, or it was deleted: look again.
-            if record == record_before and _is_behind(model, record_before):
-                raise TamperedError(record_before["document_id"])
+            if record == record_before and self._is_behind(model, record_before):
+                await self._accuse(model, record_before)
         return model
 
-    async def _remember_afterwards(self, model: Model, state: str) -> None:
+    @abc.abstractmethod
+    def _is_behind(self, model: Model | None, record: Document) -> bool:
+        """Whether the model, or that there is none, contradicts the record."""
+
+    async def _accuse(self, model: Model | None, record: Document) -> NoReturn:
+        """Raises the error for a model that is behind its record."""
+        raise TamperedError(record["document_id"])
+
+    async def _remember_afterwards(self, model: Model, remembering: Awaitable[None]) -> None:
         try:
-            await self._remember(model, state)
+            await remembering
         except CouchDBError as error:
             _logger.error("document %r is not covered by the witness: %s", model.id, error)
 
-    async def _remember(self, model: Model, state: str) -> None:
-        record_id = record_id_of(model)
+    async def _remember(
+        self, record_id: str, following: Callable[[Document | None], Document | None]
+    ) -> None:
+        """Writes the record that follows the one that is there, if there is one to follow."""
         while True:
             record = await self._fetch(record_id)
-            new = {
-                "_id": record_id,
-                "type": _TYPE,
-                "document_id": model.id,
-                "change_count": _change_count(model),
-                "state": state,
-            }
+            new = following(record)
+            if new is None:
+                return
+            new["_id"] = record_id
             if record is not None:
-                if _order(new) <= _order(record):
-                    return
                 new["_rev"] = record["_rev"]
             # Who loses to somebody else that remembers the same model looks again.
             with contextlib.suppress(ConflictError):
@@ -146,9 +153,44 @@ class Witness:
 
     async def _fetch(self, record_id: str) -> Document | None:
         record = await self._store.fetch(record_id)
-        if record is not None and not (record["_id"] == record_id and tamper.verify(self._signer, record)):
+        if record is not None and not (
+            record.get("_id") == record_id and tamper.verify(self._signer, record)
+        ):
             raise TamperedError(record_id)
         return record
+
+
+class Witness(BaseWitness):
+    """Remembers the models of one database, and tells whether one has fallen behind."""
+
+    async def wrote(self, model: Model) -> None:
+        """See `BaseWitness.wrote`."""
+        await self._remember_afterwards(model, self._remember_state(model, _EXISTS))
+
+    async def deletes(self, model: Model) -> None:
+        """See `BaseWitness.deletes`."""
+        await self._remember_state(model, _MAY_BE_DELETED)
+
+    async def deleted(self, model: Model) -> None:
+        """See `BaseWitness.deleted`."""
+        await self._remember_afterwards(model, self._remember_state(model, _DELETED))
+
+    async def _remember_state(self, model: Model, state: str) -> None:
+        new = {
+            "type": _TYPE,
+            "document_id": model.id,
+            "change_count": _change_count(model),
+            "state": state,
+        }
+        await self._remember(
+            record_id_of(model),
+            lambda record: None if record is not None and _order(new) <= _order(record) else dict(new),
+        )
+
+    def _is_behind(self, model: Model | None, record: Document) -> bool:
+        if model is None:
+            return bool(record["state"] == _EXISTS)
+        return bool(record["state"] == _DELETED or _change_count(model) < record["change_count"])
 
 
 def record_id_of(model: Model) -> str:
@@ -181,9 +223,3 @@ def _change_count(model: Model) -> int:
 
 def _order(record: Document) -> tuple[int, int]:
     return record["change_count"], _STATES.index(record["state"])
-
-
-def _is_behind(model: Model | None, record: Document) -> bool:
-    if model is None:
-        return bool(record["state"] == _EXISTS)
-    return bool(record["state"] == _DELETED or _change_count(model) < record["change_count"])

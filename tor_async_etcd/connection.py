@@ -23,21 +23,28 @@ class Reply(NamedTuple):
     body: bytes
 
 
-class Connection(asyncio.Protocol):
-    """One connection, one exchange at a time."""
+class Connection(asyncio.BufferedProtocol):
+    """One connection, one exchange at a time.
 
-    def __init__(self, url: str) -> None:
+    It reads into `buffer`, which it shares with other connections of the same event loop. A buffer for each
+    read, as asyncio.Protocol gets, takes longer than the read itself.
+    """
+
+    def __init__(self, url: str, buffer: memoryview) -> None:
         self.closed = False
         self.reusable = False
         self._url = url
+        self._buffer = buffer
         self._received = bytearray()
         self._kept_alive = True
         self._socket: asyncio.Transport
+        self._loop: asyncio.AbstractEventLoop
         self._poll = select.poll()
         self._waiter: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep asyncio's transport."""
+        self._loop = asyncio.get_running_loop()
         self._socket = transport  # type: ignore[assignment]  # asyncio gives stream protocols a Transport
         if (socket := transport.get_extra_info("socket")) is not None:
             self._poll.register(socket, select.POLLIN)
@@ -47,9 +54,13 @@ class Connection(asyncio.Protocol):
         self.closed = True
         self._wake()
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to put what comes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Keep what came, and stop reading if nobody takes it."""
-        self._received += data
+        self._received += self._buffer[:nbytes]
         if len(self._received) > HIGH_WATER_BYTES:
             self._socket.pause_reading()
         self._wake()
@@ -58,12 +69,12 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _more(self) -> None:
+    def _more(self) -> asyncio.Future[None]:
         if self.closed:
             raise TransportError(f"{self._url} closed the connection before its answer was complete")
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         self._socket.resume_reading()
-        await self._waiter
+        return self._waiter
 
     def is_usable(self) -> bool:
         """Tell whether a request can be sent; if etcd has closed not even before the loop notices."""
@@ -91,15 +102,15 @@ class Connection(asyncio.Protocol):
         self._socket.write(request)
         while (end := self._received.find(b"\r\n\r\n")) < 0:
             await self._more()
-        first, *lines = self._received[:end].decode("latin-1").split("\r\n")
+        head = bytes(self._received[: end + 2]).lower()
         del self._received[: end + 4]
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-        self._kept_alive = headers.get("connection", "").lower() != "close"
+        self._kept_alive = _header(head, b"\r\nconnection:") != b"close"
         try:
-            status = int(first.split(" ", 2)[1])
-            chunked = headers.get("transfer-encoding") == "chunked"
-            return status, None if chunked else int(headers["content-length"])
-        except (IndexError, KeyError, ValueError) as error:
+            status = int(head.split(b" ", 2)[1])
+            chunked = _header(head, b"\r\ntransfer-encoding:") == b"chunked"
+            return status, None if chunked else int(_header(head, b"\r\ncontent-length:"))
+        except (IndexError, ValueError) as error:
+            first = head.partition(b"\r\n")[0].decode("latin-1")
             raise TransportError(f"{self._url} does not answer as an etcd does: {first!r}") from error
 
     async def body(self, length: int) -> bytes:
@@ -123,6 +134,12 @@ class Connection(asyncio.Protocol):
                     del self._received[: end + 2]
                     return chunk
             await self._more()
+
+
+def _header(head: bytes, name: bytes) -> bytes:
+    """Return a header's value, nothing if there's none; `name` starts with the end of the line before."""
+    start = head.find(name) + len(name)
+    return b"" if start < len(name) else head[start : head.index(b"\r\n", start)].strip()
 
 
 class LineStream:

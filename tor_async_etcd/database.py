@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 from .db_transaction import DbTransaction
-from .directory import MapT, attach_table
 from .errors import Compacted, ConflictError
-from .gateway import pauses
 from .keyset import KeySet
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .client import Client
+    from .directory import MapT
 
 T = TypeVar("T")
+
+LONGEST_PAUSE_S = 0.5
 
 
 class Database:
@@ -53,6 +55,8 @@ class Database:
         Raises:
             TypeError: the class is not decorated.
         """
+        from .directory import attach_table  # typed maps cost nothing where there are none
+
         return await attach_table(self, kind)
 
     async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
@@ -66,14 +70,28 @@ class Database:
             OutcomeUnknownError: a commit was sent, and its answer never came. It is not tried again.
         """
         now = asyncio.get_running_loop().time
-        deadline = now() + timeout_s
-        waits = pauses()
+        began = now()
+        deadline = began + timeout_s
+        conflicts = 0
         while True:
             try:
                 async with self.begin(write=True) as txn:
                     return await function(txn)
             except (ConflictError, Compacted):
-                pause_s = next(waits)
-                if now() + pause_s >= deadline:
+                conflicts += 1
+                ended = now()
+                pause_s = pause_after(conflicts, ended - began)
+                if ended + pause_s >= deadline:
                     raise
             await asyncio.sleep(pause_s)
+            began = now()
+
+
+def pause_after(conflicts: int, took_s: float) -> float:
+    """Return how long to wait after so many conflicts, the last in a try that took `took_s`, in seconds.
+
+    Anything up to 4, 8, 16, then 32 times as long as the try, so that few are at it at any time. A longer
+    pause would let those who never wait win again and again over those who lost often.
+    """
+    longest_s = min(took_s * min(2 << conflicts, 32), LONGEST_PAUSE_S)
+    return longest_s * int.from_bytes(os.urandom(4), "big") / 2**32

@@ -40,6 +40,9 @@ _LONGEST_PAUSE_S = 0.5
 _SILENCE_S = 5.0
 _PROBE_TIMEOUT_S = 2.0
 
+_to_json = json.JSONEncoder(check_circular=False).encode
+_from_json = json.JSONDecoder().decode
+
 
 def pauses() -> Iterator[float]:
     """Yield how long to wait before each further try, in seconds: doubled each time, and jittered."""
@@ -78,7 +81,7 @@ class Gateway:
             OutcomeUnknownError: a call that may change something was sent, and its answer never came.
             TransportError: there was no answer in time, and certainly nothing was changed.
         """
-        body = json.dumps(encode(call.fields, values)).encode()
+        body = _to_json(encode(call.fields, values)).encode()
         now = asyncio.get_running_loop().time
         deadline = now() + (self.timeout_s if timeout_s is None else timeout_s)
         waits = pauses()
@@ -99,7 +102,7 @@ class Gateway:
 
     async def open(self, call: Call, values: Mapping[str, Any]) -> Messages:
         """Return the messages of a call that goes on; tried once, at one endpoint. Raises as `call` does."""
-        body = json.dumps(encode(call.fields, values)).encode()
+        body = _to_json(encode(call.fields, values)).encode()
         endpoint, token = self._current, self._token
         transport = self._transports[endpoint]
         report = partial(self._give_up_on, endpoint, token)
@@ -196,7 +199,7 @@ class Messages:
 def _message(reply: Reply) -> Json:
     """Return an answer's content, or raise the error that it is."""
     try:
-        content: Json = json.loads(reply.body)
+        content: Json = _from_json(reply.body.decode())
     except ValueError as error:
         text = reply.body[:200].decode("utf-8", "replace").strip()
         if 400 <= reply.status < 500:

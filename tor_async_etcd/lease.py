@@ -80,6 +80,11 @@ class Lease:
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work and return its result; cancel it and raise Expired as soon as the lease is lost."""
+        try:
+            self._check()
+        except Expired:
+            work.close()  # otherwise it would take its first step before it could be cancelled
+            raise
         lost = self.lost
         task = asyncio.create_task(work)
         try:

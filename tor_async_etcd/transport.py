@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 64  # to one endpoint, streams not counted; a request above that waits its turn
 CONNECT_TIMEOUT_S = 2.0
+BUFFER_BYTES = 1 << 16
 
 
 class Stream(Protocol):
@@ -55,6 +56,7 @@ class HttpTransport:
         self._tls = (tls or True) if parts.scheme == "https" else None
         self._before_path = f"POST {parts.path.rstrip('/')}/v3/"
         self._after_path = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[Connection] = []
         self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -120,7 +122,7 @@ class HttpTransport:
 
     async def _connect(self) -> Connection:
         loop = asyncio.get_running_loop()
-        new = partial(Connection, self._url)
+        new = partial(Connection, self._url, self._buffer)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(new, *self._address, ssl=self._tls)

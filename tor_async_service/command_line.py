@@ -18,6 +18,7 @@ class Option:
 
     It has to be given, on the command line or as the environment's `variable`, unless it `is_optional`: then
     it is None. `read` makes of its text what the service is given; OSError or ValueError say why it can't.
+    It `needs` another option where it means nothing without that one.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Option:
     variable: str | None = None
     read: Callable[[str], Any] = str
     is_optional: bool = False
+    needs: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def parse(
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
+    _check_needs(own_options, options, parser)
     return Configuration(
         port=options.port,
         ip=options.ip,
@@ -106,6 +109,14 @@ def _add(option: Option, parser: argparse.ArgumentParser) -> None:
         metavar=option.metavar,
         help=option.help + ("" if option.variable is None else f" [environment: {option.variable}]"),
     )
+
+
+def _check_needs(
+    own_options: Sequence[Option], options: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    for option in own_options:
+        if option.needs is not None and hasattr(options, option.name) and not hasattr(options, option.needs):
+            parser.error(f"argument --{option.name}: needs --{option.needs} too")
 
 
 def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.model import Model
-from tor_async_service import problems
+from tor_async_service import problems, trailers
 
 if TYPE_CHECKING:
     from tor_async_service.application import ServiceApplication
@@ -26,8 +26,8 @@ M = TypeVar("M", bound=Model)
 
 MAX_BODY_SIZE_BYTES = 64 * 1024
 MAX_PAGE_SIZE = 1000
-
 _STREAMED_PAGE_SIZE = 500
+_TAMPERED_COUNT = "Tampered-Count"
 # For logs and metrics only, as nobody is there to read it (nginx, which made it up).
 _CLIENT_CLOSED_REQUEST = 499
 _JSON_MEDIA_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
@@ -94,8 +94,8 @@ class ServiceHandler(tornado.web.RequestHandler):
         return value
 
     def write_json(self, value: Any) -> None:
-        """Answers with anything that msgspec can encode."""
-        self.write(msgspec.json.encode(value))
+        """Answers with anything that msgspec can encode, as one line of JSON."""
+        self.write(msgspec.json.encode(value) + b"\n")
 
     async def write_pages(
         self,
@@ -123,7 +123,12 @@ class ServiceHandler(tornado.web.RequestHandler):
         start: str | None,
     ) -> None:
         page = await fetch_page(start, _STREAMED_PAGE_SIZE)
-        self._set_counts()  # of the first page: the head of the answer can't wait for more
+        # The head of a long answer can't wait for its end.
+        has_trailer = page.next_key is not None and trailers.are_taken(self.request)
+        if has_trailer:
+            self.set_header("Trailer", _TAMPERED_COUNT)
+        else:
+            self._set_counts()
         self.write(b"[")
         separator = b""
         while True:
@@ -132,12 +137,18 @@ class ServiceHandler(tornado.web.RequestHandler):
                 separator = b","
             if page.next_key is None:
                 break
-            async with asyncio.timeout(self.service.deadline_s):
-                await self.flush()
+            await self._flush_in_time()
             # A list may be long: the deadline is for the next page of it, not for the whole.
             self._context.extend(self.service.deadline_s)
             page = await fetch_page(page.next_key, _STREAMED_PAGE_SIZE)
-        self.write(b"]")
+        self.write(b"]\n")
+        if has_trailer:
+            await self._flush_in_time()
+            await trailers.write(self.request, {_TAMPERED_COUNT: str(self._context.tampered_count)})
+
+    async def _flush_in_time(self) -> None:
+        async with asyncio.timeout(self.service.deadline_s):
+            await self.flush()
 
     def _limit(self) -> int | None:
         text = self.get_query_argument("limit", None)
@@ -217,7 +228,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     def _set_counts(self) -> None:
         counts = {
             "Conflict-Count": self._context.conflict_count,
-            "Tampered-Count": self._context.tampered_count,
+            _TAMPERED_COUNT: self._context.tampered_count,
         }
         for name, count in counts.items():
             if count:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import tornado.httpserver
 import tornado.netutil
+import uvloop
 
 from tor_async_service import command_line
 from tor_async_service.application import ServiceApplication
@@ -20,6 +22,8 @@ _DRAIN_TIMEOUT_S = 10.0
 # A client that stalls in the middle of a request must not hold its connection for ever.
 _BODY_TIMEOUT_S = 30.0
 _IDLE_CONNECTION_TIMEOUT_S = 600.0
+# A hundred requests in flight hold more than Python's 700: the search for garbage took a tenth of the time.
+_ALLOCATIONS_PER_COLLECTION = 50_000
 
 _logger = logging.getLogger(__name__)
 
@@ -38,7 +42,8 @@ def run(make_app: MakeApp, description: str, *own_options: Option) -> None:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
     except OSError as error:
         sys.exit(f"can't listen on {configuration.ip} port {configuration.port}: {error.strerror}")
-    asyncio.run(_serve(make_app, configuration, sockets))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(make_app, configuration, sockets))
 
 
 async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[socket.socket]) -> None:
@@ -62,9 +67,17 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         tasks = [asyncio.create_task(work()) for work in app.background_work]
         for task in tasks:
             task.add_done_callback(lambda _: stop.set())  # which none does by itself but by an error
+        _tune_garbage_collection()
         await stop.wait()
         await _drain(server, app)
         await _end(tasks)
+
+
+def _tune_garbage_collection() -> None:
+    """Searches rarely for what requests leave behind, and never among what lives as long as the service."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
 
 
 async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:

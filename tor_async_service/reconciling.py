@@ -1,25 +1,76 @@
 """A service that reconciles its database: it merges what was changed on several masters at the same time."""
 
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tor_async_couchdb.auditor import Auditor
 from tor_async_couchdb.conflict_resolver import ConflictResolver
+from tor_async_couchdb.masters_witness import MastersWitness
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.reconciler import Reconciler
+from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.witness import WitnessStore
 from tor_async_service.application import ServiceApplication
+from tor_async_service.command_line import Option
+from tor_async_service.etcd import ETCD
+from tor_async_service.signing import KEY_SET, WITNESS
+
+if TYPE_CHECKING:
+    from tor_async_etcd import Client
+
+RECONCILING = (
+    Option("master", "NAME", "this database's name among them"),
+    ETCD,
+    dataclasses.replace(KEY_SET, is_optional=True),
+    dataclasses.replace(WITNESS, needs="keyset"),
+)
 
 
-def reconcile(app: ServiceApplication, *model_classes: type[Model]) -> None:
+def reconcile(
+    app: ServiceApplication,
+    *model_classes: type[Model],
+    master: str,
+    etcd: Client | None = None,
+    keyset: Signer | None = None,
+    witness: WitnessStore | None = None,
+) -> None:
     """Has the service reconcile documents of these types as long as it runs.
+
+    With `etcd` only one of all processes that are given it does, and the same database, at a time. With a
+    `keyset` documents are signed, and with a `witness` too what changes is compared with it.
 
     `/_metrics` counts them, and asks the view `conflicts` how many documents are in conflict now.
 
     Raises:
-        TypeError: a model does not say how one of its properties merges.
+        TypeError: a model does not say how one of its properties merges, or can't be witnessed.
     """
     database = app.database
     resolver = ConflictResolver(model_classes, database=database)
-    app.background_work.append(Reconciler(resolver, database=database).run)
+    audit = None
+    if keyset is not None:
+        database.tampering_signer = keyset
+    if keyset is not None and witness is not None:
+        database.witness = MastersWitness(witness, keyset, master, database=database)
+        audit = Auditor(model_classes, database.witness, database=database).audit
+    reconciler = Reconciler(resolver, database=database, audit=audit)
+    election = f"tor_async_couchdb/reconciler/{quote(database.url, safe='')}/{','.join(resolver.types)}"
+    _add_work(app, reconciler, election, etcd)
 
     async def count_unresolved() -> None:
         rows = await database.query_view("conflicts", reduce=True)
         app.metrics.replication_conflicts.unresolved.set(rows[0].value if rows else 0)
 
     app.metrics_refreshers.append(count_unresolved)
+
+
+def _add_work(app: ServiceApplication, reconciler: Reconciler, election: str, etcd: Client | None) -> None:
+    if etcd is None:
+        app.background_work.append(reconciler.run)
+        return
+    from tor_async_service.leading import LeadersWork  # only who uses etcd needs it
+
+    work = LeadersWork(reconciler.run, election.encode(), client=etcd, registry=app.metrics.registry)
+    app.background_work.append(work.run)

@@ -1,10 +1,37 @@
 """The options of a service that signs its documents."""
 
 import dataclasses
+from urllib.parse import urlsplit
 
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.witness import DatabaseWitnessStore, WitnessStore
 from tor_async_service.command_line import Option
+from tor_async_service.etcd import etcd_client
+
+_ETCD = "etcd:"
+_ETCD_NAME = "witness"
+
+
+def witness_store(text: str) -> WitnessStore:
+    """A witness's store: a database's URL, or `etcd:` and etcd's, with a name as its path or without.
+
+    Databases that are no masters of one another need different names.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not text.startswith(_ETCD):
+        return DatabaseWitnessStore(Database(text))
+    from tor_async_service.etcd_witness import EtcdWitnessStore  # only who uses etcd needs it
+
+    url = urlsplit(text.removeprefix(_ETCD))
+    name = url.path.strip("/") or _ETCD_NAME
+    if "/" in name:
+        raise ValueError("a witness in etcd is etcd:http[s]://host:port/name")
+    client = etcd_client(url._replace(path="").geturl())
+    return EtcdWitnessStore(client, f"tor_async_couchdb/witness/{name}/".encode())
+
 
 # Read into the signer.
 KEY_SET = Option(
@@ -13,13 +40,13 @@ KEY_SET = Option(
 
 OPTIONAL_KEY_SET = dataclasses.replace(KEY_SET, is_optional=True)
 
-# Read into the database. Whoever administers the other one has no business in it: it has credentials of its
+# Read into the store. Whoever administers the database has no business in it: it has credentials of its
 # own, which are in the URL, and so best in the environment.
 WITNESS = Option(
     "witness",
     "URL",
-    "database of the witness, with its user and password",
+    "database of the witness, or etcd:URL, with its user and password",
     "TAMPERING_WITNESS",
-    Database,
+    witness_store,
     is_optional=True,
 )

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,9 +19,9 @@ from samples.crud.hash_and_encrypt.service import make_app
 from tor_async_couchdb import tamper
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.hashing import SlowHasher
-from tor_async_couchdb.protection import Protection, new_protection
+from tor_async_couchdb.protection import Protector, new_protection
 from tor_async_couchdb.tamper import TamperingSigner
-from tor_async_couchdb.testing import FaultProxy, answered, changed_first
+from tor_async_couchdb.testing import FaultProxy, changed_first
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.processes import running
 from tor_async_service.tests.serving import problem_of, serving
@@ -41,14 +42,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def protection(folder: Path) -> Protection:
-    read = Protection.from_folder(folder)
+def protection(folder: Path) -> Protector:
+    read = Protector.from_folder(folder)
     read.slow_hasher = SlowHasher(read.pepper, QUICK)
     return read
 
 
 @pytest.fixture
-async def client(database: Database, protection: Protection) -> AsyncIterator[aiohttp.ClientSession]:
+async def client(database: Database, protection: Protector) -> AsyncIterator[aiohttp.ClientSession]:
     async with serving(make_app(database, protection)) as client:
         yield client
 
@@ -136,7 +137,7 @@ async def test_forgotten_owner_is_forgotten_in_all_fruits_and_revisions(
     assert await answer(client, "GET", f"/v1.0/fruits/{other['fruit_id']}") == other
     # Whoever has a backup of the database does not get further.
     documents.put(**old | {"_rev": stored(documents, fruits[0])["_rev"]})
-    async with serving(make_app(database, Protection.from_folder(folder))) as restarted:
+    async with serving(make_app(database, Protector.from_folder(folder))) as restarted:
         shown = await answer(restarted, "GET", f"/v1.0/fruits/{fruits[0]['fruit_id']}")
         assert (shown["color"], shown["email"]) == ("red", None)
     changed = await answer(client, "PUT", f"/v1.0/fruits/{fruits[0]['fruit_id']}", {"color": "pink"})
@@ -157,7 +158,7 @@ async def test_value_that_was_moved_to_another_fruit_is_not_shown(
 
 
 async def test_it_signs_when_it_has_a_key_set(
-    database: Database, documents: Documents, protection: Protection, tmp_path: Path
+    database: Database, documents: Documents, protection: Protector, tmp_path: Path
 ) -> None:
     tamper.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
@@ -184,8 +185,8 @@ def without_data_keys(folder: Path) -> Iterator[None]:
 async def test_data_keys_that_can_not_be_had_are_a_503_and_forget_nobody(
     database: Database, folder: Path
 ) -> None:
-    other_process = Protection.from_folder(folder)
-    async with serving(make_app(database, Protection.from_folder(folder))) as client:
+    other_process = Protector.from_folder(folder)
+    async with serving(make_app(database, Protector.from_folder(folder))) as client:
         fruit = await create(client, JANE)
     with without_data_keys(folder):
         async with serving(make_app(database, other_process)) as client:
@@ -193,7 +194,7 @@ async def test_data_keys_that_can_not_be_had_are_a_503_and_forget_nobody(
             await answer(client, "PUT", f"/v1.0/fruits/{fruit['fruit_id']}", {"color": "blue"}, 503)
             await answer(client, "POST", "/v1.0/fruits", {"color": "red", "owner": JANE}, 503)
             await answer(client, "DELETE", f"/v1.0/owners/{JANE['owner_id']}", status=503)
-    async with serving(make_app(database, Protection.from_folder(folder))) as client:
+    async with serving(make_app(database, Protector.from_folder(folder))) as client:
         assert await answer(client, "GET", f"/v1.0/fruits/{fruit['fruit_id']}") == fruit
 
 
@@ -234,8 +235,9 @@ async def test_nothing_sensitive_is_printed_or_measured(
         ) as service,
         aiohttp.ClientSession(await service.url()) as client,
     ):
-        proxy.inject(answered(200, "{}"), "_uuids")
-        await answer(client, "POST", "/v1.0/fruits", {"color": "red", "owner": JANE}, 500)
+        with contextlib.closing(sqlite3.connect(folder / "data_keys.sqlite")) as store, store:
+            store.execute("INSERT INTO data_keys VALUES (?, 7)", [JOE["owner_id"]])
+        await answer(client, "POST", "/v1.0/fruits", {"color": "red", "owner": JOE}, 500)
         fruit, tampered = await create(client, JANE), await create(client, JANE)
         path = f"/v1.0/fruits/{fruit['fruit_id']}"
         await bad_requests(client)

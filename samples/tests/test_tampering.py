@@ -18,6 +18,7 @@ from tor_async_couchdb.database import Database
 from tor_async_couchdb.keyczar_key_set import KeyczarKeySet, KeyczarSigner, TransitionalSigner
 from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME, TamperingSigner
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.witness import DatabaseWitnessStore
 from tor_async_service.tests.serving import problem_of, serving
 
 Document = dict[str, Any]
@@ -91,7 +92,7 @@ async def witnessed(
     """The service with a witness."""
     with couchdb.new_database() as url:
         async with Database(url, username=couchdb.username, password=couchdb.password) as witness:
-            app = make_app(database, TamperingSigner.from_file(keys), witness)
+            app = make_app(database, TamperingSigner.from_file(keys), DatabaseWitnessStore(witness))
             async with serving(app) as client:
                 yield Attacked(client, documents)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from conftest import CouchDBServer
 from db_installer.installer import DESIGN_DOCS_FOLDER
 from suite.multi_master import Experiment, run
-from suite.sites import Site
+from suite.sites import running
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
@@ -21,19 +21,22 @@ async def test_two_masters_that_are_parted_and_joined_lose_nothing_though_a_reco
                 master.host, master.database, credentials=credentials, design_docs_folder=DESIGN_DOCS_FOLDER
             )
         await asyncio.to_thread(connect, *masters)
-        experiment = Experiment(
-            cut=lambda: asyncio.to_thread(disconnect, *masters),
-            heal=lambda: asyncio.to_thread(connect, *masters),
-            users=3,
-            fruits=4,
-            partition_s=2.0,
-            load_after_heal_s=1.0,
-            is_reconciler_killed=True,
-        )
-        sites = Site("east", masters[0]), Site("west", masters[1])
         environment = {"COUCHDB_USER": couchdb.username, "COUCHDB_PASSWORD": couchdb.password}
         try:
-            figures = await run(experiment, sites, tmp_path, environment)
+            async with (
+                running("east", masters[0], tmp_path, environment) as east,
+                running("west", masters[1], tmp_path, environment) as west,
+            ):
+                experiment = Experiment(
+                    cut=lambda: asyncio.to_thread(disconnect, *masters),
+                    heal=lambda: asyncio.to_thread(connect, *masters),
+                    users=3,
+                    fruits=4,
+                    partition_s=2.0,
+                    load_after_heal_s=1.0,
+                    disturb=east.kill_and_start,
+                )
+                figures = await run(experiment, (east, west))
         finally:
             await asyncio.to_thread(disconnect, *masters)
     assert all(count > 0 for count in figures.acknowledged.values())

@@ -30,7 +30,10 @@ _READMES = sorted(
     path for path in ROOT.rglob("README.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
 )
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_SERVER = re.compile(r"-m (?:embedded_couchdb|samples\.\S+\.service) .*--port (\d+)", re.DOTALL)
+_SERVER = re.compile(
+    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
+    re.DOTALL,
+)
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
 _TIMEOUT_S = 120.0

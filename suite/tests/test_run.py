@@ -107,6 +107,7 @@ def test_run_once_shows_what_the_readme_shows_and_leaves_nothing(tmp_path: Path,
         assert _words(run.output) == _words(shown[1])
         _assert_nothing_listens(run.output)
     assert re.search(r"updates lost +│ +0 │ +0 │ +0 │ +0 │", run.output)
+    assert re.search(r"updates lost +│ +0 │$", run.output, re.MULTILINE)  # though masters were cut off
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
 from tor_async_couchdb.installer.rewriting_command import new_parser, run, signer_of
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.protection import Protection
+from tor_async_couchdb.protection import Protector
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
 
     def rewrite(database: Database, on_progress: OnProgress) -> Rewritten:
         signer = None if options.keyset is None else signer_of(options.keyset)
-        model_class, data_keys = _model_class(options.model), _protection(options.protection).data_keys
+        model_class, data_keys = _model_class(options.model), _protector(options.protection).data_keys
         data_keys.rotate()
         time.sleep(MAX_AGE_S)  # until then services may write by the old keys
         return re_encrypt(database, model_class, data_keys, signer, on_progress)
@@ -51,9 +51,9 @@ def _model_class(name: str) -> type[Model]:
     return model_class
 
 
-def _protection(folder: str) -> Protection:
+def _protector(folder: str) -> Protector:
     try:
-        return Protection.from_folder(folder)
+        return Protector.from_folder(folder)
     except OSError as error:
         raise InstallerError(f"{error.filename}: {error.strerror}") from error
     except ValueError as error:

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from conftest import CouchDBServer
+from tor_async_couchdb import tamper
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.properties import Counter, Deletes, Immutable, Latest, LatestBy, Superseded
@@ -44,6 +45,13 @@ class Conflicts:
         """A document with these bodies as its leaves; its id."""
         base = self.documents.put(**body())
         await self._database.revisions.insert([child(base, each) for each in bodies])
+        return str(base["_id"])
+
+    async def make_signed(self, signer: tamper.Signer, *bodies: Document) -> str:
+        """The same with signed leaves."""
+        base = self.documents.put(**body())
+        signed = [tamper.sign(signer, each | {"_id": base["_id"]}) for each in bodies]
+        await self._database.revisions.insert([child(base, each) for each in signed])
         return str(base["_id"])
 
     def all_leaves(self, document_id: str) -> list[Document]:

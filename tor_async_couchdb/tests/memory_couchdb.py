@@ -47,7 +47,12 @@ class MemoryCouchDB:
         if path.startswith("_design/"):
             return 200, {"rows": self._rows(request["keys"])}
         history = self.histories[unquote(path)]
-        return 200, next(document for document in history if document["_rev"] == url.query["rev"])
+        if "rev" in url.query:
+            return 200, next(document for document in history if document["_rev"] == url.query["rev"])
+        current = self.current(unquote(path))
+        if current is None:
+            return 404, {"error": "not_found", "reason": "deleted" if history else "missing"}
+        return 200, current
 
     def put(self, document: dict[str, Any]) -> dict[str, Any]:
         """What `_bulk_docs` says of one document."""

@@ -1,7 +1,7 @@
 """A CouchDB in memory, as far as conflicts go: the revision trees of documents, MVCC and replication."""
 
 import hashlib
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -18,6 +18,13 @@ class RevisionTrees:
     def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Document]] = {}
         self._parents: dict[str, dict[str, str | None]] = {}
+
+    def copy(self) -> Self:
+        """A database with the same revisions."""
+        other = type(self)()
+        other.bodies = {document_id: dict(bodies) for document_id, bodies in self.bodies.items()}
+        other._parents = {document_id: dict(parents) for document_id, parents in self._parents.items()}
+        return other
 
     def leaves(self, document_id: str) -> list[Document]:
         parents = set(self._parents.get(document_id, {}).values())

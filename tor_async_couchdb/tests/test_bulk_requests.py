@@ -53,6 +53,23 @@ async def test_documents_that_are_read_at_once_are_read_together(
     assert sizes(proxy, "_bulk_get") == [7]
 
 
+async def test_document_read_alone_is_as_it_is_in_a_batch(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    documents.put_leaves([{"_id": "conflicting", "_rev": rev, "n": rev} for rev in ("1-0a", "1-0b")])
+    deleted = documents.put()
+    documents.delete(deleted)
+    ids = ["conflicting", deleted["_id"], "absent"]
+    together = await outcomes(*map(database.fetch, ids))
+    alone = [(await outcomes(database.fetch(document_id)))[0] for document_id in ids]
+    assert together[0]["_conflicts"]
+    assert alone[0] == together[0]
+    assert [(type(error), error.reason) for error in alone[1:]] == [
+        (type(error), error.reason) for error in together[1:]
+    ]
+    assert sizes(proxy, "_bulk_get") == [3]
+
+
 async def test_document_that_many_read_is_asked_for_once_and_each_has_its_own(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
@@ -81,9 +98,9 @@ async def test_document_that_couchdb_could_not_read_is_not_taken_for_absent(
     proxy: FaultProxy, database: Database, error: str
 ) -> None:
     leaf = {"error": {"id": "a", "rev": None, "error": error, "reason": "it hurts"}}
-    answer = json.dumps({"results": [{"id": "a", "docs": [leaf]}]})
+    answer = json.dumps({"results": [{"id": document_id, "docs": [leaf]} for document_id in ("a", "b")]})
     proxy.inject(answered(200, answer), times=2)
-    for refused in await outcomes(database.fetch("a"), database.fetch_leaves("a")):
+    for refused in await outcomes(database.fetch("a"), database.fetch("b"), database.fetch_leaves("a")):
         assert isinstance(refused, ResponseError)
         assert (refused.status, refused.error) == (500, error)
 
@@ -92,8 +109,8 @@ async def test_document_that_is_missing_in_the_answer_is_not_taken_for_absent(
     proxy: FaultProxy, database: Database
 ) -> None:
     proxy.inject(answered(200, '{"results":[]}'), times=2)
-    read = await outcomes(database.fetch("a"), database.fetch_leaves("a"))
-    assert [type(error) for error in read] == [TransportError, TransportError]
+    read = await outcomes(database.fetch("a"), database.fetch("b"), database.fetch_leaves("a"))
+    assert [type(error) for error in read] == [TransportError] * 3
 
 
 async def test_documents_that_are_written_at_once_are_written_together(
@@ -115,7 +132,7 @@ async def test_two_writes_of_one_document_do_not_travel_together(
     proxy: FaultProxy, database: Database
 ) -> None:
     written = await outcomes(database.save({"_id": "a", "n": 1}), database.save({"_id": "a", "n": 2}))
-    assert [type(outcome) for outcome in written] == [str, ConflictError]
+    assert {type(outcome) for outcome in written} == {str, ConflictError}
     assert sizes(proxy, "_bulk_docs") == [1, 1]
 
 

@@ -72,6 +72,35 @@ async def test_lone_request_leaves_at_once_and_alone() -> None:
     assert server.batches == [[2], [4]]
 
 
+async def test_few_requests_wait_for_a_larger_batch_to_land_and_as_many_do_not() -> None:
+    server = Server()
+    coalescer = reads(server)
+    server.gate.clear()
+    waiting = [asyncio.create_task(coalescer.submit(2 * i)) for i in range(8)]
+    await wait_until(lambda: server.in_flight == 1)
+    waiting += [asyncio.create_task(coalescer.submit(2 * i)) for i in range(8, 15)]
+    await asyncio.sleep(0.01)
+    assert server.in_flight == 1
+    waiting.append(asyncio.create_task(coalescer.submit(30)))
+    await wait_until(lambda: server.in_flight == 2)
+    assert [len(batch) for batch in server.batches] == [8, 8]
+    server.gate.set()
+    assert await asyncio.gather(*waiting) == [4 * i for i in range(16)]
+
+
+async def test_few_requests_leave_when_a_larger_batch_has_landed() -> None:
+    server = Server()
+    coalescer = reads(server)
+    server.gate.clear()
+    first = [asyncio.create_task(coalescer.submit(2 * i)) for i in range(8)]
+    await wait_until(lambda: server.in_flight == 1)
+    last = asyncio.create_task(coalescer.submit(100))
+    server.gate.set()
+    await asyncio.gather(*first)
+    assert await last == 200
+    assert [len(batch) for batch in server.batches] == [8, 1]
+
+
 async def test_requests_of_one_moment_leave_together() -> None:
     server = Server()
     coalescer = reads(server)

@@ -9,7 +9,6 @@ from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import CouchDBError, TamperedError, UnmergeableError
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.resolution import child
 from tor_async_couchdb.testing import FaultProxy, Request
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
 from tor_async_couchdb.tests.things import Thing
@@ -112,11 +111,9 @@ async def test_a_conflict_with_a_tampered_leaf_is_left_as_it_is(
 
 
 async def test_a_merged_document_is_signed(database: Database, conflicts: Conflicts) -> None:
-    base = conflicts.documents.put(**body())
-    leaves = [tamper.sign(Signer(), body(_id=base["_id"], **each)) for each in (RED, BLUE)]
-    await database.revisions.insert([child(base, leaf) for leaf in leaves])
+    document_id = await conflicts.make_signed(Signer(), body(**RED), body(**BLUE))
     database.tampering_signer = Signer()
-    document = await ConflictResolver([Basket], database=database).resolve(base["_id"])
+    document = await ConflictResolver([Basket], database=database).resolve(document_id)
     assert document is not None
     assert tamper.verify(Signer(), document)
 

@@ -236,3 +236,15 @@ async def test_writes_that_travel_together_have_results_of_their_own(
     assert isinstance(results[1], ConflictError)
     assert isinstance(results[0], str)
     assert isinstance(results[2], str)
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "7", '{"uuids":[]}', '{"rows":[7],"view_index":7}'])
+async def test_answer_that_is_not_an_answer_to_this_question_is_nobodys(
+    proxy: FaultProxy, database: Database, body: str
+) -> None:
+    proxy.inject(answered(200, body), times=math.inf)
+    asked = [database.new_document_id(), database.design_doc_names(), database.view_information("a")]
+    if not body.startswith("{"):
+        asked += [database.information(), database.fetch("a"), database.fetch_revision("a", "1-a")]
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(answer, TransportError), answer

@@ -1,9 +1,10 @@
 import asyncio
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import argon2
 import msgspec
@@ -251,6 +252,17 @@ def test_model_shows_no_protected_value() -> None:
         "Person(id='1', rev=None, person_id='jane', address=Ellipsis, ages=Ellipsis, pin_hash=Ellipsis)"
     )
     assert MARKER not in str(shown.__rich_repr__())
+
+
+async def test_decrypted_value_that_does_not_fit_is_not_quoted(own: Encryption) -> None:
+    class Choice(Model, tag="choice_v1.0", frozen=True, kw_only=True):
+        size: Annotated[Literal["small", "large"] | None, Protection.ENCRYPTED]
+
+    stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": MARKER})
+    readable = (await own.decrypter(Choice, [stored]))(stored)
+    with pytest.raises(InvalidDocumentError, match=r"does not fit its model at `\$\.size`") as error:
+        Choice.from_doc(readable)
+    assert MARKER not in "".join(traceback.format_exception(error.value))
 
 
 class PersonRetriever(AsyncModelRetrieverByDocumentID[Person]):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tor_async_couchdb import key_set
-from tor_async_couchdb.protection import MASTER_KEY, Protection, main, new_protection
+from tor_async_couchdb.protection import MASTER_KEY, Protector, main, new_protection
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def text_of_key(folder: Path, name: str = "jane") -> str:
-    key = Protection.from_folder(folder).data_keys.fetch_or_make(name)
+    key = Protector.from_folder(folder).data_keys.fetch_or_make(name)
     assert key is not None
     return key.text
 
@@ -31,10 +31,10 @@ def test_new_secrets_are_their_owners_alone_and_can_be_used(folder: Path) -> Non
 def test_file_that_is_missing_or_wrong_is_named(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"wrong " * 1000)
     with pytest.raises(ValueError, match=name):
-        Protection.from_folder(folder)
+        Protector.from_folder(folder)
     (folder / name).unlink()
     with pytest.raises((OSError, ValueError), match=name):
-        Protection.from_folder(folder)
+        Protector.from_folder(folder)
 
 
 def test_master_key_is_rotated_without_touching_what_it_wraps(
@@ -55,7 +55,7 @@ def test_command_makes_forgets_and_retires(tmp_path: Path, capsys: pytest.Captur
     folder = tmp_path / "new"
     assert main(["new", str(folder)]) == 0
     text_of_key(folder)
-    data_keys = Protection.from_folder(folder).data_keys
+    data_keys = Protector.from_folder(folder).data_keys
     data_keys.rotate()
     assert main(["retire", str(folder)]) == 0
     assert capsys.readouterr().out == "1 subjects have only their primary key now\n"

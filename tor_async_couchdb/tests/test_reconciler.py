@@ -3,16 +3,19 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
 from tor_async_couchdb import reconciler as reconciler_module
+from tor_async_couchdb import tamper
 from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.reconciler import Reconciler
+from tor_async_couchdb.tamper import TamperingSigner
 from tor_async_couchdb.testing import FaultProxy, answered, cut_after
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
 
@@ -21,12 +24,16 @@ class Noting(Observer):
     def __init__(self) -> None:
         self.lags_s: list[float] = []
         self.errors: list[CouchDBError] = []
+        self.detected: list[str] = []
 
     def conflict_ended(self, lag_s: float) -> None:
         self.lags_s.append(lag_s)
 
     def conflict_failed(self, error: CouchDBError) -> None:
         self.errors.append(error)
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        self.detected.append(error.document_id)
 
 
 @pytest.fixture
@@ -126,6 +133,23 @@ async def test_what_can_not_be_merged_is_reported_and_does_not_hold_up_the_other
     assert len(observer.errors) == 1
 
 
+async def test_a_conflict_with_a_tampered_leaf_is_left_and_is_an_alarm(
+    database: Database,
+    conflicts: Conflicts,
+    observer: Noting,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tamper.new_key_set(tmp_path / "keys.json")
+    database.tampering_signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    document_id = await conflicts.make(body(**RED), body(**BLUE))  # nobody signed these
+    async with reconciling(database):
+        await until(lambda: "ALARM" in caplog.text)
+    assert f"ALARM: tampering detected in document {document_id!r}" in caplog.text
+    assert observer.detected == [document_id]
+    assert len(conflicts.live_leaves(document_id)) == 2
+
+
 async def test_a_deletion_that_wins_is_found_though_nothing_is_in_conflict(
     database: Database, conflicts: Conflicts
 ) -> None:
@@ -165,3 +189,30 @@ async def test_a_database_without_conflicts_is_not_written_to(
         await until(lambda: len(proxy.requests) > count + 2)
     assert (await database.information())["update_seq"] == before
     assert sum(request.method == "PUT" for request in proxy.requests) == 1
+
+
+async def test_what_is_not_in_conflict_is_audited_and_again_after_a_failure(
+    database: Database, conflicts: Conflicts
+) -> None:
+    audited: list[str] = []
+
+    async def audit(document_id: str) -> None:
+        audited.append(document_id)
+        if len(audited) == 1:
+            raise ConnectError("the witness is down")
+
+    document = conflicts.documents.put(**body(**RED))
+    conflicted = await conflicts.make(body(**RED), body(**BLUE))
+    resolver = ConflictResolver([Basket], database=database)
+    reconciler = Reconciler(resolver, database=database, settle_s=0.01, audit=audit)
+    task = asyncio.create_task(reconciler.run())
+    try:
+        await until(lambda: audited.count(document["_id"]) >= 2 and conflicted in audited)
+        assert len(conflicts.live_leaves(conflicted)) == 1
+        conflicts.documents.delete(document)
+        before = len(audited)
+        await until(lambda: document["_id"] in audited[before:])
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -73,6 +73,11 @@ class Documents:
         """Stores documents."""
         self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
+    def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
+        """Stores revisions as replication does, in conflict or not."""
+        body = {"docs": leaves, "new_edits": False}
+        self._couchdb.request("POST", f"{self.name}/_bulk_docs", json=body)
+
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""
         return self.put(**{"type": "thing_v1.0", "key": key, "count": 0} | properties)

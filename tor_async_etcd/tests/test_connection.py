@@ -32,10 +32,19 @@ class FakeSocket(asyncio.Transport):
         self.aborted = True
 
 
+BUFFER = memoryview(bytearray(HIGH_WATER_BYTES + 1))
+
+
 def connected() -> tuple[Connection, FakeSocket]:
-    connection, socket = Connection("http://etcd"), FakeSocket()
+    connection, socket = Connection("http://etcd", BUFFER), FakeSocket()
     connection.connection_made(socket)
     return connection, socket
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    """Do what asyncio does when something comes."""
+    connection.get_buffer(-1)[: len(data)] = data
+    connection.buffer_updated(len(data))
 
 
 KNOWN_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 5\r\n\r\nhello"
@@ -58,7 +67,7 @@ async def test_answer_is_read_however_it_is_cut(places: list[int], chunked: bool
     exchange = asyncio.create_task(connection.exchange(b"request"))
     for piece in cut(CHUNKED if chunked else KNOWN_LENGTH, places):
         await asyncio.sleep(0)
-        connection.data_received(piece)
+        receive(connection, piece)
     assert await exchange == Reply(404 if chunked else 200, b"hello")
     assert socket.written == b"request"
     assert connection.reusable
@@ -76,7 +85,7 @@ async def test_lines_are_read_however_they_are_cut_and_waiting_can_be_given_up(
     reading: asyncio.Task[None] | None = None
     for number, piece in enumerate(cut(LINES, places)):
         await asyncio.sleep(0)
-        connection.data_received(piece)
+        receive(connection, piece)
         await asyncio.sleep(0)
         if beginning.done() and reading is None:
             reading = asyncio.create_task(read(stream, lines))
@@ -101,7 +110,7 @@ async def test_lost_connection_is_an_error_at_any_time() -> None:
     connection, _ = connected()
     exchange = asyncio.create_task(connection.exchange(b"request"))
     await asyncio.sleep(0)
-    connection.data_received(KNOWN_LENGTH[:-1])
+    receive(connection, KNOWN_LENGTH[:-1])
     connection.connection_lost(None)
     with pytest.raises(TransportError, match="http://etcd closed the connection"):
         await exchange
@@ -115,7 +124,7 @@ async def test_what_is_no_answer_of_an_etcd_is_an_error(answer: bytes) -> None:
     connection, _ = connected()
     exchange = asyncio.create_task(connection.exchange(b"request"))
     await asyncio.sleep(0)
-    connection.data_received(answer)
+    receive(connection, answer)
     with pytest.raises(TransportError, match="does not answer as an etcd does"):
         await exchange
 
@@ -124,7 +133,7 @@ async def test_broken_chunk_is_an_error() -> None:
     connection, _ = connected()
     exchange = asyncio.create_task(connection.exchange(b"request"))
     await asyncio.sleep(0)
-    connection.data_received(CHUNKED.replace(b"3\r\nhel", b"?\r\nhel"))
+    receive(connection, CHUNKED.replace(b"3\r\nhel", b"?\r\nhel"))
     with pytest.raises(TransportError, match="sent a broken chunk"):
         await exchange
 
@@ -134,7 +143,7 @@ async def test_connection_that_is_to_be_closed_or_has_more_to_say_is_not_used_ag
         connection, _ = connected()
         exchange = asyncio.create_task(connection.exchange(b"request"))
         await asyncio.sleep(0)
-        connection.data_received(answer)
+        receive(connection, answer)
         assert (await exchange).body == b"hello"
         assert not connection.reusable
 
@@ -143,7 +152,7 @@ async def test_what_nobody_reads_stops_the_reading_from_the_socket() -> None:
     connection, socket = connected()
     beginning = asyncio.create_task(connection.begin(b"request"))
     await asyncio.sleep(0)
-    connection.data_received(LINES)
+    receive(connection, LINES)
     await beginning
-    connection.data_received(b"x" * (HIGH_WATER_BYTES + 1))
+    receive(connection, b"x" * (HIGH_WATER_BYTES + 1))
     assert socket.paused

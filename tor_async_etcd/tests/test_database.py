@@ -4,8 +4,11 @@ import asyncio
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tor_async_etcd import Client, ConflictError, Database, DbTransaction, pmap
+from tor_async_etcd.database import LONGEST_PAUSE_S, pause_after
 from tor_async_etcd.testing import EtcdServer
 
 DICE = random.Random()  # noqa: S311 - not for secrets
@@ -90,6 +93,18 @@ async def test_run_gives_up_when_its_time_is_over(client: Client, prefix: bytes)
     with pytest.raises(ConflictError):
         await db.run(lose, timeout_s=0.3)
     assert tries > 1
+
+
+@given(conflicts=st.integers(1, 1000), took_s=st.floats(0, 10))
+def test_pause_is_a_multiple_of_what_a_try_took_and_bounded(conflicts: int, took_s: float) -> None:
+    longest = {1: 4, 2: 8, 3: 16}.get(conflicts, 32)
+    assert 0 <= pause_after(conflicts, took_s) <= min(longest * took_s, LONGEST_PAUSE_S)
+
+
+def test_pauses_are_spread_over_all_of_their_range() -> None:
+    pauses_s = [pause_after(4, 0.001) for _ in range(500)]
+    assert min(pauses_s) < 0.004
+    assert max(pauses_s) > 0.028
 
 
 async def test_run_returns_what_the_function_returns_and_raises_what_it_raises(

@@ -114,3 +114,17 @@ async def test_lease_is_granted_once(client: Client) -> None:
     with pytest.raises(RuntimeError, match="granted once"):
         await lease
     await lease.revoke()
+
+
+async def test_work_does_not_even_begin_once_the_lease_is_lost(client: Client) -> None:
+    begun = False
+
+    async def work() -> None:
+        nonlocal begun
+        begun = True
+
+    lease = await client.lease(10)
+    await lease.revoke()
+    with pytest.raises(Expired):
+        await lease.run(work())
+    assert not begun

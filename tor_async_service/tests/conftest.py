@@ -1,6 +1,6 @@
 """Fixtures of the chassis' tests: a database behind a proxy that can do harm, and a service on it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
@@ -9,11 +9,12 @@ from conftest import CouchDBServer
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.tests.conftest import database, proxy
 from tor_async_couchdb.tests.things import Documents
+from tor_async_etcd.testing import EtcdServer
 from tor_async_service.application import ServiceApplication
 from tor_async_service.tests.serving import serving
 from tor_async_service.tests.thing_service import make_app
 
-__all__ = ["app", "client", "database", "documents", "lone_client", "lone_database", "proxy"]
+__all__ = ["app", "client", "database", "documents", "etcd", "lone_client", "lone_database", "proxy"]
 
 
 @pytest.fixture
@@ -21,6 +22,12 @@ def documents(couchdb: CouchDBServer, database_url: str) -> Documents:
     documents = Documents(couchdb, database_url)
     documents.put_view()
     return documents
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[EtcdServer]:
+    with EtcdServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -115,3 +115,17 @@ def test_option_that_can_t_be_read_says_why(
     with pytest.raises(SystemExit, match="2"):
         parse("x", ["--size", "/absent/file"], {}, own_options=options)
     assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_option_without_the_one_it_needs_ends_the_process_with_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = (
+        Option("key", "K", "a key", is_optional=True),
+        Option("lock", "L", "a lock", is_optional=True, needs="key"),
+    )
+    assert parse("x", [], {}, own_options=options).own == {"key": None, "lock": None}
+    assert parse("x", ["--lock=l", "--key=k"], {}, own_options=options).own == {"key": "k", "lock": "l"}
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--lock=l"], {}, own_options=options)
+    assert "argument --lock: needs --key too" in capsys.readouterr().err.splitlines()[-1]

@@ -254,13 +254,31 @@ async def test_list_says_how_many_documents_were_tampered_with(
         assert response.headers["Tampered-Count"] == "2"
 
 
-async def test_long_list_says_it_of_its_first_page(
+async def test_long_list_says_it_of_its_first_page_and_by_a_trailer_of_all(
     client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
 ) -> None:
     documents.put_many([{"type": "thing_v1.0", "key": f"{i:04d}", "count": 0} for i in range(600)])
     async with client.get("/things") as response:
         assert response.headers["Tampered-Count"] == "500"
+        assert "Trailer" not in response.headers
         assert await response.json() == []
+    async with client.get("/things", headers={"TE": "trailers"}) as response:
+        assert response.headers["Trailer"] == "Tampered-Count"
+        assert "Tampered-Count" not in response.headers
+        assert await response.json() == []
+    port = str(client._base_url).rpartition(":")[2].strip("/")
+    assert (await _last_chunk(int(port))).endswith(b"]\n\r\n0\r\nTampered-Count: 600\r\n\r\n")
+
+
+async def _last_chunk(port: int) -> bytes:
+    """The end of a list whose reader takes trailers, who asks for another answer by the same connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for path in ("/things", "/things/absent"):
+        writer.write(b"GET %s HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n" % path.encode())
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"HTTP/1.1 404")
+    writer.close()
+    return answer.removesuffix(b"HTTP/1.1 404")
 
 
 async def test_lost_race_is_409_with_its_conflict_count(

@@ -38,7 +38,7 @@ async def test_documents_in_conflict_are_counted_as_they_are_now(
 ) -> None:
     documents.put(_id="_design/conflicts", **CONFLICTS)
     app = ServiceApplication([], database, version="1")
-    reconcile(app, Note)
+    reconcile(app, Note, master="one")
     async with serving(app) as client:
         assert "replication_conflicts_unresolved 0.0" in await metrics(client)
         for _ in range(2):
@@ -51,4 +51,4 @@ async def test_documents_in_conflict_are_counted_as_they_are_now(
 
 def test_a_model_that_does_not_say_how_it_merges_is_refused(lone_database: Database) -> None:
     with pytest.raises(TypeError, match=r"Thing\.count"):
-        reconcile(ServiceApplication([], lone_database, version="1"), Thing)
+        reconcile(ServiceApplication([], lone_database, version="1"), Thing, master="one")

@@ -4,7 +4,9 @@ import pytest
 
 from tor_async_couchdb import tamper
 from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.witness import DatabaseWitnessStore
 from tor_async_service.command_line import parse
+from tor_async_service.etcd_witness import EtcdWitnessStore
 from tor_async_service.signing import KEY_SET, WITNESS
 
 OPTIONS = (KEY_SET, WITNESS)
@@ -18,7 +20,7 @@ async def test_key_set_and_witness_come_from_the_environment(tmp_path: Path) -> 
     }
     own = parse("x", [], environment, own_options=OPTIONS).own
     assert isinstance(own["keyset"], TamperingSigner)
-    assert own["witness"].url == "http://host/witness"
+    assert isinstance(own["witness"], DatabaseWitnessStore)
     await own["witness"].close()
 
 
@@ -53,3 +55,27 @@ def test_signing_service_without_a_key_set_does_not_start(capsys: pytest.Capture
     with pytest.raises(SystemExit, match="2"):
         parse("x", [], {}, own_options=OPTIONS)
     assert "--keyset" in capsys.readouterr().err
+
+
+async def test_witness_may_be_in_etcd() -> None:
+    store = parse("x", ["--witness", "etcd:http://127.0.0.1:2379/fruits"], {}, own_options=(WITNESS,)).own[
+        "witness"
+    ]
+    assert isinstance(store, EtcdWitnessStore)
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("etcd:127.0.0.1:2379", "is not a URL like http://127.0.0.1:2379"),
+        ("etcd:http://127.0.0.1:2379/a/b", "a witness in etcd is etcd:http[s]://host:port/name"),
+        ("fruits", "a database's URL is http[s]://host:port/database"),
+    ],
+)
+def test_what_is_no_witness_ends_the_service_with_a_line(
+    text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--witness", text], {}, own_options=(WITNESS,))
+    assert words in capsys.readouterr().err.splitlines()[-1]

@@ -3,7 +3,7 @@
 from tor_async_couchdb.async_model_actions import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.group_commit import AsyncGroupCommitter
-from tor_async_couchdb.protection import Protection
+from tor_async_couchdb.protection import Protector
 
 from .model import Color, Fruit, Owner
 from .owner_action import hash_of_email
@@ -31,7 +31,7 @@ class AsyncFruitCreator:
     """Makes a new fruit, with or without an owner."""
 
     def __init__(
-        self, color: Color, owner: Owner | None, protection: Protection, *, database: Database
+        self, color: Color, owner: Owner | None, protection: Protector, *, database: Database
     ) -> None:
         self._color = color
         self._owner = owner

@@ -3,12 +3,12 @@
 from tor_async_couchdb.async_model_actions import AsyncModelsRetriever
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import ForgottenError
-from tor_async_couchdb.protection import Protection
+from tor_async_couchdb.protection import Protector
 
 from .model import Email, Fruit, OwnerID, Pin
 
 
-def hash_of_email(email: Email, protection: Protection) -> str:
+def hash_of_email(email: Email, protection: Protector) -> str:
     """What stands for an e-mail address where fruits are found by it, however its letters are written."""
     return protection.pepper.hash("email", email.casefold())
 
@@ -18,7 +18,7 @@ class AsyncFruitsByEmailRetriever(AsyncModelsRetriever[Fruit]):
 
     model_class = Fruit
 
-    def __init__(self, email: Email, protection: Protection, *, database: Database) -> None:
+    def __init__(self, email: Email, protection: Protector, *, database: Database) -> None:
         email_hash = hash_of_email(email, protection)
         super().__init__("fruit_by_email_hash", email_hash, email_hash, database=database)
 
@@ -26,7 +26,7 @@ class AsyncFruitsByEmailRetriever(AsyncModelsRetriever[Fruit]):
 class AsyncPinChecker:
     """Compares a PIN with that of a fruit's owner."""
 
-    def __init__(self, fruit: Fruit, pin: Pin, protection: Protection) -> None:
+    def __init__(self, fruit: Fruit, pin: Pin, protection: Protector) -> None:
         self._fruit = fruit
         self._pin = pin
         self._protection = protection
@@ -43,7 +43,7 @@ class AsyncPinChecker:
 class AsyncOwnerForgetter:
     """Forgets an owner, in all fruits and in all copies of the database."""
 
-    def __init__(self, owner_id: OwnerID, protection: Protection) -> None:
+    def __init__(self, owner_id: OwnerID, protection: Protector) -> None:
         self._owner_id = owner_id
         self._protection = protection
 

@@ -4,7 +4,7 @@ import msgspec
 
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.protection import Protection
+from tor_async_couchdb.protection import Protector
 from tor_async_couchdb.tamper import Signer
 from tor_async_service.application import ServiceApplication
 from tor_async_service.handler import ServiceHandler
@@ -62,7 +62,7 @@ class FruitHandler(ServiceHandler):
         self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
 
 
-def make_app(database: Database, protection: Protection, keyset: Signer | None = None) -> ServiceApplication:
+def make_app(database: Database, protection: Protector, keyset: Signer | None = None) -> ServiceApplication:
     """The service on a database, ready to listen; with a key set it also signs its documents."""
     database.encryption, database.tampering_signer = protection.encryption, keyset
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]

@@ -7,10 +7,9 @@ import msgspec
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
 from tor_async_service.application import ServiceApplication
-from tor_async_service.command_line import Option
 from tor_async_service.handler import ServiceHandler
 from tor_async_service.mainline import run
-from tor_async_service.reconciling import reconcile
+from tor_async_service.reconciling import RECONCILING, reconcile
 
 from .async_action import (
     AsyncFruitCreator,
@@ -67,14 +66,14 @@ def _representation(fruit: Fruit) -> dict[str, Any]:
     return {name: getattr(fruit, name) for name in names} | superseded
 
 
-def make_app(database: Database, master: str) -> ServiceApplication:
-    """The service on a database, ready to listen; no other database may have the same name as master."""
+def make_app(database: Database, master: str, **options: Any) -> ServiceApplication:
+    """The service on a database that alone is called `master`; `options` are those of `reconcile`."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
     app = ServiceApplication(routes, database, version="1.0.0")
     app.settings["master"] = master
-    reconcile(app, Fruit)
+    reconcile(app, Fruit, master=master, **options)
     return app
 
 
 if __name__ == "__main__":
-    run(make_app, "Fruits on several masters.", Option("master", "NAME", "this database's name among them"))
+    run(make_app, "Fruits on several masters.", *RECONCILING)

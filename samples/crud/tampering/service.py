@@ -7,7 +7,7 @@ import msgspec
 from tor_async_couchdb.async_model_actions import Page
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.tamper import Signer
-from tor_async_couchdb.witness import DatabaseWitnessStore, Witness
+from tor_async_couchdb.witness import Witness, WitnessStore
 from tor_async_service.application import ServiceApplication
 from tor_async_service.handler import ServiceHandler
 from tor_async_service.mainline import run
@@ -67,10 +67,10 @@ def _representation(fruit: Fruit) -> dict[str, Any]:
     return {name: getattr(fruit, name) for name in names}
 
 
-def make_app(database: Database, keyset: Signer, witness: Database | None = None) -> ServiceApplication:
+def make_app(database: Database, keyset: Signer, witness: WitnessStore | None = None) -> ServiceApplication:
     """The service on a database whose documents are signed, ready to listen."""
     database.tampering_signer = keyset
-    database.witness = None if witness is None else Witness(DatabaseWitnessStore(witness), keyset)
+    database.witness = None if witness is None else Witness(witness, keyset)
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
     return ServiceApplication(routes, database, version="1.0.0")
 

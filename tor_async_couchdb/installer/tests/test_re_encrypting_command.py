@@ -8,7 +8,7 @@ from conftest import CouchDBServer
 from tor_async_couchdb import encryption
 from tor_async_couchdb.installer import re_encrypting_command
 from tor_async_couchdb.installer.database import Database
-from tor_async_couchdb.protection import Protection, new_protection
+from tor_async_couchdb.protection import Protector, new_protection
 from tor_async_couchdb.tests.test_encryption import Person, person
 
 MODEL = "--model=tor_async_couchdb.tests.test_encryption:Person"
@@ -38,7 +38,7 @@ def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: Datab
 def test_database_is_re_encrypted(
     run: Any, database: Database, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data_keys = Protection.from_folder(folder).data_keys
+    data_keys = Protector.from_folder(folder).data_keys
     key = data_keys.fetch_or_make("jane")
     assert key is not None
     database.create()

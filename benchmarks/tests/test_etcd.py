@@ -1,0 +1,12 @@
+from benchmarks import etcd
+
+
+def test_every_second_round_goes_backwards_through_the_same_measurements() -> None:
+    forwards, backwards = list(etcd.turns(backwards=False)), list(etcd.turns(backwards=True))
+    assert forwards != backwards
+    assert sorted(forwards) == sorted(backwards)
+
+
+def test_clients_of_one_measurement_follow_each_other() -> None:
+    clients = [client for client, what, count in etcd.turns(backwards=False) if (what, count) == ("put", 32)]
+    assert clients == ["gateway", "ours", "coalescing", "aetcd", "etcd3gw"]

@@ -1,0 +1,309 @@
+"""Several processes and several masters: one reconciles, and whoever tampers with one master is caught."""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from conftest import CouchDBServer
+from samples.crud.multi_master.service import make_app
+from samples.tests.folders import ROOT
+from tor_async_couchdb import tamper
+from tor_async_couchdb.database import Database
+from tor_async_couchdb.resolution import child
+from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.tests.things import Documents
+from tor_async_etcd.testing import EtcdServer
+from tor_async_service.etcd import etcd_client
+from tor_async_service.leading import LEASE_S
+from tor_async_service.signing import witness_store
+from tor_async_service.tests.processes import TIMEOUT_S, Service, running
+from tor_async_service.tests.serving import serving
+
+Document = dict[str, Any]
+
+DESIGN_DOCS = {
+    f"_design/{path.stem}": json.loads(path.read_text())
+    for path in sorted((ROOT / "db_installer" / "design_docs").glob("*.json"))
+}
+
+
+@pytest.fixture
+def etcd() -> Iterator[EtcdServer]:
+    with EtcdServer() as server:
+        yield server
+
+
+async def metric(client: aiohttp.ClientSession, name: str, url: str = "") -> float:
+    async with client.get(f"{url}/_metrics", headers={"Accept": "text/plain"}) as response:
+        lines = (await response.text()).splitlines()
+    return next(float(line.split()[1]) for line in lines if line.split()[0] == name)
+
+
+async def until(is_so: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> float:
+    """Waits until it is; the seconds that this took."""
+    begun_s = time.monotonic()
+    async with asyncio.timeout(timeout_s):
+        while not await is_so():  # noqa: ASYNC110 - what is awaited happens in other processes
+            await asyncio.sleep(0.05)
+    return time.monotonic() - begun_s
+
+
+# --- several processes ---
+
+
+@dataclasses.dataclass
+class Process:
+    service: Service
+    url: str
+    client: aiohttp.ClientSession
+
+    async def is_leading(self) -> bool:
+        return await metric(self.client, "leader", self.url) == 1.0
+
+    async def status(self, path: str) -> int:
+        async with self.client.get(self.url + path) as response:
+            return response.status
+
+
+@pytest.fixture
+async def two_processes(
+    couchdb: CouchDBServer, database_url: str, etcd: EtcdServer
+) -> AsyncIterator[list[Process]]:
+    """Two processes of the service on one database, and the first one leads."""
+    options = ("--port", "0", "--database", database_url, "--master", "one", "--etcd", etcd.url)
+    async with contextlib.AsyncExitStack() as stack:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        client = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        processes = []
+        for _ in range(2):
+            service = await stack.enter_async_context(
+                running(
+                    "samples.crud.multi_master.service",
+                    *options,
+                    username=couchdb.username,
+                    password=couchdb.password,
+                )
+            )
+            processes.append(Process(service, await service.url(), client))
+            await until(processes[0].is_leading)
+        yield processes
+
+
+def make_conflict(documents: Documents, couchdb: CouchDBServer) -> str:
+    """A fruit that was changed on two masters at the same time; its document's id."""
+    moment = "2026-01-01T00:00:00.000000+00:00"
+    fruit = {
+        "type": "fruit_v2.0",
+        "fruit_id": "f" * 32,
+        "superseded": {},
+        "created_on": moment,
+        "updated_on": moment,
+    }
+    base = documents.put(**fruit, color="green", change_counts={})
+    leaves = [child(base, {**fruit, "color": name, "change_counts": {name: 1}}) for name in ("east", "west")]
+    body = {"docs": leaves, "new_edits": False}
+    couchdb.request("POST", f"{documents.name}/_bulk_docs", json=body)
+    return str(base["_id"])
+
+
+async def test_one_process_reconciles_and_another_follows_within_the_lease_s_time_when_it_is_killed(
+    two_processes: list[Process], documents: Documents, couchdb: CouchDBServer
+) -> None:
+    first, second = two_processes
+    assert not await second.is_leading()
+    first.service.process.kill()
+    took_s = await until(second.is_leading)
+    assert took_s < LEASE_S + 2  # etcd looks for leases that have ended twice a second
+    fruit_id = make_conflict(documents, couchdb)
+
+    async def is_merged() -> bool:
+        return "_conflicts" not in documents.get(fruit_id, conflicts="true")
+
+    await until(is_merged)
+    assert documents.get(fruit_id)["change_counts"] == {"east": 1, "west": 1}
+
+
+async def test_process_that_ends_in_good_order_is_followed_at_once(two_processes: list[Process]) -> None:
+    first, second = two_processes
+    first.service.process.terminate()
+    assert await first.service.status() == 0
+    assert await until(second.is_leading) < LEASE_S - 2
+
+
+async def test_service_goes_on_without_etcd_and_says_that_nobody_reconciles(
+    two_processes: list[Process], etcd: EtcdServer
+) -> None:
+    first, second = two_processes
+    etcd.kill()
+
+    async def is_nobody_leading() -> bool:
+        return not await first.is_leading() and not await second.is_leading()
+
+    await until(is_nobody_leading)
+    for process in two_processes:
+        assert await process.status("/_health?quick=false") == 200
+        assert await process.status("/v1.0/fruits") == 200
+    etcd.start()
+
+    async def is_somebody_leading() -> bool:
+        return await first.is_leading() or await second.is_leading()
+
+    await until(is_somebody_leading)
+    assert any("not leading" in line for process in two_processes for line in process.service.log)
+
+
+# --- several masters, and an attacker on one of them ---
+
+
+@dataclasses.dataclass
+class Master:
+    """A service that reconciles, and its database as who administers it sees it."""
+
+    client: aiohttp.ClientSession
+    documents: Documents
+    couchdb: CouchDBServer
+
+    async def request(self, method: str, path: str, status: int, color: str | None = None) -> Document:
+        body = None if color is None else {"color": color}
+        async with self.client.request(method, f"/v1.0/fruits{path}", json=body) as response:
+            assert response.status == status, await response.text()
+            answer: Document = await response.json(content_type=None)
+            return answer
+
+    async def put(self, fruit_id: str, color: str) -> Document:
+        return await self.request("PUT", f"/{fruit_id}", 200, color)
+
+    def document(self, fruit_id: str) -> Document:
+        return next(doc for doc in self.documents.all() if doc.get("fruit_id") == fruit_id)
+
+    async def alarms(self) -> float:
+        return await metric(self.client, "tampering_detected_total")
+
+    def pull(self, source: "Master") -> None:
+        """Replicates, once: as long as nobody does, this one lags behind."""
+        auth = {"basic": {"username": self.couchdb.username, "password": self.couchdb.password}}
+        ends = [{"url": f"{self.couchdb.url}/{end.documents.name}", "auth": auth} for end in (source, self)]
+        job = dict(zip(("source", "target"), ends, strict=True))
+        assert self.couchdb.request("POST", "_replicate", json=job).json()["ok"]
+
+    async def wait_until_witnessed(self, fruit_id: str, etcd: EtcdServer, master: str) -> None:
+        """Until the record of this master's has as many changes as its document."""
+        store = witness_store(f"etcd:{etcd.url}")
+        document = self.document(fruit_id)
+
+        async def is_witnessed() -> bool:
+            record = await store.fetch(f"id/{document['_id']}")
+            counts = document["change_counts"]
+            return record is not None and counts.items() <= record["seen"].get(master, {}).items()
+
+        try:
+            await until(is_witnessed)
+        finally:
+            await store.close()
+
+
+@contextlib.asynccontextmanager
+async def running_master(
+    name: str, couchdb: CouchDBServer, etcd: EtcdServer, keys: Path
+) -> AsyncIterator[Master]:
+    with couchdb.new_database() as url:
+        documents = Documents(couchdb, url)
+        for document_id, design_doc in DESIGN_DOCS.items():
+            documents.put(_id=document_id, **design_doc)
+        async with Database(url, username=couchdb.username, password=couchdb.password) as database:
+            app = make_app(
+                database,
+                name,
+                etcd=etcd_client(etcd.url),
+                keyset=TamperingSigner.from_file(keys),
+                witness=witness_store(f"etcd:{etcd.url}"),
+            )
+            [work] = app.background_work
+            task = asyncio.create_task(work())
+            try:
+                async with serving(app) as client:
+                    yield Master(client, documents, couchdb)
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+
+@pytest.fixture
+async def masters(couchdb: CouchDBServer, etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[list[Master]]:
+    tamper.new_key_set(tmp_path / "keys.json")
+    async with contextlib.AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(running_master(name, couchdb, etcd, tmp_path / "keys.json"))
+            for name in ("east", "west")
+        ]
+
+
+async def both_have_a_changed_fruit(masters: list[Master], etcd: EtcdServer) -> tuple[str, Document]:
+    """Its id, and the document as it was before its last change, which was made in the east."""
+    east, west = masters
+    fruit_id: str = (await east.request("POST", "", 201, "green"))["fruit_id"]
+    await east.put(fruit_id, "red")
+    old = east.document(fruit_id)
+    await east.put(fruit_id, "blue")
+    west.pull(east)
+    await west.wait_until_witnessed(fruit_id, etcd, "west")
+    return fruit_id, old
+
+
+async def test_masters_that_lag_behind_merge_and_delete_raise_no_alarm(
+    masters: list[Master], etcd: EtcdServer
+) -> None:
+    east, west = masters
+    fruit_id, _ = await both_have_a_changed_fruit(masters, etcd)
+    for _ in range(3):
+        for master in masters:
+            await master.put(fruit_id, "red")
+            await master.request("GET", f"/{fruit_id}", 200)
+    east.pull(west)
+    merged = await east.request("GET", f"/{fruit_id}", 200)
+    assert merged["change_count"] == 8
+    await east.request("DELETE", f"/{fruit_id}", 200)
+    await west.put(fruit_id, "white")  # which has not heard of it
+    for to, source in ((west, east), (east, west), (west, east)):
+        to.pull(source)
+    assert await west.request("GET", f"/{fruit_id}", 200) == await east.request("GET", f"/{fruit_id}", 200)
+    await west.request("DELETE", f"/{fruit_id}", 200)
+    await east.request("GET", f"/{fruit_id}", 200)
+    east.pull(west)
+    await east.request("GET", f"/{fruit_id}", 404)
+    again, _ = await both_have_a_changed_fruit(masters, etcd)  # the reconcilers have come as far as this
+    await west.request("GET", f"/{again}", 200)
+    assert [await master.alarms() for master in masters] == [0.0, 0.0]
+
+
+async def test_rollback_on_one_master_is_caught_on_both(masters: list[Master], etcd: EtcdServer) -> None:
+    east, west = masters
+    fruit_id, old = await both_have_a_changed_fruit(masters, etcd)
+    west.documents.put(**old | {"_rev": west.document(fruit_id)["_rev"]})
+    await until(west.alarms)  # nobody has read it
+    await west.request("GET", f"/{fruit_id}", 502)
+    await west.request("PUT", f"/{fruit_id}", 502, "black")
+    assert await east.alarms() == 0
+    east.pull(west)
+    await until(east.alarms)
+    await east.request("GET", f"/{fruit_id}", 502)
+
+
+async def test_deletion_on_one_master_is_caught_on_both(masters: list[Master], etcd: EtcdServer) -> None:
+    east, west = masters
+    fruit_id, _ = await both_have_a_changed_fruit(masters, etcd)
+    west.documents.delete(west.document(fruit_id))
+    await until(west.alarms)  # nobody has read it
+    await west.request("GET", f"/{fruit_id}", 404)
+    assert await east.alarms() == 0
+    east.pull(west)
+    await until(east.alarms)
