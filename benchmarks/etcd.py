@@ -42,9 +42,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--results", type=Path, default=_FOLDER / "results", help="where to write")
     options = parser.parse_args()
-    with EtcdServer("--quota-backend-bytes=4294967296") as etcd:
+    with EtcdServer("--quota-backend-bytes=4294967296") as etcd, tempfile.TemporaryDirectory() as folder:
         version = asyncio.run(prepare_replay(etcd.url))
-        runner = Runner(etcd.url, options.peers, options.seconds)
+        runner = Runner(etcd.url, options.peers, options.seconds, folder)
+        for client in ("ours", *_PEERS):
+            runner.run(client, "import", 1)
         measurements: etcd_report.Measurements = defaultdict(list)
         for number in range(options.rounds):
             for client, what, connections in turns(backwards=number % 2 == 1):
@@ -78,10 +80,13 @@ def turns(*, backwards: bool) -> Iterator[etcd_report.Measurement]:
 class Runner:
     """Runs single measurements."""
 
-    def __init__(self, url: str, peers: str, seconds: int) -> None:
+    def __init__(self, url: str, peers: str, seconds: int, folder: str) -> None:
+        """Take a folder for compiled Python, so that no import compiles but the first."""
         self._url = url
         self._peers = peers
         self._seconds = seconds
+        self._environment = os.environ | {"PYTHONPATH": str(_FOLDER.parent), "PYTHONPYCACHEPREFIX": folder}
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def run(self, client: str, what: str, connections: int) -> dict[str, float]:
         """Return what one measurement measured; nothing if it needs wrk and there's none."""
@@ -119,9 +124,8 @@ class Runner:
         return self._peers if client in _PEERS else sys.executable
 
     def _output(self, command: Sequence[str]) -> str:
-        environment = {**os.environ, "PYTHONPATH": str(_FOLDER.parent)}
         done = subprocess.run(  # noqa: S603 - the command is made right here
-            command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command, env=self._environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}: {done.stderr[-2000:]}")

@@ -143,6 +143,7 @@ async def contention(chosen: argparse.Namespace, client: Any, put: Put, get: Get
     from tor_async_etcd import Client, Database, DbTransaction, pmap
 
     numbers = pmap.MapStringOid(1)
+    in_time: list[bool] = []
 
     async def increment(txn: DbTransaction) -> None:
         numbers[txn, "n"] = (await numbers[txn, "n"] or 0) + 1
@@ -152,12 +153,13 @@ async def contention(chosen: argparse.Namespace, client: Any, put: Put, get: Get
             while time.perf_counter() < counter.end:
                 await Database(own, b"contention").run(increment)
                 counter.count += 1
+                in_time.append(time.perf_counter() < counter.end)
 
     async with Database(client, b"contention").begin() as txn:
         before = await numbers[txn, "n"] or 0
     counter = Counter(chosen.seconds)
     await asyncio.gather(*[work() for _ in range(chosen.connections)])
-    measured = counter.result()
+    measured = counter.result() | {"per_s": sum(in_time) / chosen.seconds}
     async with Database(client, b"contention").begin() as txn:
         measured["lost"] = counter.count - ((await numbers[txn, "n"] or 0) - before)
     return measured

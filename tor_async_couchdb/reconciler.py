@@ -28,6 +28,9 @@ from tor_async_couchdb.revisions import Change, Changes
 
 _logger = logging.getLogger(__name__)
 
+# Looks at a document that changed; a CouchDBError says that it can't, and that it has to again.
+Audit = Callable[[str], Awaitable[None]]
+
 _CONCURRENCY = 8
 _BATCH_SIZE = 200
 _POLL_TIMEOUT_S = 5.0
@@ -52,7 +55,7 @@ class Reconciler:
         *,
         database: Database,
         settle_s: float = 0.5,
-        audit: Callable[[str], Awaitable[None]] | None = None,
+        audit: Audit | None = None,
     ) -> None:
         self._resolver = resolver
         self._audit = audit
@@ -108,7 +111,7 @@ class Reconciler:
                 elif self._audit is not None:
                     group.create_task(self._audit_when_free(self._audit, change.id))
 
-    async def _audit_when_free(self, audit: Callable[[str], Awaitable[None]], document_id: str) -> None:
+    async def _audit_when_free(self, audit: Audit, document_id: str) -> None:
         async with self._free:
             await audit(document_id)
 

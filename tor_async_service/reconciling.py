@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tor_async_couchdb.auditor import Auditor
 from tor_async_couchdb.conflict_resolver import ConflictResolver
+from tor_async_couchdb.database import Database
 from tor_async_couchdb.masters_witness import MastersWitness
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.reconciler import Reconciler
+from tor_async_couchdb.reconciler import Audit, Reconciler
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.witness import WitnessStore
 from tor_async_service.application import ServiceApplication
@@ -49,21 +52,26 @@ def reconcile(
     """
     database = app.database
     resolver = ConflictResolver(model_classes, database=database)
-    audit = None
     if keyset is not None:
         database.tampering_signer = keyset
-    if keyset is not None and witness is not None:
-        database.witness = MastersWitness(witness, keyset, master, database=database)
-        audit = Auditor(model_classes, database.witness, database=database).audit
-    reconciler = Reconciler(resolver, database=database, audit=audit)
+        if witness is not None:
+            database.witness = MastersWitness(witness, keyset, master, database=database)
+    reconciler = Reconciler(resolver, database=database, audit=_audit_of(database, model_classes))
     election = f"tor_async_couchdb/reconciler/{quote(database.url, safe='')}/{','.join(resolver.types)}"
     _add_work(app, reconciler, election, etcd)
+    app.metrics_refreshers.append(functools.partial(_count_unresolved, app))
 
-    async def count_unresolved() -> None:
-        rows = await database.query_view("conflicts", reduce=True)
-        app.metrics.replication_conflicts.unresolved.set(rows[0].value if rows else 0)
 
-    app.metrics_refreshers.append(count_unresolved)
+def _audit_of(database: Database, model_classes: Sequence[type[Model]]) -> Audit | None:
+    witness = database.witness
+    if not isinstance(witness, MastersWitness):
+        return None
+    return Auditor(model_classes, witness, database=database).audit
+
+
+async def _count_unresolved(app: ServiceApplication) -> None:
+    rows = await app.database.query_view("conflicts", reduce=True)
+    app.metrics.replication_conflicts.unresolved.set(rows[0].value if rows else 0)
 
 
 def _add_work(app: ServiceApplication, reconciler: Reconciler, election: str, etcd: Client | None) -> None:

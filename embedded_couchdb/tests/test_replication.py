@@ -26,6 +26,13 @@ def with_credentials_in_the_url(database: Couch) -> str:
     return database.url.replace("://", f"://{database.username}:{database.password}@", 1)
 
 
+def is_replicating(couch: Couch, replicator: Couch) -> bool:
+    """Whether CouchDB, which takes its time to end a job, says that it still runs; the stand-in says no."""
+    tasks = couch.get("/_active_tasks")
+    document_id = replicator.url.rpartition("/")[2]
+    return tasks.status_code == 200 and document_id in [task.get("doc_id") for task in tasks.json()]
+
+
 @pytest.fixture
 def replicator(couch: Couch) -> Iterator[Couch]:
     """A document of `_replicator`, deleted afterwards."""
@@ -128,6 +135,7 @@ def test_deleted_document_replicates_no_more(
     database.save("a")
     eventually(lambda: other_database.get("/a").status_code == 200)
     assert replicator.delete(params={"rev": replicator.get().json()["_rev"]}).status_code == 200
+    eventually(lambda: not is_replicating(couch, replicator))
     database.save("b")
     database.save("c")
     assert couch.post("/_replicate", json={**job, "doc_ids": ["c"]}).status_code == 200

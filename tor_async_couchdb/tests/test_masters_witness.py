@@ -349,6 +349,41 @@ def test_tombstone_says_which_changes_it_stands_for_and_can_not_be_forged_or_mov
         assert merged_away(child({"_id": ID, "_rev": "7-a"}, unsigned), SIGNER) is None
 
 
+def test_rollback_to_one_side_of_a_merge_is_refused_but_no_alarm() -> None:
+    merging, loser, _ = conflicted()
+    asyncio.run(merging.audit())
+    bodies = [body for body in merging.trees.bodies[ID].values() if "_deleted" not in body]
+    [side] = [
+        body for body in bodies if len(body["change_counts"]) == 1 and loser.name not in body["change_counts"]
+    ]
+    merging.roll_back(side)
+    with pytest.raises(IncompleteError):
+        asyncio.run(merging.confirmed())
+
+
+def test_older_revision_beside_a_later_one_changes_no_count() -> None:
+    east, _ = masters()
+    [old] = east.trees.live_leaves(ID)
+    change(east)
+    body = {name: value for name, value in old.items() if name != "_rev"}
+    east.trees.insert(child(old, body))
+    asyncio.run(east.audit())
+    basket = asyncio.run(east.confirmed())
+    assert basket is not None
+    assert basket.change_counts == {"east": 1}
+
+
+def test_what_is_put_back_after_its_deletion_is_not_caught() -> None:
+    east, _ = masters()
+    basket = change(east)
+    [old] = east.trees.live_leaves(ID)
+    asyncio.run(east.witness.deletes(basket))
+    east.delete(basket)
+    [tombstone] = east.trees.leaves(ID)
+    east.trees.save(old | {"_rev": tombstone["_rev"]})
+    assert asyncio.run(east.confirmed()) is not None
+
+
 def test_forged_tombstone_does_not_pass_for_a_merge() -> None:
     east, _ = masters()
     basket = change(east)

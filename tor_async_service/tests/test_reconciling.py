@@ -7,6 +7,8 @@ from tor_async_couchdb.database import Database
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.properties import Immutable, Latest
 from tor_async_couchdb.resolution import child
+from tor_async_couchdb.tests.test_masters_witness import SIGNER
+from tor_async_couchdb.tests.test_witness import MemoryStore
 from tor_async_couchdb.tests.things import Documents, Thing
 from tor_async_service.application import ServiceApplication
 from tor_async_service.reconciling import reconcile
@@ -52,3 +54,15 @@ async def test_documents_in_conflict_are_counted_as_they_are_now(
 def test_a_model_that_does_not_say_how_it_merges_is_refused(lone_database: Database) -> None:
     with pytest.raises(TypeError, match=r"Thing\.count"):
         reconcile(ServiceApplication([], lone_database, version="1"), Thing, master="one")
+
+
+def test_signer_that_was_set_before_stays_where_no_key_set_is_given(lone_database: Database) -> None:
+    lone_database.tampering_signer = SIGNER
+    reconcile(ServiceApplication([], lone_database, version="1"), Note, master="one")
+    assert lone_database.tampering_signer is SIGNER
+
+
+def test_note_that_counts_no_changes_can_not_be_witnessed(lone_database: Database) -> None:
+    app = ServiceApplication([], lone_database, version="1")
+    with pytest.raises(TypeError, match="Note needs a Counter"):
+        reconcile(app, Note, master="one", keyset=SIGNER, witness=MemoryStore())
