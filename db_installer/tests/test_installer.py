@@ -61,7 +61,7 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
         "_design/fruit_by_fruit_id",
         FRUIT_ID,
     }
-    assert first.stderr.count("Successfully put") == 4
+    assert first.stderr.count("Successfully put") == 5
     second = _install(couchdb, database)
     assert second.returncode == 0
     assert "Successfully" not in second.stderr
