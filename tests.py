@@ -522,7 +522,8 @@ class TestMetrics(ServiceTestCase):
         self.assertEqual(metrics["links"], {"self": {"href": href}})
         database = metrics["database"]
         self.assertEqual(set(database), {"docCount", "views", *sizes})
-        self.assertEqual(set(database["views"]), {"fruit_by_fruit_id", "fruit_by_color", "conflicts"})
+        views = {"fruit_by_fruit_id", "fruit_by_color", "fruit_by_email_hash", "conflicts"}
+        self.assertEqual(set(database["views"]), views)
         self.assertIs(type(database["docCount"]), int)
         for measured in (database, *database["views"].values()):
             self.assertLessEqual(sizes, set(measured))

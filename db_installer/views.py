@@ -29,6 +29,13 @@ def fruit_by_color(doc: dict[str, Any]) -> Iterator[Row]:
 
 
 @version(1)
+def fruit_by_email_hash(doc: dict[str, Any]) -> Iterator[Row]:
+    """Fruits by what their owner's e-mail address is hashed to; those that have no owner are left out."""
+    if _is_fruit(doc) and isinstance(doc.get("email_hash"), str):
+        yield doc["email_hash"], None
+
+
+@version(1)
 def conflicts(doc: dict[str, Any]) -> Iterator[Row]:
     """Documents with conflicting revisions, by the revisions that lost."""
     if doc.get("_conflicts"):

@@ -12,6 +12,7 @@ from suite.services import Sample, Service, processes_of
 from tor_async_couchdb import tamper
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
+from tor_async_couchdb.protection import new_protection
 from tor_async_etcd.testing import EtcdServer
 
 MASTERS = ("east", "west")  # what crud/multi_master's databases are called
@@ -52,6 +53,7 @@ def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iter
     by_name = {sample.name: sample for sample in samples}
     leader = by_name.pop("leader", None)
     tampering = by_name.pop("crud/tampering", None)
+    hash_and_encrypt = by_name.pop("crud/hash_and_encrypt", None)
     multi_master = by_name.pop("crud/multi_master", None)
     with ExitStack() as stack:
         shared = list(by_name.values())
@@ -65,6 +67,8 @@ def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iter
             installations += _masters(multi_master, couchdb, purpose, stack)
         if tampering is not None:
             installations.append(_signed(tampering, couchdb, purpose, stack))
+        if hash_and_encrypt is not None:
+            installations.append(_protected(hash_and_encrypt, couchdb, purpose, stack))
         yield installations
 
 
@@ -96,3 +100,11 @@ def _signed(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) ->
     signer = tamper.TamperingSigner.from_file(key_set)
     url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", seed_doc_signer=signer))
     return Installation([sample], url, couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)})
+
+
+def _protected(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> Installation:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "protection"
+    new_protection(folder)
+    # A database of its own: to the others its fruits have properties that they don't know.
+    url = stack.enter_context(couchdb.installed_database(f"{purpose}_protected"))
+    return Installation([sample], url, couchdb.environment | {"PROTECTION_FOLDER": str(folder)})

@@ -23,6 +23,7 @@ PORTS: Mapping[str, int] = {
     "metrics": 8449,
     "crud/multi_master": 8450,
     "crud/tampering": 8452,
+    "crud/hash_and_encrypt": 8453,
     "crud/group_commit": 8454,
     "leader": 8455,
 }

@@ -35,7 +35,7 @@ class _MergingRetriever(BaseAsyncModelRetriever[M]):
 
     async def _read_document(self, connection: Database, document_id: str) -> M | None:
         doc = await self._resolve(connection, document_id)
-        return None if doc is None else self._verified_model(connection, doc)
+        return None if doc is None else await self._verified_model(connection, doc)
 
     async def _rows(self, connection: Database, **options: Any) -> list[Row]:
         return await super()._rows(connection, conflicts=True, **options)

@@ -111,7 +111,7 @@ class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
 
     async def _read(self, connection: Database) -> M | None:
         doc = await self._find(connection)
-        return None if doc is None else self._verified_model(connection, doc)
+        return None if doc is None else await self._verified_model(connection, doc)
 
     async def _find(self, connection: Database) -> Document | None:
         model_class = self.model_class

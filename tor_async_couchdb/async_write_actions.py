@@ -26,12 +26,14 @@ class AsyncPersister(AsyncAction, Generic[M]):
         Raises:
             ConflictError: somebody else changed the document since the model was read.
             InvalidDocumentError: the model can't be stored as JSON.
+            ForgottenError: it has something to encrypt, and its subject has been forgotten.
             OutcomeUnknownError: it may or may not have been written.
         """
         async with self._connected() as connection:
             # The id is known before the write, so that a write can be looked up, and signed with its id.
             document_id = self._model.id if self._model.id is not None else await connection.new_document_id()
             doc = self._model.as_doc_for_store() | {"_id": document_id}
+            doc = await connection.encryption.encrypted(type(self._model), doc)
             if connection.tampering_signer is not None:
                 tamper.sign(connection.tampering_signer, doc)
             rev = await connection.save(doc)

@@ -1,10 +1,11 @@
 """Comparing what changes in a database with its signatures and its witness, also where nobody reads."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tor_async_couchdb.conflict_resolver import ConflictResolver
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.encryption import Decrypt
 from tor_async_couchdb.errors import IncompleteError, InvalidDocumentError, TamperedError
 from tor_async_couchdb.masters_witness import MastersWitness, check_witnessable
 from tor_async_couchdb.model import Document, Model
@@ -50,7 +51,11 @@ class Auditor(ModelReader[Model]):
         """A model of the class for the document's type."""
         return self._model_classes[doc["type"]].from_doc(doc)
 
+    async def _decrypter(self, connection: Database, docs: Sequence[Document]) -> Decrypt:
+        (doc,) = docs
+        return await connection.encryption.decrypter(self._model_classes[doc["type"]], docs)
+
     async def _read(self, document_id: str) -> Model | None:
         doc = await self._resolver.resolve(document_id)
         is_known = doc is not None and doc.get("type") in self._model_classes
-        return self._verified_model(self._audited, doc) if doc is not None and is_known else None
+        return await self._verified_model(self._audited, doc) if doc is not None and is_known else None

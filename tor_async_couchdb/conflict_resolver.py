@@ -54,7 +54,7 @@ class ConflictResolver:
                 return leaves[0] if leaves else None
             self._database.observer.conflict_found()
             try:
-                resolution = self._resolution(leaves)
+                resolution = await self._resolution(leaves)
                 await self._database.revisions.insert(resolution.revisions)
             except CouchDBError as error:
                 self._database.observer.conflict_failed(error)
@@ -74,7 +74,7 @@ class ConflictResolver:
                 return []
         return leaves
 
-    def _resolution(self, leaves: Sequence[Document]) -> Resolution:
+    async def _resolution(self, leaves: Sequence[Document]) -> Resolution:
         live = [leaf for leaf in leaves if "_deleted" not in leaf]
         document_id, document_type = live[0]["_id"], live[0].get("type")
         model_class = self._model_classes.get(str(document_type))
@@ -84,4 +84,5 @@ class ConflictResolver:
         signer = self._database.tampering_signer
         if signer is not None and not all(tamper.verify(signer, leaf) for leaf in live):
             raise TamperedError(document_id)
-        return resolve(model_class, leaves, signer)
+        decrypt = await self._database.encryption.decrypter(model_class, live)
+        return resolve(model_class, leaves, signer, decrypt)

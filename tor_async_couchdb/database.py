@@ -14,6 +14,7 @@ from tor_async_couchdb.alarm import TamperingAlarm
 from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
 from tor_async_couchdb.document_writer import DocumentWriter
+from tor_async_couchdb.encryption import Encryption
 from tor_async_couchdb.endpoint import Endpoint, quote_id
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.model import Document
@@ -76,6 +77,7 @@ class Database:
             raise ValueError("a database's URL is http[s]://host:port/database")
         self.tampering_signer = tampering_signer
         self.witness: BaseWitness | None = None  # set it to have one; it is closed with the database
+        self.encryption = Encryption()  # set one with data keys for models with encrypted properties
         self._alarm = TamperingAlarm()
         self.groups: dict[Hashable, Any] = {}  # see group_commit
         self._transport = Transport(

@@ -10,7 +10,10 @@
     │   ├── NotFoundError            404: no such database, design document or document
     │   ├── ConflictError            409: somebody else changed the document first
     │   └── TooLargeError            413
-    ├── TamperedError                a document whose signature is wrong or missing
+    ├── TamperedError                a document whose signature is wrong or missing, or a ciphertext in it
+    ├── ForgottenError               somebody whose data key was deleted is to be encrypted for
+    ├── DataKeyError                 the data keys can't be had
+    ├── HashingError                 a hash was not made in time
     ├── IncompleteError              a document whose changes are still under way from another master
     └── InvalidDocumentError         a document that does not fit its model, or JSON
         └── UnmergeableError         a document whose conflicting revisions nothing says how to merge
@@ -94,11 +97,27 @@ _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
 
 
 class TamperedError(CouchDBError):
-    """The signature of a stored document is missing or wrong: somebody without the key wrote it."""
+    """A stored document's signature, or a ciphertext in it, is wrong: somebody without the key wrote it."""
 
     def __init__(self, document_id: str) -> None:
         super().__init__(f"tampering detected in document {document_id!r}")
         self.document_id = document_id
+
+
+class ForgottenError(CouchDBError):
+    """A value is to be encrypted for a subject whose data key was deleted, so that nobody can read it."""
+
+    def __init__(self, document_id: str) -> None:
+        super().__init__(f"the subject of document {document_id!r} has been forgotten")
+        self.document_id = document_id
+
+
+class DataKeyError(CouchDBError):
+    """The store of the data keys can't be used; nothing was read or changed."""
+
+
+class HashingError(CouchDBError):
+    """A hash was not made before the deadline, as too many others were in front of it."""
 
 
 class IncompleteError(CouchDBError):

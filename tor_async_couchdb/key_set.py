@@ -7,6 +7,8 @@ after the other, as each reads its file when it starts):
 2. `promote` it to primary: every service signs with it and verifies by both.
 3. Re-sign the database, then `retire` the old key: what is signed with it does not verify any more.
 
+With the master key of `protection` it is the same, but that its key set encrypts, and its step 3 is `rewrap`.
+
 Tink's key sets can't be changed from Python, so this edits their JSON
 (https://developers.google.com/tink/generate-plaintext-keyset shows its members).
 """
@@ -21,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tor_async_couchdb.aead_key_set import AeadKeySet
 from tor_async_couchdb.tamper import TamperingSigner, new_key_set, new_key_set_text
 
 _STATUS_RETIRED = "DISABLED"
@@ -38,12 +41,27 @@ def add_key(path: str | os.PathLike[str]) -> int:
     """
     keys = _read(path)
     ids = {key["keyId"] for key in keys["key"]}
-    new = json.loads(new_key_set_text())["key"][0]
+    new = _new_key(keys)
     while new["keyId"] in ids:  # chosen by chance, out of 2**32
-        new = json.loads(new_key_set_text())["key"][0]
+        new = _new_key(keys)
     keys["key"].append(new)
     _replace(path, keys)
     return int(new["keyId"])
+
+
+def _new_key(keys: dict[str, Any]) -> dict[str, Any]:
+    """A new key of the kind that the others are of."""
+    text = AeadKeySet.new().text if _encrypts(json.dumps(keys)) else new_key_set_text()
+    new: dict[str, Any] = json.loads(text)["key"][0]
+    return new
+
+
+def _encrypts(text: str) -> bool:
+    try:
+        AeadKeySet(text)
+    except ValueError:
+        return False
+    return True
 
 
 def promote_key(path: str | os.PathLike[str], key_id: int) -> None:
@@ -98,13 +116,20 @@ def _key(path: str | os.PathLike[str], keys: dict[str, Any], key_id: int) -> dic
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        TamperingSigner.from_file(path)  # which knows what a valid key set is
-        keys: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        keys: dict[str, Any] = _valid_key_set(path)
     except OSError as error:
         raise KeySetError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise KeySetError(str(error)) from None
     return keys
+
+
+def _valid_key_set(path: str | os.PathLike[str]) -> Any:
+    """What is in a file that something encrypts or signs by; ValueError if nothing does."""
+    text = Path(path).read_text(encoding="utf-8")
+    if not _encrypts(text):
+        TamperingSigner.from_file(path)
+    return json.loads(text)
 
 
 def _replace(path: str | os.PathLike[str], keys: dict[str, Any]) -> None:

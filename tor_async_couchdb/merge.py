@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tor_async_couchdb.canonical import canonical, canonical_bytes
+from tor_async_couchdb.encryption import Decrypt
 from tor_async_couchdb.errors import UnmergeableError
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.properties import (
@@ -38,12 +39,12 @@ class Leaf:
     """One leaf revision: its document as it is stored, and its properties' values as the model reads them."""
 
     document: Document
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @classmethod
-    def of(cls, model_class: type[Model], document: Document) -> typing.Self:
+    def of(cls, model_class: type[Model], document: Document, decrypt: Decrypt = dict) -> typing.Self:
         """The leaf; InvalidDocumentError if the document does not fit the model."""
-        return cls(document, msgspec.to_builtins(model_class.from_doc(document)))
+        return cls(document, msgspec.to_builtins(model_class.from_doc(decrypt(document))))
 
     @functools.cached_property
     def canonical_values(self) -> dict[str, bytes]:

@@ -1,13 +1,13 @@
 """Models: typed, immutable data that CouchDB stores as documents."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import msgspec
 
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.properties import Deletes, Property, declared_properties
+from tor_async_couchdb.properties import Deletes, Property, Protection, declared_properties
 from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME
 
 Document = dict[str, Any]
@@ -31,6 +31,13 @@ class _ModelMeta(msgspec.StructMeta):
             for declared in cls.properties.values()
             if declared.unique_key is not None
         }
+        cls.encrypted_names = tuple(
+            declared.name
+            for declared in cls.properties.values()
+            if declared.protection is Protection.ENCRYPTED
+        )
+        subjects = [declared.name for declared in cls.properties.values() if declared.subject is not None]
+        cls.subject_name = subjects[0] if subjects else None
         return cls
 
 
@@ -57,10 +64,25 @@ class Model(
 
     properties: ClassVar[Mapping[str, Property]]
     unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
+    encrypted_names: ClassVar[Sequence[str]]
+    subject_name: ClassVar[str | None]  # None: a document's id
     deletes: ClassVar[Deletes] = Deletes.LOSE
 
     id: str | None = None
     rev: str | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What of the model may be shown, in logs for instance: no value that is protected."""
+        hidden = {
+            declared.name
+            for declared in self.properties.values()
+            if declared.protection is not Protection.PUBLIC
+        }
+        return [(name, ... if name in hidden else getattr(self, name)) for name in self.__struct_fields__]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({shown})"
 
     @classmethod
     def type_name(cls) -> str:
@@ -85,7 +107,11 @@ class Model(
         try:
             return msgspec.convert({name: doc[name] for name in doc if _is_own(name)}, cls)
         except msgspec.ValidationError as error:
-            raise InvalidDocumentError(str(error), document_id=document_id) from error
+            reason = str(error)
+            if cls.encrypted_names:  # msgspec quotes some values, and this may be one that was decrypted
+                _, separator, path = reason.rpartition(" - at ")
+                reason = f"does not fit its model at {path}" if separator else "does not fit its model"
+            raise InvalidDocumentError(reason, document_id=document_id) from None
 
 
 def _is_own(name: str) -> bool:

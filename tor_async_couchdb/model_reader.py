@@ -3,12 +3,13 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.database import Database
+from tor_async_couchdb.encryption import Decrypt
 from tor_async_couchdb.errors import IncompleteError, InvalidDocumentError, NotFoundError, TamperedError
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.witness import record_id_of
@@ -32,24 +33,33 @@ class ModelReader(AsyncAction, Generic[M]):
             raise TypeError(f"{type(self).__name__} needs a model_class")
         return self.model_class.from_doc(doc)
 
-    def _verified_model(self, connection: Database, doc: Document) -> M:
+    async def _verified_model(self, connection: Database, doc: Document) -> M:
+        return self._readable_model(connection, doc, await self._decrypter(connection, [doc]))
+
+    async def _decrypter(self, connection: Database, docs: Sequence[Document]) -> Decrypt:
+        if self.model_class is None:
+            return dict
+        return await connection.encryption.decrypter(self.model_class, docs)
+
+    def _readable_model(self, connection: Database, doc: Document, decrypt: Decrypt) -> M:
         signer = connection.tampering_signer
         if signer is not None and not tamper.verify(signer, doc):
             raise TamperedError(str(doc.get("_id")))
-        return self.create_model_from_doc(doc)
+        return self.create_model_from_doc(decrypt(doc))
 
-    async def _valid_models(self, connection: Database, docs: Iterable[Document]) -> list[M]:
+    async def _valid_models(self, connection: Database, docs: Sequence[Document]) -> list[M]:
         """The models of those documents that fit and weren't tampered with."""
-        valid = [self._valid_model(connection, doc) for doc in docs]
+        decrypt = await self._decrypter(connection, docs)
+        valid = [self._valid_model(connection, doc, decrypt) for doc in docs]
         # Without a witness there is nothing to wait for.
         models = (
             [await each for each in valid] if connection.witness is None else await asyncio.gather(*valid)
         )
         return [model for model in models if model is not None]
 
-    async def _valid_model(self, connection: Database, doc: Document) -> M | None:
+    async def _valid_model(self, connection: Database, doc: Document, decrypt: Decrypt) -> M | None:
         try:
-            model = self._verified_model(connection, doc)
+            model = self._readable_model(connection, doc, decrypt)
             read = functools.partial(self._read_document, connection, doc["_id"])
             return await self._confirmed(connection, model, None, read)
         except (TamperedError, IncompleteError, InvalidDocumentError) as error:
@@ -86,4 +96,4 @@ class ModelReader(AsyncAction, Generic[M]):
             if error.reason in _NO_SUCH_DOCUMENT:
                 return None
             raise
-        return self._verified_model(connection, doc)
+        return await self._verified_model(connection, doc)

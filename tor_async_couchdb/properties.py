@@ -6,12 +6,14 @@
         updated_on: Annotated[Timestamp, Latest()]
         change_counts: Annotated[dict[str, int], Counter()]
 
-A property that declares no protection is stored as it is. `merge` does what the strategies say.
+A property that declares no protection is stored as it is. But where one of a model's properties declares one,
+all have to: what a new one is must not be forgotten. `merge` does what the strategies say.
 """
 
 import dataclasses
 import enum
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -91,11 +93,22 @@ class UniqueKey:
 
 
 class Protection(enum.Enum):
-    """How a property is stored: as it is, as a hash, or encrypted."""
+    """How a property is stored: as it is, as a hash (which is what the model has, too), or encrypted.
+
+    An encrypted one becomes None when its subject's data key is deleted, so it has to allow that.
+    """
 
     PUBLIC = "public"
     HASHED = "hashed"
     ENCRYPTED = "encrypted"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """The property says whom the document is about: whose data key encrypts what is encrypted in it.
+
+    In a model without one each document is a subject of its own, by its id.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,14 +119,15 @@ class Property:
     merge: MergeStrategy | None = None
     protection: Protection = Protection.PUBLIC
     unique_key: UniqueKey | None = None
+    subject: Subject | None = None
 
 
 def declared_properties(model_class: type[msgspec.Struct]) -> Mapping[str, Property]:
     """The declarations of a model, by the property's name.
 
     Raises:
-        TypeError: a property declares the same thing twice, refers to one that is no property, or is a
-            unique key that may change.
+        TypeError: a property declares the same thing twice, refers to one that is no property, is a unique
+            key or a subject that may change, can't be encrypted, or is not classified where another is.
     """
     hints = get_type_hints(model_class, include_extras=True)
     names = [name for name in model_class.__struct_fields__ if name not in ("id", "rev")]
@@ -124,19 +138,44 @@ def declared_properties(model_class: type[msgspec.Struct]) -> Mapping[str, Prope
                 raise TypeError(
                     f"{model_class.__name__}.{declared.name} merges by {other!r}, which is not a property"
                 )
+    for name, reason in _misclassified(properties, hints):
+        raise TypeError(f"{model_class.__name__}.{name} {reason}")
     return properties
 
 
+def _misclassified(properties: Mapping[str, Property], hints: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    classified = {name for name in properties if _only(Protection, _extras(hints[name]), name)}
+    for name in properties if classified else ():
+        if name not in classified:
+            yield name, "is not classified, but other properties are: PUBLIC, HASHED or ENCRYPTED"
+    for name, declared in properties.items():
+        if declared.protection is not Protection.ENCRYPTED:
+            continue
+        if declared.unique_key is not None or declared.subject is not None:
+            yield name, "is encrypted, so no document can be found by it"
+        if types.NoneType not in get_args(get_args(hints[name])[0]):
+            yield name, "is encrypted, so it has to allow None: its key may be deleted"
+    for name in [name for name, declared in properties.items() if declared.subject is not None][1:]:
+        yield name, "is a second subject"
+
+
+def _extras(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+
+
 def _property(name: str, hint: Any) -> Property:
-    extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    extras = _extras(hint)
     declared = Property(
         name=name,
         merge=_only(MergeStrategy, extras, name),
         protection=_only(Protection, extras, name) or Protection.PUBLIC,
         unique_key=_only(UniqueKey, extras, name),
+        subject=_only(Subject, extras, name),
     )
-    if declared.unique_key is not None and not isinstance(declared.merge, Immutable):
-        raise TypeError(f"property {name!r} is a unique key, so it has to be Immutable")
+    for role in (declared.unique_key, declared.subject):
+        if role is not None and not isinstance(declared.merge, Immutable):
+            what = "a unique key" if role is declared.unique_key else "the subject"
+            raise TypeError(f"property {name!r} is {what}, so it has to be Immutable")
     return declared
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from tor_async_couchdb import tamper
 from tor_async_couchdb.canonical import canonical_bytes
 from tor_async_couchdb.change_counts import ChangeCounts, counts_of
+from tor_async_couchdb.encryption import Decrypt
 from tor_async_couchdb.merge import Leaf, merge
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.properties import Deletes, Superseded
@@ -38,11 +39,15 @@ class Resolution:
 
 
 def resolve(
-    model_class: type[Model], leaves: Sequence[Document], signer: tamper.Signer | None = None
+    model_class: type[Model],
+    leaves: Sequence[Document],
+    signer: tamper.Signer | None = None,
+    decrypt: Decrypt = dict,
 ) -> Resolution:
     """The end of the conflict between the leaf revisions of a document; without `revisions` if there is none.
 
-    Deleted leaves matter only where the model says that deletes win.
+    Deleted leaves matter only where the model says that deletes win. Leaves are compared as `decrypt` makes
+    them readable, and what is written are the ciphertexts that they have: no new ones.
 
     Raises:
         UnmergeableError: the model does not say how these merge.
@@ -54,7 +59,7 @@ def resolve(
         return Resolution(None, [_tombstone(model_class, leaf, signer) for leaf in live])
     if not live:
         return Resolution(None)
-    readable = [Leaf.of(model_class, leaf) for leaf in live]
+    readable = [Leaf.of(model_class, leaf, decrypt) for leaf in live]
     merged = merge(model_class, readable)
     complete = [leaf.document for leaf in readable if leaf.canonical_values == merged.canonical_values]
     winner = max(complete or live, key=_precedence)

@@ -38,6 +38,7 @@ _LOST_RACE = Problem(
     409,
     "Somebody else changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
+_FORGOTTEN = Problem(410, "Whoever this is about has been forgotten.")
 _TOO_LARGE = Problem(413, "The database does not take anything as large as this.")
 _MISFIT = Problem(502, "The database holds this in a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
@@ -48,12 +49,15 @@ _UNKNOWN = Problem(
     OUTCOME_UNKNOWN,
 )
 _UNREACHABLE = Problem(503, "The database can't be reached or is too slow. Try again later.")
+_NO_KEYS = Problem(503, "The keys that this is encrypted by can't be had. Try again later.")
+_TOO_BUSY = Problem(503, "Too much was asked for at the same time. Try again later.")
 _UNABLE = Problem(503, "The database could not do what the service asked for. Try again later.")
 _UNEXPECTED = Problem(500, "The service met an error that it did not expect.")
 
 # The first class that an error is an instance of decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
+    (errors.ForgottenError, _FORGOTTEN),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),
     (errors.NotFoundError, _GONE),
@@ -61,6 +65,8 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ForbiddenError, _REFUSED),
     (errors.OutcomeUnknownError, _UNKNOWN),
     (errors.TransportError, _UNREACHABLE),
+    (errors.DataKeyError, _NO_KEYS),
+    (errors.HashingError, _TOO_BUSY),
     (errors.CouchDBError, _UNABLE),
 )
 

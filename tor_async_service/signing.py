@@ -1,5 +1,6 @@
 """The options of a service that signs its documents."""
 
+import dataclasses
 from urllib.parse import urlsplit
 
 from tor_async_couchdb.database import Database
@@ -36,6 +37,8 @@ def witness_store(text: str) -> WitnessStore:
 KEY_SET = Option(
     "keyset", "FILE", "Tink key set that signs documents", "TAMPERING_KEY_SET", TamperingSigner.from_file
 )
+
+OPTIONAL_KEY_SET = dataclasses.replace(KEY_SET, is_optional=True)
 
 # Read into the store. Whoever administers the database has no business in it: it has credentials of its
 # own, which are in the URL, and so best in the environment.

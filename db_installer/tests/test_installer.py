@@ -57,10 +57,11 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
     assert set(documents) == {
         "_design/conflicts",
         "_design/fruit_by_color",
+        "_design/fruit_by_email_hash",
         "_design/fruit_by_fruit_id",
         FRUIT_ID,
     }
-    assert first.stderr.count("Successfully put") == 4
+    assert first.stderr.count("Successfully put") == 5
     second = _install(couchdb, database)
     assert second.returncode == 0
     assert "Successfully" not in second.stderr

@@ -39,7 +39,12 @@ def generated_documents(count: int) -> Iterator[dict[str, Any]]:
     generator = random.Random(20150617)  # noqa: S311 - not a secret
     for number in range(count):
         document: dict[str, Any] = {"_id": f"{number:06}"}
-        for name, choices in (("type", TYPES), ("fruit_id", values), ("color", values)):
+        for name, choices in (
+            ("type", TYPES),
+            ("fruit_id", values),
+            ("color", values),
+            ("email_hash", values),
+        ):
             if generator.random() < 0.9:
                 document[name] = generator.choice(choices)
         yield document
@@ -54,8 +59,11 @@ def test_python_design_document_is_the_twin_of_the_javascript_one(name: str) -> 
     assert design_document(PYTHON_FOLDER, name) == expected
 
 
-def test_fruit_is_found_by_its_id_and_its_color() -> None:
+def test_fruit_is_found_by_what_it_has() -> None:
     fruit = {"_id": "x", "type": "fruit_v1.0", "fruit_id": "f", "color": "red"}
+    assert emitted_rows(views.fruit_by_email_hash, fruit) == []
+    assert emitted_rows(views.fruit_by_email_hash, fruit | {"email_hash": None}) == []
+    assert emitted_rows(views.fruit_by_email_hash, fruit | {"email_hash": "h"}) == [("h", None)]
     assert emitted_rows(views.fruit_by_fruit_id, fruit) == [("f", None)]
     assert emitted_rows(views.fruit_by_color, fruit) == [("red", None)]
 
@@ -64,6 +72,7 @@ def test_fruit_is_found_by_its_id_and_its_color() -> None:
 def test_anything_else_is_no_fruit(document: dict[str, Any]) -> None:
     assert emitted_rows(views.fruit_by_fruit_id, document) == []
     assert emitted_rows(views.fruit_by_color, document) == []
+    assert emitted_rows(views.fruit_by_email_hash, document | {"email_hash": "h"}) == []
 
 
 def test_conflicts_are_found_by_the_losing_revisions() -> None:

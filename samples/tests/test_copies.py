@@ -11,6 +11,7 @@ import pytest
 from conftest import CouchDBServer
 from samples.tests.folders import SAMPLES, name_of, sample_folders
 from tor_async_couchdb import tamper
+from tor_async_couchdb.protection import new_protection
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
@@ -18,7 +19,13 @@ MAX_LINES = 80
 SAMPLE_FILES = sorted(path for folder in sample_folders() for path in folder.glob("*.py"))
 LADDER = [SAMPLES / "crud" / name for name in ("basic", "retry", "exp_backoff", "group_commit")]
 # What a sample can't be started without.
-OWN_OPTIONS = {"crud/multi_master": ("--master", "one"), "crud/tampering": ("--keyset", "keys.json")}
+OWN_OPTIONS = {
+    "crud/multi_master": ("--master", "one"),
+    "crud/tampering": ("--keyset", "keys.json"),
+    "crud/hash_and_encrypt": ("--protection", "protection"),
+}
+# What is about fruits' owners has the same layers.
+MORE_FILES = {"crud/hash_and_encrypt": {"owner_action.py", "owner_service.py"}}
 
 
 def test_samples_are_found() -> None:
@@ -35,7 +42,8 @@ def test_only_the_lesson_differs_between_the_samples_of_the_ladder(folder: Path,
 @pytest.mark.parametrize("folder", sample_folders(), ids=name_of)
 def test_sample_is_three_files(folder: Path) -> None:
     names = {path.name for path in folder.glob("*.py")}
-    assert names == {"__init__.py", "model.py", "async_action.py", "service.py"}
+    files = {"__init__.py", "model.py", "async_action.py", "service.py"}
+    assert names == files | MORE_FILES.get(name_of(folder), set())
 
 
 @pytest.mark.parametrize("path", SAMPLE_FILES, ids=name_of)
@@ -57,6 +65,7 @@ async def test_copy_of_a_sample_runs_under_another_name(
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
     tamper.new_key_set(tmp_path / "keys.json")
+    new_protection(tmp_path / "protection")
     with contextlib.ExitStack() as stack:
         own_options = OWN_OPTIONS.get(name_of(folder), ())
         if name_of(folder) == "leader":

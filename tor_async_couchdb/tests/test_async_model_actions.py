@@ -281,7 +281,7 @@ class MostRecentThingRetriever(BaseAsyncModelRetriever[Thing]):
         async with self._connected() as connection:
             (row,) = await self._rows(connection)
             assert row.doc is not None
-            return self._verified_model(connection, row.doc)
+            return await self._verified_model(connection, row.doc)
 
 
 async def test_query_of_ones_own_finds_the_most_recent(database: Database, documents: Documents) -> None:

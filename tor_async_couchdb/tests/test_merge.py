@@ -157,17 +157,17 @@ def test_numbers_and_names_of_a_merged_document_are_canonical() -> None:
 
 
 class Secret(Model, tag="secret_v1.0", frozen=True, kw_only=True):
-    pin: Annotated[str, LatestBy("updated_on"), Protection.ENCRYPTED]
-    updated_on: Annotated[int, Latest()]
+    pin: Annotated[str | None, LatestBy("updated_on"), Protection.ENCRYPTED]
+    updated_on: Annotated[int, Latest(), Protection.PUBLIC]
 
-    @classmethod
-    def from_doc(cls, doc: Document) -> "Secret":
-        return super().from_doc(doc | {"pin": doc["pin"].partition(":")[2]})
+
+def without_nonce(doc: Document) -> Document:
+    return doc | {"pin": doc["pin"].partition(":")[2]}
 
 
 def test_a_ciphertext_is_carried_as_it_is_and_of_several_for_one_value_the_smallest() -> None:
     leaves = [
-        Leaf.of(Secret, {"type": "secret_v1.0", "pin": pin, "updated_on": updated_on})
+        Leaf.of(Secret, {"type": "secret_v1.0", "pin": pin, "updated_on": updated_on}, without_nonce)
         for pin, updated_on in (("nonce2:1234", 5), ("nonce1:1234", 3), ("nonce0:9999", 4))
     ]
     for permutation in itertools.permutations(leaves):
@@ -181,6 +181,9 @@ def declaring(**declarations: Any) -> type[Model]:
     return model_class
 
 
+PUBLIC = Annotated[int, Immutable(), Protection.PUBLIC]
+
+
 def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
     check_mergeable(Basket)
     check_mergeable(Secret)
@@ -190,7 +193,7 @@ def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
     ("reason", "declarations"),
     [
         ("declares no merge strategy", {"size": int}),
-        ("declares no merge strategy", {"size": Annotated[int, Protection.PUBLIC]}),
+        ("declares no merge strategy", {"size": Annotated[int, Protection.PUBLIC], "on": PUBLIC}),
         ("merges by 'on', which has to merge by Latest", {"size": Annotated[int, LatestBy("on")]}),
         ("has to be a dict", {"size": Annotated[int, Counter()]}),
         ("has to be a list", {"size": Annotated[int, AddsWin()]}),
@@ -198,13 +201,17 @@ def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
             "keeps what 'on' lost, which has to merge by LatestBy",
             {"size": Annotated[dict[str, int], Superseded("on")]},
         ),
-        ("has to take one of the values", {"size": Annotated[dict[str, int], Counter(), Protection.HASHED]}),
+        (
+            "has to take one of the values",
+            {"size": Annotated[dict[str, int], Counter(), Protection.HASHED], "on": PUBLIC},
+        ),
         (
             "would show what 'pin' protects",
             {
-                "size": Annotated[dict[str, int], Superseded("pin")],
-                "pin": Annotated[str, LatestBy("at"), Protection.ENCRYPTED],
-                "at": Annotated[int, Latest()],
+                "size": Annotated[dict[str, int], Superseded("pin"), Protection.PUBLIC],
+                "pin": Annotated[str | None, LatestBy("at"), Protection.ENCRYPTED],
+                "at": Annotated[int, Latest(), Protection.PUBLIC],
+                "on": PUBLIC,
             },
         ),
         (
@@ -219,7 +226,7 @@ def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
 )
 def test_a_declaration_that_can_not_work_is_named(reason: str, declarations: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match=reason):
-        check_mergeable(declaring(**declarations, on=Annotated[int, Immutable()]))
+        check_mergeable(declaring(**{"on": Annotated[int, Immutable()]} | declarations))
 
 
 def test_a_strategy_that_nobody_implements_is_unmergeable() -> None:

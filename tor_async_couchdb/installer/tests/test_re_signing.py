@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb import key_set, tamper
-from tor_async_couchdb.installer import re_signing
+from tor_async_couchdb.installer import rewriting
 from tor_async_couchdb.installer.database import Database, Document
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.re_signing import ReSigned, re_sign
+from tor_async_couchdb.installer.re_signing import re_sign
+from tor_async_couchdb.installer.rewriting import Rewritten
 from tor_async_couchdb.keyczar_key_set import KeyczarKeySet, KeyczarSigner, TransitionalSigner
 from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME, Signer, TamperingSigner
 
@@ -17,7 +18,7 @@ COUNT = 7
 
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(re_signing, "_PAGE_SIZE", 3)
+    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ class Racing(Database):
 def test_all_documents_are_signed_by_the_primary_key(signed: Database, keys: Path) -> None:
     seen: list[tuple[int, int]] = []
     signer = TamperingSigner.from_file(keys)
-    assert re_sign(signed, signer, lambda *now: seen.append(now)) == ReSigned(COUNT, COUNT)
+    assert re_sign(signed, signer, lambda *now: seen.append(now)) == Rewritten(COUNT, COUNT)
     assert seen[:3] == [(3, 7), (6, 7), (7, 7)]
     only_primary = _only_primary(keys)
     leaves = _leaves(signed)
@@ -85,7 +86,7 @@ def test_once_more_it_writes_nothing(signed: Database, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
     re_sign(signed, signer, _ignore)
     before = _leaves(signed)
-    assert re_sign(signed, signer, _ignore) == ReSigned(0, COUNT)
+    assert re_sign(signed, signer, _ignore) == Rewritten(0, COUNT)
     assert _leaves(signed) == before
 
 
@@ -98,7 +99,7 @@ def test_what_was_interrupted_goes_on(signed: Database, keys: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         re_sign(Racing(signed, end), signer, _ignore)
-    assert re_sign(signed, signer, _ignore) == ReSigned(COUNT - 3, COUNT)
+    assert re_sign(signed, signer, _ignore) == Rewritten(COUNT - 3, COUNT)
 
 
 def test_document_that_a_service_changes_meanwhile_keeps_the_change(signed: Database, keys: Path) -> None:
@@ -108,7 +109,7 @@ def test_document_that_a_service_changes_meanwhile_keeps_the_change(signed: Data
         if writes == 1:
             signed.write([_fruit(signer, "1", _rev=signed.fetch(["1"])["1"]["_rev"], color="blue")])
 
-    assert re_sign(Racing(signed, change), signer, _ignore) == ReSigned(COUNT - 1, COUNT)
+    assert re_sign(Racing(signed, change), signer, _ignore) == Rewritten(COUNT - 1, COUNT)
     assert signed.fetch(["1"])["1"]["color"] == "blue"
     assert all(tamper.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
 
@@ -135,7 +136,7 @@ def test_services_that_never_get_the_new_key_set_are_reported(signed: Database, 
     def change(_: int) -> None:
         signed.write([signed.fetch(["1"])["1"] | {SIGNATURE_PROPERTY_NAME: old}])
 
-    with pytest.raises(InstallerError, match="services still sign by another key"):
+    with pytest.raises(InstallerError, match="services still use another key"):
         re_sign(Racing(signed, change), TamperingSigner.from_file(keys), _ignore)
 
 
@@ -167,7 +168,7 @@ def test_attachments_and_design_documents_are_left_alone(signed: Database, keys:
     old = signed.fetch(["1"])["1"]
     signed.write([view, old | {"_attachments": attachment}])
     design_rev = signed.fetch(["_design/fruits"])["_design/fruits"]["_rev"]
-    assert re_sign(signed, TamperingSigner.from_file(keys), _ignore) == ReSigned(COUNT, COUNT)
+    assert re_sign(signed, TamperingSigner.from_file(keys), _ignore) == Rewritten(COUNT, COUNT)
     assert signed.fetch(["_design/fruits"])["_design/fruits"]["_rev"] == design_rev
     assert signed.fetch(["1"])["1"]["_attachments"]["a.txt"]["length"] == 5
 

@@ -1,0 +1,1 @@
+"""Sensitive properties, hashed or encrypted where they are stored."""

@@ -1,0 +1,95 @@
+"""Renews all documents of a database while services use it: signed, or encrypted, by another key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
+from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.errors import InstallerError
+
+_PAGE_SIZE = 500
+# A document that a service changes at the same moment is left to the next pass. More than a few passes are
+# needed only where services go on with another key.
+_MAX_PASSES = 10
+
+# Called with the number of documents seen so far and that of all.
+OnProgress = Callable[[int, int], None]
+
+# A revision as it has to be written, or the same if it is as it should be; TamperedError or
+# InvalidDocumentError leave it alone.
+Renew = Callable[[Document], Document]
+
+
+@dataclass
+class Rewritten:
+    """What became of the revisions, by number, and of the documents that were left as they are, by id."""
+
+    written: int = 0
+    current: int = 0
+    tampered: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def rewrite(database: Database, renew: Renew, on_progress: OnProgress) -> Rewritten:
+    """Renews each live leaf of each document, unless that has been done.
+
+    What is interrupted goes on when it is called again: it writes only what is left.
+
+    Raises:
+        CouchDBError: CouchDB can't be asked, or refuses.
+        InstallerError: after many passes there are still documents that were just written with another key.
+    """
+    result = Rewritten()
+    for _ in range(_MAX_PASSES):
+        written = result.written
+        result = Rewritten(written=written)
+        is_done = True
+        for leaves in _pages(database, on_progress):
+            renewed = _renewed(leaves, renew, result)
+            is_done = is_done and not renewed
+            _write(database, renewed, result)
+        if is_done:
+            return result
+    raise InstallerError(f"{database}: services still use another key: give them the new one first")
+
+
+def _pages(database: Database, on_progress: OnProgress) -> Iterator[list[Document]]:
+    total = database.count_documents()
+    seen = 0
+    document_ids = database.document_ids(None, _PAGE_SIZE)
+    while document_ids:
+        yield [leaf for leaf in database.fetch_leaves(document_ids) if not leaf.get("_deleted")]
+        seen += len(document_ids)
+        on_progress(min(seen, total), total)
+        document_ids = database.document_ids(document_ids[-1], _PAGE_SIZE)
+
+
+def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> list[Document]:
+    """Those leaves that are out of date, as they have to be written."""
+    renewed = []
+    for leaf in leaves:
+        document_id = leaf["_id"]
+        if document_id.startswith("_design/"):
+            continue
+        try:
+            new = renew(leaf)
+        except TamperedError:
+            result.tampered.add(document_id)
+        except InvalidDocumentError as error:
+            result.refused[document_id] = error.reason
+        else:
+            if new == leaf:
+                result.current += 1
+            else:
+                renewed.append(new)
+    return renewed
+
+
+def _write(database: Database, documents: Sequence[Document], result: Rewritten) -> None:
+    refusals = database.write(documents) if documents else {}
+    for document_id, reason in refusals.items():
+        if not reason.startswith("conflict:"):
+            raise InstallerError(f"{database} refuses document '{document_id}': {reason}")
+    result.written += len(documents) - len(refusals)

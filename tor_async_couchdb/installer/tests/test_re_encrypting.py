@@ -1,0 +1,174 @@
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb import encryption, tamper
+from tor_async_couchdb.aead_key_set import AeadKeySet
+from tor_async_couchdb.data_keys import DataKeys
+from tor_async_couchdb.encryption import Encryption, is_outdated
+from tor_async_couchdb.installer import rewriting
+from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.re_encrypting import re_encrypt
+from tor_async_couchdb.installer.rewriting import Rewritten
+from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
+from tor_async_couchdb.tests.test_encryption import Person
+
+COUNT = 7
+DESIGN = {"_id": "_design/people", "views": {}}
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
+
+
+@pytest.fixture
+def data_keys() -> DataKeys:
+    return DataKeys(MemoryDataKeyStore(), AeadKeySet.new())
+
+
+def person(data_keys: DataKeys, number: int, **properties: Any) -> Document:
+    """A person as it is stored now; every two are about the same subject."""
+    key = data_keys.fetch_or_make(str(number // 2))
+    assert key is not None
+    document = {"_id": str(number), "type": "person_v1.0", "person_id": str(number // 2)}
+    return (
+        encryption.encrypted(Person, document | {"address": f"home {number}", "ages": None}, key) | properties
+    )
+
+
+@pytest.fixture
+def people(database: Database, data_keys: DataKeys) -> Database:
+    """A database of people, whose data keys are rotated then."""
+    database.create()
+    database.write([DESIGN, {"_id": "other", "type": "other_v1.0"}])
+    database.write([person(data_keys, number) for number in range(COUNT)])
+    data_keys.rotate()
+    return database
+
+
+def ignore(done: int, total: int) -> None:
+    pass
+
+
+def rewritten(database: Database, data_keys: DataKeys, signer: TamperingSigner | None = None) -> Rewritten:
+    return re_encrypt(database, Person, data_keys, signer, ignore)
+
+
+def addresses(database: Database, data_keys: DataKeys) -> dict[str, Any]:
+    """What services read now."""
+    leaves = database.fetch_leaves([str(number) for number in range(COUNT)])
+    decrypt = asyncio.run(Encryption(data_keys).decrypter(Person, leaves))
+    return {leaf["_id"]: decrypt(leaf)["address"] for leaf in leaves if "_deleted" not in leaf}
+
+
+EXPECTED = {str(number): f"home {number}" for number in range(COUNT)}
+
+
+class Racing(Database):
+    """A database where something happens just before each write."""
+
+    def __init__(self, database: Database, before_write: Callable[[int], None]) -> None:
+        super().__init__(database.server, database.name)
+        self.before_write = before_write
+        self.writes = 0
+
+    def write(self, documents: Iterable[Document]) -> dict[str, str]:
+        self.writes += 1
+        self.before_write(self.writes)
+        return super().write(documents)
+
+
+def test_nothing_is_left_under_the_old_keys(people: Database, data_keys: DataKeys) -> None:
+    assert rewritten(people, data_keys) == Rewritten(COUNT, COUNT + 1)
+    for leaf in people.fetch_leaves(EXPECTED):
+        (key,) = data_keys.fetch([leaf["person_id"]]).values()
+        assert key is not None
+        assert not is_outdated(Person, leaf, key)
+    data_keys.retire()
+    assert addresses(people, data_keys) == EXPECTED
+
+
+def test_once_more_it_writes_nothing(people: Database, data_keys: DataKeys) -> None:
+    rewritten(people, data_keys)
+    before = people.fetch(EXPECTED)
+    assert rewritten(people, data_keys) == Rewritten(0, COUNT + 1)
+    assert people.fetch(EXPECTED) == before
+
+
+def test_what_was_interrupted_goes_on_and_can_be_read_meanwhile(
+    people: Database, data_keys: DataKeys
+) -> None:
+    def end(writes: int) -> None:
+        assert addresses(people, data_keys) == EXPECTED
+        if writes == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rewritten(Racing(people, end), data_keys)
+    assert rewritten(people, data_keys) == Rewritten(COUNT - 3, COUNT + 1)
+    data_keys.retire()
+    assert addresses(people, data_keys) == EXPECTED
+
+
+def test_document_that_a_service_changes_meanwhile_keeps_the_change(
+    people: Database, data_keys: DataKeys
+) -> None:
+    old = people.fetch(["1"])["1"]
+
+    def change(writes: int) -> None:
+        if writes == 1:  # by a service that has the old key still
+            people.write([old | {"pin_hash": "new"}])
+
+    assert rewritten(Racing(people, change), data_keys).current == COUNT + 1
+    assert people.fetch(["1"])["1"]["pin_hash"] == "new"
+    data_keys.retire()
+    assert addresses(people, data_keys) == EXPECTED
+
+
+def test_forgotten_and_those_without_anything_to_encrypt_are_as_they_have_to_be(
+    people: Database, data_keys: DataKeys
+) -> None:
+    people.write([{"_id": "none", "type": "person_v1.0", "person_id": None, "address": None, "ages": None}])
+    data_keys.forget("0")
+    assert rewritten(people, data_keys) == Rewritten(COUNT - 2, COUNT + 2)
+    data_keys.retire()
+    assert addresses(people, data_keys) == EXPECTED | {"0": None, "1": None}
+
+
+def test_what_can_not_be_decrypted_is_left_as_it_is(people: Database, data_keys: DataKeys) -> None:
+    stored = people.fetch(EXPECTED)
+    moved = stored["0"] | {"address": stored["1"]["address"]}
+    plain = stored["2"] | {"address": "12 Orchard Lane"}
+    people.write([moved, plain])
+    result = rewritten(people, data_keys)
+    assert result.tampered == {"0"}
+    assert list(result.refused) == ["2"]
+    assert "Orchard" not in str(result)
+    assert result.written == COUNT - 2
+
+
+def test_it_signs_what_it_writes_and_launders_nothing(
+    database: Database, data_keys: DataKeys, tmp_path: Any
+) -> None:
+    tamper.new_key_set(tmp_path / "keys.json")
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database.create()
+    signed = [tamper.sign(signer, person(data_keys, number)) for number in range(2)]
+    database.write([signed[0], signed[1] | {"pin_hash": "another"}])
+    data_keys.rotate()
+    result = rewritten(database, data_keys, signer)
+    assert (result.written, result.tampered) == (1, {"1"})
+    assert tamper.verify(signer, database.fetch(["0"])["0"])
+
+
+def test_each_leaf_of_a_conflict_is_encrypted(people: Database, data_keys: DataKeys) -> None:
+    leaves = [people.fetch(["0"])["0"] | {"_rev": f"1-{name}", "pin_hash": name} for name in "abc"]
+    people.server.ask("POST", people.name, "_bulk_docs", body={"docs": leaves, "new_edits": False})
+    rewritten(people, data_keys)
+    data_keys.retire()
+    assert len([leaf for leaf in people.fetch_leaves(["0"]) if "_deleted" not in leaf]) == 4
+    assert addresses(people, data_keys) == EXPECTED
