@@ -9,6 +9,7 @@ All methods block: `encryption` calls them in threads, and commands as they are.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from tor_async_couchdb.aead_key_set import AeadKeySet, key_id_of
 from tor_async_couchdb.errors import DataKeyError
 
 _PAGE_SIZE = 500
+_MAX_UNWRAPPED = 10_000  # some 4 kB each
 
 
 class DataKeyStore(Protocol):
@@ -53,6 +55,8 @@ class DataKeys:
     def __init__(self, store: DataKeyStore, master_key: AeadKeySet) -> None:
         self._store = store
         self._master_key = master_key
+        # Whether a key is still what it was has to be asked again and again, but unwrapping takes longest.
+        self._unwrap = functools.lru_cache(_MAX_UNWRAPPED)(self._unwrapped)
 
     def fetch(self, subject_ids: Collection[str]) -> dict[str, AeadKeySet | None]:
         """The keys of those subjects that have one; None for those that were forgotten.
@@ -123,7 +127,7 @@ class DataKeys:
     def _wrap(self, subject_id: str, key: AeadKeySet) -> bytes:
         return self._master_key.encrypt(key.text.encode(), subject_id.encode())
 
-    def _unwrap(self, subject_id: str, wrapped: bytes) -> AeadKeySet:
+    def _unwrapped(self, subject_id: str, wrapped: bytes) -> AeadKeySet:
         try:
             return AeadKeySet(self._master_key.decrypt(wrapped, subject_id.encode()).decode())
         except ValueError:

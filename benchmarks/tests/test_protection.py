@@ -1,7 +1,7 @@
 import collections
 from pathlib import Path
 
-from benchmarks.protection import PLAIN, ROWS, SAMPLES, Measured, Rounds, write
+from benchmarks.protection import KINDS, ROWS, Measured, Rounds, write
 from benchmarks.wrk import Outcome
 
 
@@ -21,12 +21,14 @@ def measured(rate: int, p50_ms: float, cpu_ms: float) -> Measured:
 def test_ratios_compare_what_was_measured_in_the_same_round(tmp_path: Path) -> None:
     rounds: Rounds = collections.defaultdict(list)
     for row in ROWS:
-        for name in SAMPLES:
-            factor = 1.0 if name == PLAIN else 0.9
-            rounds[row, name] = [
+        for kind in KINDS:
+            factor = 0.9 if kind.is_signed or kind.has_owners else 1.0
+            rounds[row, kind.name] = [
                 measured(round(rate * factor), 10 / factor, 2 / factor) for rate in (100, 1000, 400)
             ]
     text = write(tmp_path, rounds, 2, ["Machine: any."]).read_text()
-    assert text.count("| tampering | 360 (90 to 900) | 11.1 | 2.22 | 0.900 | 1.111 | 1.111 |") == len(ROWS)
-    assert text.count(f"| {PLAIN} | 400 (100 to 1,000) | 10.0 | 2.00 | 1.000 | 1.000 | 1.000 |") == len(ROWS)
+    assert text.count("| signed | 360 (90 to 900) | 11.1 | 2.22 | 0.900 | 1.111 | 1.111 |") == len(ROWS)
+    assert text.count("| group_commit | 400 (100 to 1,000) | 10.0 | 2.00 | 1.000 | 1.000 | 1.000 |") == len(
+        ROWS
+    )
     assert "Medians of 3 rounds" in text
