@@ -18,7 +18,7 @@ from suite.services import Sample
 WRITERS = (8, 32, 128, 512)
 _FRUIT_COUNTS = (500, 5)
 _CALLS = re.compile(
-    r'^couchdb_call_duration_seconds_count\{operation="(?:bulk_get|bulk_docs|look_up)".*\} (\S+)$',
+    r'^couchdb_call_duration_seconds_count\{operation="(?:fetch|bulk_get|bulk_docs|look_up)".*\} (\S+)$',
     re.MULTILINE,
 )
 _REQUEST_TIMEOUT_S = 30.0
@@ -111,7 +111,7 @@ def write(folder: Path, costs: _Costs, rounds: int, seconds: int, surroundings: 
     sections = [
         "  \n".join(surroundings),
         f"Medians of {rounds} rounds of {seconds} s each, in alternating order, on fresh databases each. "
-        "Calls are those for documents (_bulk_get, _bulk_docs, the view), as the service counts them; "
+        "Calls are those for documents (GET, _bulk_get, _bulk_docs, the view), as the service counts them; "
         "changes are by how much the change counts in the database grew. Without coalescing a change is one "
         "read and one write, and as many again for each conflict that it meets.",
         "![calls per change](cost.svg)",
