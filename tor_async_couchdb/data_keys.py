@@ -84,6 +84,7 @@ class DataKeys:
         A subject that never had a key will never have one.
         """
         self._store.forget(subject_id)
+        self._unwrap.cache_clear()
 
     def rotate(self) -> int:
         """Gives each subject a new primary key beside the old one; how many subjects had to be given one.
