@@ -9,6 +9,7 @@ import asyncio
 import collections
 import contextvars
 import math
+import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -78,6 +79,8 @@ class Coalescer(Generic[Q, R]):
         self._waiting: collections.deque[_Entry[Q, R]] = collections.deque()
         self._in_flight: set[_Batch[Q, R]] = set()
         self._is_dispatch_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at_s = math.inf
 
     async def submit(self, request: Q, *, key: Hashable = None) -> R:
         """The result of one request. `key` is what only one request of a batch may have; None: any.
@@ -88,25 +91,41 @@ class Coalescer(Generic[Q, R]):
             CouchDBError: what `send` says of it.
         """
         limits = request_context.current()
-        remaining_s = limits.remaining_s()
-        if remaining_s <= 0:
+        if limits.remaining_s() <= 0:
             raise ConnectError("the deadline passed before CouchDB was asked")
-        loop = asyncio.get_running_loop()
         entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
         self._waiting.append(entry)
         if not self._is_dispatch_due and self._may_send():
             # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
             self._is_dispatch_due = True
-            loop.call_soon(self._dispatch)
-        timer = None if remaining_s == math.inf else loop.call_later(remaining_s, self._expire, entry)
+            asyncio.get_running_loop().call_soon(self._dispatch)
+        self._wake_by(limits.deadline_s)
         try:
             return await entry.future
         except asyncio.CancelledError:
             self._stop_if_abandoned(entry.batch)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+
+    def _wake_by(self, deadline_s: float) -> None:
+        """Sets the timer to the first deadline of all: one for each request would cost more than its share."""
+        if deadline_s >= self._wakes_at_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wakes_at_s = deadline_s
+        delay_s = deadline_s - time.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire_overdue)
+
+    def _expire_overdue(self) -> None:
+        self._wakes_at_s = math.inf
+        in_flight = (entry for batch in self._in_flight for entry in batch.entries)
+        unsettled = [entry for entry in (*self._waiting, *in_flight) if not entry.future.done()]
+        now_s = time.monotonic()
+        for entry in unsettled:
+            if entry.deadline_s <= now_s:
+                self._expire(entry)
+            else:
+                self._wake_by(entry.deadline_s)
 
     def _expire(self, entry: _Entry[Q, R]) -> None:
         if entry.batch is None:
