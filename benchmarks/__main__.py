@@ -1,12 +1,9 @@
 """The command line: what to measure, and how thoroughly."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from benchmarks import contention, cost, plots, protection, services, services_report, storm
 from benchmarks.machine import describe
@@ -14,6 +11,7 @@ from benchmarks.peer import peer_versions
 from benchmarks.wrk import wrk_version
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
+from suite.processes import interruptible
 from suite.services import ROOT
 
 _RUN_FOLDER = ROOT / ".run" / "benchmarks"
@@ -24,7 +22,6 @@ _ANY_PORT = 0
 def main() -> int:
     """The exit status: 0 if everything was measured and no change was lost."""
     options = _parse_options()
-    signal.signal(signal.SIGTERM, _interrupt)
     _RUN_FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         plots.check_installed()
@@ -33,14 +30,8 @@ def main() -> int:
     except SuiteError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     print(f"Written to {path}")
     return 0
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _services(couchdb: CouchDB, options: argparse.Namespace) -> Path:
@@ -110,4 +101,5 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with interruptible():
+        sys.exit(main())

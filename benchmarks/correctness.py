@@ -27,6 +27,7 @@ from rich.table import Table
 
 from benchmarks.tally import Tally, change_together
 from suite.couchdb import CouchDB, running_couchdb
+from suite.processes import interruptible
 from suite.services import Sample, Service, running_services
 from tor_async_couchdb.testing import FaultProxy, Request
 
@@ -210,4 +211,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _STOP_TIMEOUT_S = 15.0  # a service takes up to 10 s to finish what is in flight
 _POLL_INTERVAL_S = 0.05
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the block, all that it has started, and then the process with status 130."""
+    # Started in the background it would ignore Ctrl-C, and so would what it starts.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 @contextlib.contextmanager

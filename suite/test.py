@@ -2,19 +2,17 @@
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
 from suite.installations import installed, running
+from suite.processes import interruptible
 from suite.services import ROOT, Sample, find_samples
 
 _BIN = Path(sys.executable).parent
@@ -36,9 +34,6 @@ _OPTIMIZED = {"PYTHONOPTIMIZE": "1"}
 
 def main() -> int:
     """The exit status: 0 if all passed."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    # Started in the background, it would ignore Ctrl-C, and so would what the tests interrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     started_s = time.monotonic()
     passed = [_step(" ".join(command), command) for command in _CHECKS]
     try:
@@ -76,12 +71,6 @@ def _step(title: str, command: Sequence[str], environment: dict[str, str] | None
     return completed.returncode == 0
 
 
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 if __name__ == "__main__":
-    try:
+    with interruptible():
         sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)

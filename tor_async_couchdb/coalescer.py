@@ -107,7 +107,7 @@ class Coalescer(Generic[Q, R]):
             raise
 
     def _wake_by(self, deadline_s: float) -> None:
-        """Sets the timer to the first deadline of all: one for each request would cost more than its share."""
+        """Sets the timer to the first deadline of all; one timer for each request would cost more."""
         if deadline_s >= self._wakes_at_s:
             return
         if self._timer is not None:
