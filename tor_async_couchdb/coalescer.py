@@ -1,8 +1,9 @@
 """Requests of one kind that travel together while CouchDB is busy, and alone while it is not.
 
 While nothing is in flight a request leaves at once. Otherwise it joins the batch that leaves next: when one
-in flight has landed, or before, once as many requests wait as have left together. So an idle service adds no
-latency, and a busy one sends few large requests, which cost CouchDB far less a document than many small ones.
+in flight has landed, or before, once as many requests wait as have left together, or those in flight take
+unusually long. So an idle service adds no latency, and a busy one sends few large requests, which cost
+CouchDB far less a document than many small ones.
 """
 
 import asyncio
@@ -19,6 +20,9 @@ from tor_async_couchdb.request_context import RequestContext
 
 Q = TypeVar("Q")
 R = TypeVar("R")
+
+# Many times what CouchDB takes for a batch: nobody waits any longer for one that may be stuck.
+_PATIENCE_S = 0.25
 
 
 class _Entry(Generic[Q, R]):
@@ -47,12 +51,13 @@ class _Entry(Generic[Q, R]):
 class _Batch(Generic[Q, R]):
     """Requests that left together, and what limits the task that sends them."""
 
-    __slots__ = ("entries", "limits", "task")
+    __slots__ = ("entries", "is_slow_from_s", "limits", "task")
 
     def __init__(self, entries: list[_Entry[Q, R]], limits: RequestContext, task: asyncio.Task[None]) -> None:
         self.entries = entries
         self.limits = limits
         self.task = task
+        self.is_slow_from_s = time.monotonic() + _PATIENCE_S
 
 
 class Coalescer(Generic[Q, R]):
@@ -95,7 +100,7 @@ class Coalescer(Generic[Q, R]):
             raise ConnectError("the deadline passed before CouchDB was asked")
         entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
         self._waiting.append(entry)
-        if not self._is_dispatch_due and self._may_send():
+        if not self._is_dispatch_due:
             # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
@@ -106,18 +111,21 @@ class Coalescer(Generic[Q, R]):
             self._stop_if_abandoned(entry.batch)
             raise
 
-    def _wake_by(self, deadline_s: float) -> None:
-        """Sets the timer to the first deadline of all; one timer for each request would cost more."""
-        if deadline_s >= self._wakes_at_s:
+    def _wake_by(self, time_s: float) -> None:
+        """Sets the timer, one for all who wait: one for each of them would cost more than its share."""
+        if time_s >= self._wakes_at_s:
             return
+        self._stop_timer()
+        self._wakes_at_s = time_s
+        self._timer = asyncio.get_running_loop().call_later(time_s - time.monotonic(), self._wake)
+
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._wakes_at_s = deadline_s
-        delay_s = deadline_s - time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire_overdue)
+        self._timer, self._wakes_at_s = None, math.inf
 
-    def _expire_overdue(self) -> None:
-        self._wakes_at_s = math.inf
+    def _wake(self) -> None:
+        self._stop_timer()
         in_flight = (entry for batch in self._in_flight for entry in batch.entries)
         unsettled = [entry for entry in (*self._waiting, *in_flight) if not entry.future.done()]
         now_s = time.monotonic()
@@ -126,6 +134,7 @@ class Coalescer(Generic[Q, R]):
                 self._expire(entry)
             else:
                 self._wake_by(entry.deadline_s)
+        self._dispatch()
 
     def _expire(self, entry: _Entry[Q, R]) -> None:
         if entry.batch is None:
@@ -145,11 +154,18 @@ class Coalescer(Generic[Q, R]):
         self._is_dispatch_due = False
         while self._may_send() and (entries := self._take()):
             self._start(entries)
+        if self._waiting:
+            self._wake_by(min((batch.is_slow_from_s for batch in self._usual()), default=math.inf))
+
+    def _usual(self) -> list[_Batch[Q, R]]:
+        """The batches in flight that do not take unusually long."""
+        now_s = time.monotonic()
+        return [batch for batch in self._in_flight if now_s < batch.is_slow_from_s]
 
     def _may_send(self) -> bool:
         if len(self._in_flight) >= self._max_in_flight:
             return False
-        return len(self._waiting) >= max((len(batch.entries) for batch in self._in_flight), default=0)
+        return len(self._waiting) >= max((len(batch.entries) for batch in self._usual()), default=0)
 
     def _take(self) -> list[_Entry[Q, R]]:
         """The requests that leave next; those whose callers have gone are dropped."""
@@ -195,3 +211,5 @@ class Coalescer(Generic[Q, R]):
         for entry in batch.entries:
             entry.settle(error or TransportError("the request was given up"))
         self._dispatch()
+        if not self._in_flight:
+            self._stop_timer()

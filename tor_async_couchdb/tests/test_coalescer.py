@@ -4,6 +4,7 @@ import asyncio
 import gc
 import math
 import random
+import time
 import weakref
 from collections.abc import Sequence
 
@@ -99,6 +100,19 @@ async def test_few_requests_leave_when_a_larger_batch_has_landed() -> None:
     await asyncio.gather(*first)
     assert await last == 200
     assert [len(batch) for batch in server.batches] == [8, 1]
+
+
+async def test_nobody_waits_for_a_batch_that_may_be_stuck() -> None:
+    server = Server()
+    coalescer = reads(server)
+    server.gate.clear()
+    stuck = [asyncio.create_task(coalescer.submit(2 * i)) for i in range(8)]
+    await wait_until(lambda: server.in_flight == 1)
+    waiting = asyncio.create_task(coalescer.submit(100))
+    await wait_until(lambda: server.in_flight == 2)
+    assert [len(batch) for batch in server.batches] == [8, 1]
+    server.gate.set()
+    await asyncio.gather(*stuck, waiting)
 
 
 async def test_requests_of_one_moment_leave_together() -> None:
@@ -290,6 +304,48 @@ async def test_deadline_is_each_callers_own() -> None:
     server.gate.set()
     assert await patient == 4
     assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("timeouts_s", [(0.1, 0.2, 0.3), (0.3, 0.2, 0.1)], ids=["later", "sooner"])
+async def test_each_of_several_deadlines_is_kept_by_those_in_flight_and_those_who_wait(
+    timeouts_s: tuple[float, ...],
+) -> None:
+    server = Server()
+    server.gate.clear()
+    coalescer = reads(server, max_in_flight=1)
+    started_s = time.monotonic()
+
+    async def expired_after(timeout_s: float) -> float:
+        with request_context.request(timeout_s), pytest.raises(TransportError):
+            await coalescer.submit(2)
+        return time.monotonic() - started_s
+
+    patient = asyncio.create_task(coalescer.submit(4))
+    in_flight = [asyncio.create_task(expired_after(timeout_s)) for timeout_s in timeouts_s]
+    await wait_until(lambda: server.in_flight == 1)
+    waiting = [asyncio.create_task(expired_after(timeout_s)) for timeout_s in timeouts_s]
+    took_s = await asyncio.gather(*in_flight, *waiting)
+    assert all(took >= timeout for took, timeout in zip(took_s, timeouts_s * 2, strict=True))
+    server.gate.set()
+    assert await patient == 8
+    assert server.batches == [[4, 2, 2, 2]]
+
+
+def test_coalescer_keeps_deadlines_in_another_loop_too() -> None:
+    async def send(requests: Sequence[int]) -> Sequence[int | CouchDBError]:
+        await asyncio.sleep(0 if requests == [2] else 10)
+        return [request * 2 for request in requests]
+
+    async def submit(request: int, timeout_s: float) -> int:
+        with request_context.request(timeout_s):
+            return await coalescer.submit(request)
+
+    coalescer: Coalescer[int, int] = Coalescer(send, is_read=True)
+    assert asyncio.run(submit(2, 0.2)) == 4
+    started_s = time.monotonic()
+    with pytest.raises(TransportError):
+        asyncio.run(submit(4, 0.3))
+    assert time.monotonic() - started_s < 5
 
 
 async def test_batch_has_the_deadline_of_its_most_patient_caller() -> None:
