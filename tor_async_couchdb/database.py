@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 import msgspec
 import yarl
 
+from tor_async_couchdb import request_context
 from tor_async_couchdb.alarm import TamperingAlarm
 from tor_async_couchdb.bulk_requests import BulkRequests
 from tor_async_couchdb.coalescer import Coalescer
@@ -22,6 +23,7 @@ from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.revisions import Revisions
 from tor_async_couchdb.tamper import Signer
 from tor_async_couchdb.transport import Transport
+from tor_async_couchdb.turns import turn
 from tor_async_couchdb.unique_keys import UniqueKeys
 from tor_async_couchdb.witness import BaseWitness
 
@@ -137,7 +139,10 @@ class Database:
         self._transport.observer = observer
 
     def tampering_detected(self, error: TamperedError) -> None:
-        """Sounds the alarm about a document that was read, and tells the observer."""
+        """Sounds the alarm about a document that was read, and tells the observer; once for each error."""
+        if error.is_reported:
+            return
+        error.is_reported = True
         self._alarm.sound(error)
         self.observer.tampering_detected(error)
 
@@ -208,7 +213,8 @@ class Database:
 
     async def new_document_id(self) -> str:
         """An id for a new document, chosen by CouchDB: sequential, which keeps its B-tree compact."""
-        async with self._new_ids_lock:
+        deadline_s = request_context.current().deadline_s
+        async with turn(self._new_ids_lock, deadline_s, "CouchDB was too slow to choose an id"):
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)

@@ -42,7 +42,7 @@ class ConnectError(TransportError):
 
 
 class OutcomeUnknownError(TransportError):
-    """A write was sent, its answer never came, and CouchDB could not be asked what became of it."""
+    """A write was sent, its answer never came, and it can't be told what becomes of it."""
 
 
 class ResponseError(CouchDBError):
@@ -102,6 +102,7 @@ class TamperedError(CouchDBError):
     def __init__(self, document_id: str) -> None:
         super().__init__(f"tampering detected in document {document_id!r}")
         self.document_id = document_id
+        self.is_reported = False  # it may reach many who waited for the same read
 
 
 class ForgottenError(CouchDBError):

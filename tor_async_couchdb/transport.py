@@ -1,13 +1,12 @@
 """One HTTP request to CouchDB, and the one place where foreign errors become our own."""
 
 import asyncio
-import contextlib
 import dataclasses
 import email.utils
 import functools
 import logging
+import math
 import time
-from collections.abc import AsyncIterator
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -19,6 +18,7 @@ from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, 
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retry_budget import RetryBudget
 from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
+from tor_async_couchdb.turns import turn
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ _logger = logging.getLogger(__name__)
 
 # More requests at a time only queue inside CouchDB; a waiting request still has its deadline.
 _MAX_CONNECTIONS = 64
+_ALL_BUSY = f"all {_MAX_CONNECTIONS} connections to CouchDB stayed busy"
 _CONNECT_TIMEOUT_S = 2.0
 # Enough for a hiccup, and so few that whoever asks a database that is down is told so within 0.2 s.
 _MAX_RETRIES = 2
@@ -133,7 +134,7 @@ class Transport:
             TransportError: the request was sent, and no whole answer came within the time left.
             ResponseError: CouchDB refused.
         """
-        deadline_s = min(time.monotonic() + self._timeout_s, request_context.current().deadline_s)
+        deadline_s = _no_later_than_asked(time.monotonic() + self._timeout_s)
         attempt = functools.partial(self._try, operation, method, url, body, deadline_s)
         retries = self._read_retries if is_read else self._write_retries
         return await retries.run(attempt, deadline_s=deadline_s)
@@ -141,12 +142,12 @@ class Transport:
     async def _try(
         self, operation: str, method: str, url: yarl.URL, body: bytes | None, deadline_s: float
     ) -> Response:
+        _check_is_wanted(deadline_s)
         started_s = time.monotonic()
-        if started_s >= deadline_s:
-            raise ConnectError("the deadline passed before CouchDB was asked")
         status = None
         try:
-            async with self._connection(deadline_s):
+            async with turn(self._free_connections, deadline_s, _ALL_BUSY):
+                _check_is_wanted(deadline_s)
                 response = await self._exchange(method, url, body, deadline_s)
             status = response.status
             return response.raise_for_status()
@@ -162,21 +163,13 @@ class Transport:
                 url.raw_path,
             )
 
-    @contextlib.asynccontextmanager
-    async def _connection(self, deadline_s: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(deadline_s - time.monotonic()):
-                await self._free_connections.acquire()
-        except TimeoutError as error:
-            raise ConnectError(f"all {_MAX_CONNECTIONS} connections to CouchDB stayed busy") from error
-        try:
-            yield
-        finally:
-            self._free_connections.release()
-
     async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
         time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
-        timeout = aiohttp.ClientTimeout(total=time_left_s, sock_connect=_CONNECT_TIMEOUT_S)
+        timeout = aiohttp.ClientTimeout(
+            total=time_left_s,
+            sock_connect=_CONNECT_TIMEOUT_S,
+            ceil_threshold=math.inf,  # else aiohttp gives long timeouts up to a second more
+        )
         where = f"{method} {url.raw_path}"
         try:
             async with self._open_session().request(
@@ -200,6 +193,16 @@ class Transport:
                 middlewares=(_send_once,),
             )
         return self._session
+
+
+def _no_later_than_asked(deadline_s: float) -> float:
+    return min(deadline_s, request_context.current().deadline_s)
+
+
+def _check_is_wanted(deadline_s: float) -> None:
+    """Raises ConnectError if it is too late, or if all for whom it is have gone meanwhile."""
+    if time.monotonic() >= _no_later_than_asked(deadline_s):
+        raise ConnectError("the deadline passed before CouchDB was asked")
 
 
 class _ConnectionBrokeError(TransportError):

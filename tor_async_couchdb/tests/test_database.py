@@ -4,16 +4,19 @@ from typing import Any
 
 import pytest
 
+from tor_async_couchdb import request_context
 from tor_async_couchdb.database import Database, Row
 from tor_async_couchdb.errors import (
     ConflictError,
+    ConnectError,
     InvalidDocumentError,
     NotFoundError,
     ResponseError,
     TransportError,
 )
-from tor_async_couchdb.testing import FaultProxy, answered
+from tor_async_couchdb.testing import FaultProxy, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
 
 ODD_IDS = [
     "a/b", "a?b", "a#b", "a%b", "a%2Fb", "a+b", "a b", "a&b=c", "a:b@c", ".", "..", "../..", "a/../b", "ü€😀",
@@ -209,6 +212,16 @@ async def test_no_id_is_given_out_when_none_could_be_had(proxy: FaultProxy, data
         await database.new_document_id()
     proxy.clear()
     assert len(await database.new_document_id()) == 32
+
+
+async def test_nobody_waits_for_an_id_beyond_its_own_deadline(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(never_answer, "_uuids", times=math.inf)
+    patient = asyncio.create_task(database.new_document_id())
+    await wait_until(lambda: len(proxy.requests) == 1)
+    with request_context.request(0.1), pytest.raises(ConnectError, match="choose an id"):
+        await database.new_document_id()
+    assert not patient.done()
+    patient.cancel()
 
 
 async def test_design_documents_are_listed_by_name(database: Database, documents: Documents) -> None:

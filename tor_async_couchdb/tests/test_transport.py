@@ -375,6 +375,21 @@ async def test_requests_beyond_the_limit_wait_for_a_connection_and_then_fail(
     assert len(proxy.requests) == 64
 
 
+async def test_write_that_waits_for_a_connection_is_not_sent_for_a_client_that_leaves(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(delayed(0.5), times=64)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(64):
+            group.create_task(database.information())
+        await wait_until(lambda: len(proxy.requests) == 64)
+        going = asyncio.create_task(database.save({"_id": "a"}))
+        await asyncio.sleep(0.1)
+        going.cancel()
+    await asyncio.sleep(0.2)
+    assert len(proxy.requests) == 64
+
+
 async def test_after_trouble_the_next_request_is_answered(proxy: FaultProxy, database: Database) -> None:
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError):
