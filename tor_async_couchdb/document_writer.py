@@ -8,6 +8,7 @@ the child of the revision that it was made from.
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,33 @@ from tor_async_couchdb.errors import (
     ResponseError,
     TransportError,
 )
+from tor_async_couchdb.retry_budget import RetryBudget
+from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
 
 if TYPE_CHECKING:
     from tor_async_couchdb.database import Database
     from tor_async_couchdb.model import Document
 
 # A write that is seen not to have happened goes again, though not for ever.
-_MAX_SENDS = 3
+_MAX_RESENDS = 2
+_PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
+
+
+class _Sending:
+    """A document on its way, and whether a write of it may still be applied."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.encoded = document_json.encode(document)
+        self.is_unanswered = False
+
+
+class _UnappliedError(OutcomeUnknownError):
+    """A write that was not answered, and is not applied yet: it may go again, as only one can be."""
+
+    def __init__(self, document: Document, retry_after_s: float) -> None:
+        super().__init__(_unknown_outcome(document))
+        self.retry_after_s = retry_after_s
 
 
 class DocumentWriter:
@@ -36,6 +57,12 @@ class DocumentWriter:
         self._database = database
         # The writes in flight by the revision that each is to replace, and whether that is replaced now.
         self._rivals: dict[tuple[str, str], asyncio.Future[bool]] = {}
+        self._resends = RetryStrategy(
+            _PAUSE,
+            max_retries=_MAX_RESENDS,
+            retry_if=lambda error: isinstance(error, _UnappliedError),
+            budget=RetryBudget(),
+        )
 
     async def write(self, document: Document) -> str:
         """The revision that the document became. `Database.save` tells what it raises."""
@@ -70,20 +97,22 @@ class DocumentWriter:
             del self._rivals[place]
 
     async def _write(self, document: Document) -> str:
-        encoded = document_json.encode(document)
-        unanswered: CouchDBError | None = None
-        for _ in range(_MAX_SENDS):
-            try:
-                return await self._database.send_write(document["_id"], encoded)
-            except CouchDBError as error:
-                # After an unanswered try no refusal is final: that try may be what this one met.
-                if unanswered is None and not _may_have_been_applied(error):
-                    raise
-                unanswered = error
-            rev = await self._applied_revision(document)
-            if rev is not None:
-                return rev
-        raise _outcome_unknown(document) from unanswered
+        return await self._resends.run(functools.partial(self._try, _Sending(document)))
+
+    async def _try(self, sending: _Sending) -> str:
+        document = sending.document
+        try:
+            return await self._database.send_write(document["_id"], sending.encoded)
+        except CouchDBError as error:
+            # After an unanswered try no refusal is final: that try may be what this one met.
+            if not sending.is_unanswered and not _may_have_been_applied(error):
+                raise
+            sending.is_unanswered = True
+            unanswered = error
+        rev = await self._applied_revision(document)
+        if rev is not None:
+            return rev
+        raise _UnappliedError(document, unanswered.retry_after_s) from unanswered
 
     async def _applied_revision(self, document: Document) -> str | None:
         """The revision that an unanswered write became; None if it has not been applied.
@@ -99,7 +128,7 @@ class DocumentWriter:
                 return None
             children = [await self._child(parent, leaf) for leaf in leaves]
         except CouchDBError as error:
-            raise _outcome_unknown(document) from error
+            raise OutcomeUnknownError(_unknown_outcome(document)) from error
         found = [child for child in children if child is not None]
         for child in found:
             if _body(child) == _body(document):
@@ -107,7 +136,7 @@ class DocumentWriter:
         # The first revision of a document that was deleted and made again is not what this one took.
         was_made_again = parent is None and any(leaf["_revisions"]["start"] > 1 for leaf in leaves)
         if not found or was_made_again:
-            raise _outcome_unknown(document)
+            raise OutcomeUnknownError(_unknown_outcome(document))
         raise _replaced(document)
 
     async def _child(self, parent: str | None, leaf: Document) -> Document | None:
@@ -147,7 +176,5 @@ def _body(document: Document) -> dict[str, Any]:
     return {name: document[name] for name in document if name == "_deleted" or not name.startswith("_")}
 
 
-def _outcome_unknown(document: Document) -> OutcomeUnknownError:
-    return OutcomeUnknownError(
-        f"the write of document {document['_id']!r} was not answered; it may or may not have been applied"
-    )
+def _unknown_outcome(document: Document) -> str:
+    return f"the write of document {document['_id']!r} was not answered; it may or may not have been applied"

@@ -1,4 +1,4 @@
-"""How many retries a process may make: many for a hiccup, hardly any while CouchDB is in trouble."""
+"""How many retries a `Database` may make: many for a hiccup, hardly any while CouchDB is in trouble."""
 
 
 class RetryBudget:

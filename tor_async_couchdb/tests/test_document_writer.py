@@ -2,10 +2,12 @@
 
 import asyncio
 import math
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from hypothesis import HealthCheck, given, settings
@@ -284,6 +286,48 @@ async def test_write_that_never_gets_through_is_not_sent_for_ever(writing: Writi
         await writing.update()
     assert writing.sends() == 3
     assert writing.current()["by"] == "nobody"
+
+
+async def test_while_no_write_gets_through_resends_soon_end(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "0"}), "_bulk_docs", times=math.inf)
+    for _ in range(10):
+        await asyncio.gather(
+            *(writing.database.save({"_id": uuid.uuid4().hex}) for _ in range(60)), return_exceptions=True
+        )
+    documents = [
+        document
+        for request in writing.proxy.requests
+        if "_bulk_docs" in request.path
+        for document in msgspec.json.decode(request.body)["docs"]
+    ]
+    assert len(documents) == 600 + 480
+
+
+async def test_resend_waits_as_long_as_it_is_asked_to(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "1"}), "_bulk_docs")
+    started_s = time.monotonic()
+    await writing.update()
+    assert time.monotonic() - started_s >= 1
+    assert writing.sends() == 2
+
+
+async def test_resend_that_would_come_too_late_is_not_waited_for(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "20"}), "_bulk_docs")
+    with request_context.request(10), pytest.raises(OutcomeUnknownError) as caught:
+        await writing.update()
+    assert caught.value.retry_after_s == 20
+    assert writing.sends() == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_nothing_is_sent_again_for_a_client_that_leaves(writing: Writing, status: int) -> None:
+    writing.proxy.inject(answered(status, headers={"Retry-After": "1"}), "_bulk_docs")
+    going = asyncio.create_task(writing.update())
+    await wait_until(lambda: writing.sends() == 1)
+    await asyncio.sleep(0.2)
+    going.cancel()
+    await asyncio.sleep(1.2)
+    assert writing.sends() == 1
 
 
 async def test_write_that_was_never_sent_is_not_of_unknown_outcome() -> None:
