@@ -14,7 +14,15 @@ from tor_async_couchdb import request_context
 from tor_async_couchdb.async_action import AsyncAction
 from tor_async_couchdb.async_model_actions import AsyncDeleter, AsyncModelRetriever, AsyncPersister
 from tor_async_couchdb.database import Database
-from tor_async_couchdb.errors import ConflictError, ConnectError, OutcomeUnknownError, TransportError
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    DataKeyError,
+    HashingError,
+    OutcomeUnknownError,
+    ResponseError,
+    TransportError,
+)
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.request_context import RequestContext
 from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
@@ -25,6 +33,7 @@ M = TypeVar("M", bound=Model)
 Change = Callable[[M], M | None]
 
 _MAX_SIZE = 1000
+_STATUSES_OF_THE_DOCUMENT = (400, 403, 413)
 
 
 class AsyncGroupCommitter(AsyncAction, Generic[M]):
@@ -121,6 +130,7 @@ class _Group(Generic[M]):
         self._on_idle = on_idle
         self._entries: list[_Entry[M]] = []
         self._in_turn: list[_Entry[M]] = []
+        self._turn: asyncio.Task[None] | None = None
         self._written: M | None = None  # spares the next turn the read
         self._max_size = _MAX_SIZE
         # In a context of its own, as its deadlines are those of all callers.
@@ -138,11 +148,21 @@ class _Group(Generic[M]):
         finally:
             if timer is not None:
                 timer.cancel()
+            self._end_turn_if_abandoned()
+
+    def _end_turn_if_abandoned(self) -> None:
+        """Ends the turn once nobody waits for it; a write that has been sent is not disturbed by that."""
+        is_abandoned = self._in_turn and all(entry.future.done() for entry in self._in_turn)
+        if is_abandoned and self._turn is not None:
+            self._turn.cancel()
 
     async def _run(self) -> None:
         try:
             while self._waiting():
-                await self._take_turn()
+                self._turn = asyncio.create_task(self._take_turn())
+                await asyncio.wait([self._turn])
+                if self._turn.cancelled():
+                    self._written = None
         finally:
             self._on_idle()
 
@@ -162,12 +182,17 @@ class _Group(Generic[M]):
                 self._max_size = _MAX_SIZE
                 for entry in self._in_turn:
                     entry.settle()
+            finally:
+                for entry in self._in_turn:
+                    entry.context.retry_count += context.retry_count
+                    entry.context.retry_wait_s += context.retry_wait_s
+                self._in_turn = []
 
     def _fail(self, error: Exception) -> None:
         """Gives an error to those whom it concerns; the others have another turn."""
         self._written = None
         written = [entry for entry in self._in_turn if entry.is_part_of_write]
-        if len(written) > 1 and not isinstance(error, ConflictError | TransportError):
+        if len(written) > 1 and _is_of_the_document(error):
             # One of the changes makes a document that can't be stored: a smaller group will show which.
             self._max_size = len(self._in_turn) // 2
             for entry in written:
@@ -207,3 +232,10 @@ class _Group(Generic[M]):
             for entry in self._in_turn:
                 entry.meet(conflict)
             raise
+
+
+def _is_of_the_document(error: Exception) -> bool:
+    """Whether a write failed for what is in the document, and not for the state that CouchDB is in."""
+    if isinstance(error, ResponseError):
+        return error.status in _STATUSES_OF_THE_DOCUMENT
+    return not isinstance(error, TransportError | DataKeyError | HashingError)

@@ -22,6 +22,7 @@ from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
+    CouchDBError,
     InvalidDocumentError,
     OutcomeUnknownError,
     ResponseError,
@@ -203,6 +204,19 @@ async def test_change_that_couchdb_refuses_fails_alone(committing: Committing) -
     assert committing.stored() == 4
 
 
+@pytest.mark.parametrize("status", [401, 429, 507])
+async def test_refusal_that_is_not_of_the_document_is_everybodys_and_not_tried_in_parts(
+    committing: Committing, status: int
+) -> None:
+    refused = answered(status, headers={"Retry-After": "60"})
+    committing.proxy.inject(refused, "_bulk_docs", times=math.inf)
+    committing.proxy.inject(answered(200, '{"results":[]}'), "_bulk_get?revs", times=math.inf)
+    tasks = [committing.start(increment, 30) for _ in range(20)]
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(outcome, CouchDBError) for outcome in outcomes)
+    assert committing.writes == 1
+
+
 async def test_those_behind_a_delete_find_nothing(committing: Committing) -> None:
     assert await committing.outcomes(increment, delete, increment, delete, refuse) == [1, 1, None, None, None]
     assert committing.writes == 1
@@ -234,6 +248,39 @@ async def test_nothing_is_written_for_callers_who_have_all_gone(committing: Comm
     going.cancel()
     await wait_until(lambda: not committing.database.groups)
     assert committing.writes == 0
+
+
+async def test_turn_that_nobody_waits_for_ends_at_once(committing: Committing) -> None:
+    committing.proxy.inject(never_answer, READ)
+    going = committing.start(increment)
+    await committing.in_a_turn(READ)
+    going.cancel()
+    await wait_until(lambda: not committing.database.groups, timeout_s=2)
+
+
+async def test_those_who_come_after_a_turn_that_nobody_waits_for_have_their_own(
+    committing: Committing,
+) -> None:
+    committing.proxy.inject(never_answer, READ)
+    going = committing.start(increment)
+    await committing.in_a_turn(READ)
+    going.cancel()
+    assert await committing.outcomes(increment, increment) == [1, 2]
+
+
+async def test_write_that_waits_is_not_sent_for_callers_who_have_all_gone(committing: Committing) -> None:
+    committing.proxy.inject(delayed(0.5), "_bulk_docs", times=2)
+    others = []
+    for number in (1, 2):
+        others.append(asyncio.create_task(committing.database.save({"_id": f"other {number}"})))
+        await wait_until(lambda: committing.writes == len(others))
+    going = committing.start(increment)
+    await committing.in_a_turn(READ)
+    await asyncio.sleep(0.1)
+    going.cancel()
+    await asyncio.gather(*others)
+    await wait_until(lambda: not committing.database.groups)
+    assert committing.writes == 2
 
 
 async def test_caller_who_goes_during_the_write_does_not_disturb_it(committing: Committing) -> None:
