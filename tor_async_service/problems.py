@@ -2,6 +2,7 @@
 
 import dataclasses
 import http
+import math
 from collections.abc import Mapping
 
 import tornado.web
@@ -13,8 +14,6 @@ CONTENT_TYPE = "application/problem+json"
 # Tells a client that the change may have been made, so that it must not simply try again.
 OUTCOME_UNKNOWN = "urn:problem-type:outcome-unknown"
 
-_RETRY_AFTER_S = 1
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
@@ -23,6 +22,7 @@ class Problem:
     status: int
     detail: str
     type: str = "about:blank"
+    retry_after_s: float = 1.0  # said with a 503
 
     def body(self) -> dict[str, object]:
         """The members of the problem details object."""
@@ -31,7 +31,7 @@ class Problem:
 
     def headers(self) -> dict[str, str]:
         """What else the head of the answer says."""
-        return {"Retry-After": str(_RETRY_AFTER_S)} if self.status == 503 else {}
+        return {"Retry-After": str(math.ceil(self.retry_after_s))} if self.status == 503 else {}
 
 
 _LOST_RACE = Problem(
@@ -81,5 +81,6 @@ def problem_of(error: BaseException | None, own: Mapping[type[Exception], Proble
         return Problem(502, detail)
     for error_class, problem in (*(own or {}).items(), *_TABLE):
         if isinstance(error, error_class):
-            return problem
+            asked_for_s = error.retry_after_s if isinstance(error, errors.CouchDBError) else 0.0
+            return dataclasses.replace(problem, retry_after_s=max(problem.retry_after_s, asked_for_s))
     return _UNEXPECTED

@@ -71,3 +71,10 @@ def test_error_without_words_has_those_of_its_status() -> None:
         "status": 404,
         "detail": "Not Found",
     }
+
+
+@pytest.mark.parametrize(("asked_for_s", "said"), [(0.0, "1"), (0.2, "1"), (20.0, "20"), (20.5, "21")])
+def test_client_is_asked_to_wait_as_long_as_couchdb_asked_for(asked_for_s: float, said: str) -> None:
+    error = errors.ResponseError(503, "busy", "later", method="GET", path="/")
+    error.retry_after_s = asked_for_s
+    assert problem_of(error).headers() == {"Retry-After": said}
