@@ -17,14 +17,14 @@ import math
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
-from rich.console import Console
-from rich.table import Table
 
+from benchmarks import report
+from benchmarks.machine import describe
 from benchmarks.tally import Tally, change_together
 from suite.couchdb import CouchDB, running_couchdb
 from suite.processes import interruptible
@@ -35,6 +35,11 @@ SAMPLES = ("exp_backoff", "group_commit")
 DEADLINE_S = 120.0
 _ANY_PORT = 0
 _FRUITS = 500
+_CLIENTS = 32
+_GRACE_S = 2.0  # for the way to the service and back, on a busy machine
+_GROWTH = 1.05
+_GRACE_FILES = 4
+_RESULTS = Path(__file__).parent / "results"
 
 
 class Cutter:
@@ -125,7 +130,7 @@ class Usage:
     files: int
 
 
-def watch_memory(sample: str, couchdb: CouchDB, *, requests: int, clients: int = 32) -> list[Usage]:
+def watch_memory(sample: str, couchdb: CouchDB, *, requests: int, clients: int = _CLIENTS) -> list[Usage]:
     """What one process holds after each tenth of the requests: half PUT, half GET, on 500 fruits."""
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(couchdb.installed_database("correctness"))
@@ -154,6 +159,7 @@ async def _use(service: Service, requests: int, clients: int) -> list[Usage]:
             start, end = tenth * requests // 10, (tenth + 1) * requests // 10
             await asyncio.gather(*(use(start + i, end) for i in range(clients)))
             usages.append(_usage(end, service.process.pid))
+            print(usages[-1], flush=True)
     return usages
 
 
@@ -163,53 +169,82 @@ def _usage(requests: int, pid: int) -> Usage:
     return Usage(requests, int(memory.split()[1]), len([*(process / "fd").iterdir()]))
 
 
-def _show_tally(title: str, tally: Tally) -> None:
-    names = [
-        "acknowledged",
-        "given_up",
-        "unknown",
-        "failed",
-        "cut",
-        "change_count",
-        "lost",
-        "doubled",
-        "slowest_s",
-        "took_s",
+def complaints(tallies: Mapping[str, Tally], usages: Sequence[Usage]) -> list[str]:
+    """What of it is not as it has to be; nothing, if all is well."""
+    found = [
+        f"{title}: {getattr(tally, name)} {name.replace('_', ' ')}"
+        for title, tally in tallies.items()
+        for name in ("lost", "doubled", "given_up", "failed")
+        if getattr(tally, name)
     ]
-    table = Table("", *(name.replace("_", " ") for name in names))
-    values = [getattr(tally, name) for name in names]
-    table.add_row(title, *(f"{value:.1f}" if isinstance(value, float) else str(value) for value in values))
-    Console(width=150).print(table)
+    found += [
+        f"{title}: somebody waited for {tally.slowest_s:.1f} s"
+        for title, tally in tallies.items()
+        if tally.slowest_s > DEADLINE_S + _GRACE_S
+    ]
+    # The first tenths fill what is filled once: connections, remembered ids, the interpreter's own pools.
+    settled, last = usages[len(usages) // 2], usages[-1]
+    if last.memory_kib > settled.memory_kib * _GROWTH or last.files > settled.files + _GRACE_FILES:
+        found.append(f"it grows: from {settled} to {last}")
+    return found
 
 
-def _show_usages(title: str, usages: list[Usage]) -> None:
-    table = Table("one process", "requests", "memory, KiB", "open files")
-    for usage in usages:
-        table.add_row(title, f"{usage.requests:,}", f"{usage.memory_kib:,}", str(usage.files))
-    Console(width=150).print(table)
+def write(
+    folder: Path, tallies: Mapping[str, Tally], usages: Sequence[Usage], surroundings: list[str]
+) -> Path:
+    """Writes correctness.md; where it is."""
+    names = ["acknowledged", "unknown", "change_count", "lost", "doubled", "given_up", "failed", "cut"]
+    changes = [
+        [
+            title,
+            *(f"{getattr(tally, name):,}" for name in names),
+            f"{tally.slowest_s:.1f}",
+            f"{tally.took_s:.0f}",
+        ]
+        for title, tally in tallies.items()
+    ]
+    memory = [[f"{usage.requests:,}", f"{usage.memory_kib / 1024:.1f}", str(usage.files)] for usage in usages]
+    sections = [
+        "  \n".join(surroundings),
+        f"Changes of one fruit through two processes with a deadline of {DEADLINE_S:.0f} s. Cut: the answers "
+        "to so many writes, which had been applied; after every other of these CouchDB could not be asked "
+        "what had become of it, so that its outcome is unknown.",
+        report.table(("", *(name.replace("_", " ") for name in names), "slowest s", "took s"), changes),
+        f"One process, half PUT, half GET, {_FRUITS} fruits, {_CLIENTS} clients:",
+        report.table(("requests", "memory MiB", "open files"), memory),
+    ]
+    return report.write(folder, "correctness", "Nothing lost, nothing doubled, nothing leaked", sections)
 
 
-def main() -> None:
-    """Runs all, prints the tables, and ends with status 1 if a change was lost or doubled."""
+def _parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--writers", type=int, default=200, help="at once, on one fruit (default 200)")
     parser.add_argument("--changes", type=int, default=50, help="of each writer (default 50)")
     parser.add_argument("--cut-one-in", type=int, default=1000, help="of the writes (default 1000)")
-    parser.add_argument("--requests", type=int, default=100_000, help="to look at memory (default 100000)")
-    parser.add_argument("--samples", nargs="+", choices=SAMPLES, default=SAMPLES, help="default: both")
-    options = parser.parse_args()
+    parser.add_argument("--requests", type=int, default=1_000_000, help="to look at memory (default 1000000)")
+    parser.add_argument("--results", type=Path, default=_RESULTS, metavar="FOLDER", help="where to write")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """The exit status: 0 if nothing was lost, doubled, given up or leaked, and nobody waited too long."""
+    options = _parse_options()
     load = {"writers": options.writers, "changes": options.changes}
     tallies = {}
     with tempfile.TemporaryDirectory() as folder, running_couchdb(Path(folder), _ANY_PORT) as couchdb:
-        for sample in options.samples:
+        surroundings = describe(couchdb)
+        for sample in SAMPLES:
             for one_in in (None, options.cut_one_in):
-                title = sample if one_in is None else f"{sample}, cut 1 in {one_in}"
+                title = sample if one_in is None else f"{sample}, one in {one_in:,} cut"
                 tallies[title] = count_changes(sample, couchdb, **load, cut_one_in=one_in)
-                _show_tally(title, tallies[title])
-            _show_usages(sample, watch_memory(sample, couchdb, requests=options.requests))
-    sys.exit(any(tally.lost or tally.doubled for tally in tallies.values()))
+                print(f"{title}: {tallies[title]}", flush=True)
+        usages = watch_memory("exp_backoff", couchdb, requests=options.requests)
+    print(f"Written to {write(options.results, tallies, usages, surroundings)}")
+    found = complaints(tallies, usages)
+    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
     with interruptible():
-        main()
+        sys.exit(main())

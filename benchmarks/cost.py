@@ -113,7 +113,8 @@ def write(folder: Path, costs: _Costs, rounds: int, seconds: int, surroundings: 
         f"Medians of {rounds} rounds of {seconds} s each, in alternating order, on fresh databases each. "
         "Calls are those for documents (GET, _bulk_get, _bulk_docs, the view), as the service counts them; "
         "changes are by how much the change counts in the database grew. Without coalescing a change is one "
-        "read and one write, and as many again for each conflict that it meets.",
+        "read and one write, and another read for each race that it loses: that another request of the same "
+        "process was faster it learns without a write.",
         "![calls per change](cost.svg)",
         report.table(("", "service", *(f"{writers} writers" for writers in WRITERS)), rows),
     ]

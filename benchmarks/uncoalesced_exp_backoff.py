@@ -14,4 +14,4 @@ _MAX_IN_FLIGHT = 64
 if __name__ == "__main__":
     uncoalesced = functools.partial(Coalescer, max_size=1, max_in_flight=_MAX_IN_FLIGHT)
     with mock.patch.object(database, "Coalescer", uncoalesced):
-        run(make_app, "Fruits, and a request of its own to CouchDB for each of their requests.")
+        run(make_app, "Fruits, and every request for one sent to CouchDB alone.")

@@ -1,8 +1,12 @@
 """The same as the benchmark, in small."""
 
+import collections
+from pathlib import Path
+
 import pytest
 
-from benchmarks.correctness import SAMPLES, count_changes, watch_memory
+from benchmarks.correctness import SAMPLES, Usage, complaints, count_changes, watch_memory, write
+from benchmarks.tally import Tally
 from conftest import CouchDBServer
 from suite.couchdb import CouchDB
 
@@ -32,3 +36,38 @@ def test_memory_is_looked_at_after_each_tenth(server: CouchDB) -> None:
     usages = watch_memory("group_commit", server, requests=100, clients=4)
     assert [usage.requests for usage in usages] == [*range(10, 110, 10)]
     assert all(usage.memory_kib > 10_000 and usage.files > 5 for usage in usages)
+
+
+FLAT = [Usage(10 * (i + 1), 50_000, 80) for i in range(10)]
+
+
+def test_nothing_is_complained_of_where_all_is_well() -> None:
+    assert complaints({"a": Tally(acknowledged=2, unknown=1, change_count=3, slowest_s=120.5)}, FLAT) == []
+
+
+@pytest.mark.parametrize(
+    ("tally", "complaint"),
+    [
+        (Tally(acknowledged=2, change_count=1), "a: 1 lost"),
+        (Tally(acknowledged=2, change_count=2, answers=collections.Counter({1: 2})), "a: 1 lost"),
+        (Tally(acknowledged=2, change_count=3), "a: 1 doubled"),
+        (Tally(given_up=1), "a: 1 given up"),
+        (Tally(failed=1), "a: 1 failed"),
+        (Tally(slowest_s=130), "a: somebody waited for 130.0 s"),
+    ],
+)
+def test_what_is_not_as_it_has_to_be_is_complained_of(tally: Tally, complaint: str) -> None:
+    assert complaints({"a": tally}, FLAT) == [complaint]
+
+
+@pytest.mark.parametrize("last", [Usage(100, 60_000, 80), Usage(100, 50_000, 90)])
+def test_growth_is_complained_of(last: Usage) -> None:
+    (complaint,) = complaints({}, [*FLAT[:-1], last])
+    assert complaint.startswith("it grows")
+
+
+def test_result_has_what_was_counted(tmp_path: Path) -> None:
+    tally = Tally(acknowledged=1234, change_count=1234, slowest_s=1.25, took_s=60)
+    text = write(tmp_path, {"basic": tally}, FLAT, ["Machine: one."]).read_text()
+    assert "| basic | 1,234 | 0 | 1,234 | 0 | 0 | 0 | 0 | 0 | 1.2 | 60 |" in text
+    assert "| 100 | 48.8 | 80 |" in text

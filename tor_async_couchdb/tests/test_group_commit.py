@@ -7,6 +7,7 @@ import math
 import random
 import weakref
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import CouchDBServer
-from tor_async_couchdb import request_context
+from tor_async_couchdb import request_context, tamper
 from tor_async_couchdb.async_model_actions import AsyncModelRetriever
 from tor_async_couchdb.database import Database
 from tor_async_couchdb.errors import (
@@ -26,10 +27,12 @@ from tor_async_couchdb.errors import (
     InvalidDocumentError,
     OutcomeUnknownError,
     ResponseError,
+    TamperedError,
     TransportError,
 )
 from tor_async_couchdb.group_commit import AsyncGroupCommitter, Change
 from tor_async_couchdb.model import Model
+from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.properties import Counter, Immutable, UniqueKey
 from tor_async_couchdb.testing import (
     FaultProxy,
@@ -217,6 +220,23 @@ async def test_refusal_that_is_not_of_the_document_is_everybodys_and_not_tried_i
     assert committing.writes == 1
 
 
+async def test_tampering_is_told_to_everybody_and_reported_once(
+    committing: Committing, tmp_path: Path
+) -> None:
+    class Alarms(Observer):
+        count = 0
+
+        def tampering_detected(self, error: TamperedError) -> None:
+            self.count += 1
+
+    tamper.new_key_set(tmp_path / "keys.json")
+    committing.database.tampering_signer = tamper.TamperingSigner.from_file(tmp_path / "keys.json")
+    committing.database.observer = alarms = Alarms()
+    outcomes = await committing.outcomes(*[increment] * 5)
+    assert [type(outcome) for outcome in outcomes] == [TamperedError] * 5
+    assert alarms.count == 1
+
+
 async def test_those_behind_a_delete_find_nothing(committing: Committing) -> None:
     assert await committing.outcomes(increment, delete, increment, delete, refuse) == [1, 1, None, None, None]
     assert committing.writes == 1
@@ -341,6 +361,19 @@ class _AnyError:
 
 
 ANY_ERROR = _AnyError()
+
+
+async def test_waits_between_tries_are_told_to_each_request(committing: Committing) -> None:
+    committing.proxy.inject(changed_first(), "_bulk_docs", times=2)
+
+    async def retries() -> tuple[int, float]:
+        with request_context.request(30) as context:
+            retriever = ThingRetriever(VIEW, "a", database=committing.database)
+            await AsyncGroupCommitter(retriever, database=committing.database).commit(increment)
+            return context.retry_count, context.retry_wait_s
+
+    told = await asyncio.gather(retries(), retries())
+    assert all(count == 2 and wait_s > 0 for count, wait_s in told)
 
 
 async def test_conflicts_are_told_to_each_request(committing: Committing) -> None:
