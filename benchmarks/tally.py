@@ -18,7 +18,7 @@ class Tally:
     given_up: int = 0
     unknown: int = 0
     failed: int = 0
-    answers: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    answers: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter, repr=False)
     slowest_s: float = 0.0
     took_s: float = 0.0
     change_count: int = 0
