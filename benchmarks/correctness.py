@@ -37,7 +37,7 @@ _ANY_PORT = 0
 _FRUITS = 500
 _CLIENTS = 32
 _GRACE_S = 2.0  # for the way to the service and back, on a busy machine
-_GROWTH, _GRACE_FILES = 1.05, 4
+_GROWTH, _GRACE_FILES, _HIDDEN_FOR_S = 1.05, 4, 1.0
 _RESULTS = Path(__file__).parent / "results"
 
 
@@ -50,7 +50,6 @@ class Cutter:
     def __init__(self, one_in: int) -> None:
         self._one_in = one_in
         self._writes = 0
-        self._hidden_for_s = 1.0
         self._hidden_until_s = 0.0
         self.cut = 0
 
@@ -66,7 +65,7 @@ class Cutter:
             return answer
         self.cut += 1
         if self.cut % 2 == 0:
-            self._hidden_until_s = time.monotonic() + self._hidden_for_s
+            self._hidden_until_s = time.monotonic() + _HIDDEN_FOR_S
         return request.cut()
 
 
@@ -236,15 +235,14 @@ def main() -> int:
         for sample in SAMPLES:
             for one_in in (None, cuts[sample]):
                 title = sample if one_in is None else f"{sample}, one in {one_in:,} cut"
-                tallies[title] = count_changes(
-                    sample, couchdb, writers=options.writers, changes=options.changes, cut_one_in=one_in
-                )
+                load = {"writers": options.writers, "changes": options.changes}
+                tallies[title] = count_changes(sample, couchdb, **load, cut_one_in=one_in)
                 print(f"{title}: {tallies[title]}", flush=True)
         usages = watch_memory("exp_backoff", couchdb, requests=options.requests)
     print(f"Written to {write(options.results, tallies, usages, surroundings)}")
     found = complaints(tallies, usages)
-    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
-    return 1 if found else 0
+    print("\n".join(found), file=sys.stderr)
+    return bool(found)
 
 
 if __name__ == "__main__":
