@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import importlib.util
 import os
 import shutil
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -114,15 +116,27 @@ class EtcdServer:
             self.pid = int(self._keeper.stdout.readline())
 
     def wait_until_ready(self) -> None:
-        """Wait until it takes connections. Raises RuntimeError with the end of its log if it does not."""
+        """Wait until it has a leader. Raises RuntimeError with the end of its log if it gets none.
+
+        A member that ends before that has forgotten, when it is started again, who is in its cluster.
+        """
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline and self._keeper is not None and self._keeper.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1.0):
-                return
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self._has_leader():
+                    return
             time.sleep(0.02)
         log = self._log.read_text()
         self.close()
         raise RuntimeError(f"etcd did not start: {log.strip()[:500]}")
+
+    def _has_leader(self) -> bool:
+        """Behind TLS it may want a certificate to tell: there it is enough that it takes connections."""
+        if self.url.startswith("https:"):
+            with socket.create_connection(("127.0.0.1", self._port), 1.0):
+                return True
+        with urllib.request.urlopen(f"{self.url}/health", timeout=1.0) as answer:  # noqa: S310 - our own
+            return b'"true"' in answer.read()
 
     def stop(self) -> None:
         """End it with SIGTERM."""
