@@ -75,3 +75,6 @@ def database_url(couchdb: CouchDBServer) -> Iterator[str]:
     """The URL of a database of this test's own, without credentials."""
     with couchdb.new_database() as url:
         yield url
+
+
+pytest_plugins = ("tor_async_couchdb.tests.fixtures",)

@@ -29,7 +29,7 @@ from benchmarks.tally import Tally, change_together
 from suite.couchdb import CouchDB, running_couchdb
 from suite.processes import interruptible
 from suite.services import Sample, Service, running_services
-from tor_async_couchdb.testing import FaultProxy, Request
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request
 
 SAMPLES = ("exp_backoff", "group_commit")
 DEADLINE_S = 120.0

@@ -19,7 +19,7 @@ from benchmarks.wrk import Load, Outcome, Target, put_load
 from suite.couchdb import CouchDB
 from suite.installations import installed, running
 from suite.services import Sample, Service
-from tor_async_couchdb.tamper import new_key_set
+from tor_async_couchdb.protection.signing import new_key_set
 
 _FRUITS = 100  # the PIN of each fruit's owner is hashed, which takes its time
 _CREATORS = 16

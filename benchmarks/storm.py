@@ -21,11 +21,11 @@ from aiohttp import web
 from benchmarks import plots, report
 from benchmarks.services import alternated
 from suite.couchdb import CouchDB
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError, TransportError
-from tor_async_couchdb.retry_budget import RetryBudget
-from tor_async_couchdb.retry_strategy import Pause, RetryStrategy, full_jitter, immediately
-from tor_async_couchdb.testing import FaultProxy, Request
+from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.retries.policy import Pause, RetryStrategy, full_jitter, immediately
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request
 
 _CLIENTS_PER_S = 50
 _SERVICE_TIME_S = 0.01

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.simulation import BASE_S, CAP_S
-from tor_async_couchdb.retry_strategy import (
+from tor_async_couchdb.retries.policy import (
     Pause,
     decorrelated_jitter,
     equal_jitter,

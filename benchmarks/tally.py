@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from tor_async_service.problems import OUTCOME_UNKNOWN
+from tor_async_service.http.problems import OUTCOME_UNKNOWN
 
 
 @dataclasses.dataclass

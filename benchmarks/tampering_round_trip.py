@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from conftest import CouchDBServer, running_couchdb_server
-from tor_async_couchdb import tamper
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import TamperingSigner
 
 _BATCH = 1000
 _LARGEST_EXACT_INTEGER = 2**53 - 1
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _alarms(couchdb: CouchDBServer, folder: Path, count: int) -> list[str]:
-    tamper.new_key_set(folder / "keys.json")
+    signing.new_key_set(folder / "keys.json")
     signer = TamperingSigner.from_file(folder / "keys.json")
     alarms: list[str] = []
     with couchdb.new_database() as url:
@@ -76,7 +76,7 @@ def _alarms(couchdb: CouchDBServer, folder: Path, count: int) -> list[str]:
             keys = {"keys": [document["_id"] for document in documents]}
             answer = couchdb.request("POST", f"{name}/_all_docs?include_docs=true&conflicts=true", json=keys)
             stored = [msgspec.json.decode(answer.content)["rows"], answer.json()["rows"]]
-            alarms += [row["id"] for rows in stored for row in rows if not tamper.verify(signer, row["doc"])]
+            alarms += [row["id"] for rows in stored for row in rows if not signing.verify(signer, row["doc"])]
     return alarms
 
 
@@ -88,7 +88,7 @@ def _signed(signer: TamperingSigner, number: int) -> dict[str, Any]:
         members = {_name(): _value(0) for _ in range(_random.randrange(1, 6))}
         document = members | {"_id": f"{number:08d}", "type": "fuzz_v1.0"}
         try:
-            return tamper.sign(signer, document)
+            return signing.sign(signer, document)
         except InvalidDocumentError:
             continue
 

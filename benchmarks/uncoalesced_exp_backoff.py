@@ -4,9 +4,9 @@ import functools
 from unittest import mock
 
 from samples.crud.exp_backoff.service import make_app
-from tor_async_couchdb import database
-from tor_async_couchdb.coalescer import Coalescer
-from tor_async_service.mainline import run
+from tor_async_couchdb.documents import database
+from tor_async_couchdb.wire.coalescer import Coalescer
+from tor_async_service.app.run import run
 
 # As many as there are connections.
 _MAX_IN_FLIGHT = 64

@@ -2,7 +2,7 @@
 
 import sys
 
-from tor_async_couchdb.installer.replication_command import main
+from tor_async_couchdb.commands.replicate import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,7 @@ from tor_async_couchdb.clparserutil import UserPassword, scheme_host_port
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.server import Server
-from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.protection.signing import Signer
 
 
 @dataclass(frozen=True)

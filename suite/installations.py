@@ -9,10 +9,10 @@ from pathlib import Path
 
 from suite.couchdb import CouchDB
 from suite.services import Sample, Service, processes_of
-from tor_async_couchdb import tamper
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
-from tor_async_couchdb.protection import new_protection
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.folder import new_protection
 from tor_async_etcd.testing import EtcdServer
 
 MASTERS = ("east", "west")  # what crud/multi_master's databases are called
@@ -96,8 +96,8 @@ def _masters(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -
 def _signed(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> Installation:
     # A database of its own: what the others write would be documents that somebody put there without the key.
     key_set = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
-    tamper.new_key_set(key_set)
-    signer = tamper.TamperingSigner.from_file(key_set)
+    signing.new_key_set(key_set)
+    signer = signing.TamperingSigner.from_file(key_set)
     url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", seed_doc_signer=signer))
     return Installation([sample], url, couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)})
 

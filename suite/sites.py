@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from suite.processes import Process
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.installer.replication import Master
 
 _MODULE = "samples.crud.multi_master.service"

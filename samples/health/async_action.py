@@ -1,8 +1,8 @@
 """The interaction: finding out whether something that the service can't work without is well."""
 
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import NotFoundError
-from tor_async_service.health import UnhealthyError
+from tor_async_service.operations.health import UnhealthyError
 
 from .model import View
 

@@ -1,8 +1,8 @@
 """The context: `/_health`, which every service has, with checks of this service's own."""
 
-from tor_async_couchdb.database import Database
-from tor_async_service.application import ServiceApplication
-from tor_async_service.mainline import run
+from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
 
 from .async_action import AsyncViewHealthChecker
 from .model import NEEDED_VIEWS

@@ -3,14 +3,14 @@
 import os
 import socket
 
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 from tor_async_etcd import Client, EtcdError
-from tor_async_service.application import ServiceApplication
-from tor_async_service.command_line import Option
-from tor_async_service.handler import ServiceHandler
-from tor_async_service.health import UnhealthyError
-from tor_async_service.mainline import run
-from tor_async_service.problems import Problem
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.options import Option
+from tor_async_service.app.run import run
+from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.http.problems import Problem
+from tor_async_service.operations.health import UnhealthyError
 
 from .async_action import AsyncLeader, AsyncLeaderRetriever
 

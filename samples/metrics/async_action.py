@@ -1,6 +1,6 @@
 """The interaction: counting the fruits."""
 
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 
 from .model import FruitCensus
 

@@ -2,9 +2,9 @@
 
 from prometheus_client import Gauge
 
-from tor_async_couchdb.database import Database
-from tor_async_service.application import ServiceApplication
-from tor_async_service.mainline import run
+from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
 
 from .async_action import AsyncFruitCensusTaker
 

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import CouchDBServer
 from samples.tests.folders import ROOT
-from tor_async_couchdb.tests.conftest import database, proxy
+from tor_async_couchdb.tests.fixtures import database, proxy
 from tor_async_couchdb.tests.things import Documents
 
 __all__ = ["database", "documents", "proxy"]

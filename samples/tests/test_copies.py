@@ -10,8 +10,8 @@ import pytest
 
 from conftest import CouchDBServer
 from samples.tests.folders import SAMPLES, name_of, sample_folders
-from tor_async_couchdb import tamper
-from tor_async_couchdb.protection import new_protection
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.folder import new_protection
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
@@ -64,7 +64,7 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     new_protection(tmp_path / "protection")
     with contextlib.ExitStack() as stack:
         own_options = OWN_OPTIONS.get(name_of(folder), ())

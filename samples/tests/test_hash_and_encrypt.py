@@ -16,12 +16,12 @@ import pytest
 from conftest import CouchDBServer
 from samples.crud.hash_and_encrypt.model import Fruit, Owner
 from samples.crud.hash_and_encrypt.service import make_app
-from tor_async_couchdb import tamper
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.hashing import SlowHasher
-from tor_async_couchdb.protection import Protector, new_protection
-from tor_async_couchdb.tamper import TamperingSigner
-from tor_async_couchdb.testing import FaultProxy, changed_first
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.folder import Protector, new_protection
+from tor_async_couchdb.protection.hashing import SlowHasher
+from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.processes import running
 from tor_async_service.tests.serving import problem_of, serving
@@ -160,12 +160,12 @@ async def test_value_that_was_moved_to_another_fruit_is_not_shown(
 async def test_it_signs_when_it_has_a_key_set(
     database: Database, documents: Documents, protection: Protector, tmp_path: Path
 ) -> None:
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
     async with serving(make_app(database, protection, signer)) as client:
         fruit = await create(client, JANE)
         doc = stored(documents, fruit)
-        assert tamper.verify(signer, doc)
+        assert signing.verify(signer, doc)
         documents.put(**doc | {"pin_hash": None})
         await answer(client, "GET", f"/v1.0/fruits/{fruit['fruit_id']}", status=502)
 
@@ -224,7 +224,7 @@ async def test_nothing_sensitive_is_printed_or_measured(
     proxy: FaultProxy, documents: Documents, couchdb: CouchDBServer, folder: Path, tmp_path: Path
 ) -> None:
     """The service as a process, that is met by all that can go wrong; its answers are the only place."""
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     arguments = {"protection": folder, "keyset": tmp_path / "keys.json", "database": proxy.url, "port": 0}
     async with (
         running(

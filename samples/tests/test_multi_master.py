@@ -15,15 +15,15 @@ import pytest
 from conftest import CouchDBServer
 from samples.crud.multi_master.service import make_app
 from samples.tests.folders import ROOT
-from tor_async_couchdb import tamper
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.resolution import child
-from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.conflicts.plan import child
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.tests.things import Documents
 from tor_async_etcd.testing import EtcdServer
-from tor_async_service.etcd import etcd_client
-from tor_async_service.leading import LEASE_S
-from tor_async_service.signing import witness_store
+from tor_async_service.couchdb.signing import witness_store
+from tor_async_service.etcd.client import etcd_client
+from tor_async_service.etcd.leading import LEASE_S
 from tor_async_service.tests.processes import TIMEOUT_S, Service, running
 from tor_async_service.tests.serving import serving
 
@@ -239,7 +239,7 @@ async def running_master(
 
 @pytest.fixture
 async def masters(couchdb: CouchDBServer, etcd: EtcdServer, tmp_path: Path) -> AsyncIterator[list[Master]]:
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     async with contextlib.AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(running_master(name, couchdb, etcd, tmp_path / "keys.json"))

@@ -13,12 +13,12 @@ import pytest
 
 from conftest import CouchDBServer
 from samples.crud.tampering.service import make_app
-from tor_async_couchdb import key_set, tamper
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.keyczar_key_set import KeyczarKeySet, KeyczarSigner, TransitionalSigner
-from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.history.witness import DatabaseWitnessStore
+from tor_async_couchdb.protection import key_set, signing
+from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
+from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
 from tor_async_couchdb.tests.things import Documents
-from tor_async_couchdb.witness import DatabaseWitnessStore
 from tor_async_service.tests.serving import problem_of, serving
 
 Document = dict[str, Any]
@@ -74,7 +74,7 @@ class Attacked:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     return tmp_path / "keys.json"
 
 
@@ -102,13 +102,13 @@ def _without(doc: Document, *names: str) -> Document:
 
 
 def _signed_by_a_key_of_his_own(doc: Document, tmp_path: Path) -> Document:
-    tamper.new_key_set(tmp_path / "own.json")
-    return tamper.sign(TamperingSigner.from_file(tmp_path / "own.json"), doc | {"color": "black"})
+    signing.new_key_set(tmp_path / "own.json")
+    return signing.sign(TamperingSigner.from_file(tmp_path / "own.json"), doc | {"color": "black"})
 
 
 def _signed_as_keyczar_did(doc: Document, tmp_path: Path) -> Document:
     key_set = KeyczarKeySet({b"1234": b"his own"}, b"1234")
-    return tamper.sign(KeyczarSigner(key_set, signs=True), doc | {"color": "black"})
+    return signing.sign(KeyczarSigner(key_set, signs=True), doc | {"color": "black"})
 
 
 def _forged_under_a_known_key_id(doc: Document, tmp_path: Path) -> Document:
@@ -273,7 +273,7 @@ async def test_what_a_retired_key_signed_is_caught(
     key_set.promote_key(keys, key_set.add_key(keys))
     database.tampering_signer = TamperingSigner.from_file(keys)
     doc = await attacked.create()
-    forged = tamper.sign(TamperingSigner.from_file(stolen), doc | {"color": "black"})
+    forged = signing.sign(TamperingSigner.from_file(stolen), doc | {"color": "black"})
     forged["_rev"] = attacked.documents.put(**forged)["_rev"]
     assert (await attacked.get(doc))["color"] == "black"  # until the key that was stolen is retired
     key_set.retire_key(keys, old)

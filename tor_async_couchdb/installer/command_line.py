@@ -18,7 +18,7 @@ from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
-from tor_async_couchdb.tamper import Signer, TamperingSigner
+from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
 
 class CommandLineParser(argparse.ArgumentParser):

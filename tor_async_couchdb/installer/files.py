@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tor_async_couchdb import tamper
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import Signer
 
 # Conflict resolution reads a document's kind and version from its type.
 _TYPE = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -90,7 +90,7 @@ def _seed_document(path: Path, signer: Signer | None) -> DocumentFile:
         raise InstallerError(f"{path}: 'type' must be a name and a version, such as 'fruit_v1.0'")
     if signer is not None:
         try:
-            tamper.sign(signer, body)
+            signing.sign(signer, body)
         except InvalidDocumentError as error:
             raise InstallerError(f"{path}: {error}") from error
     return DocumentFile(path, body)

@@ -15,7 +15,7 @@ from tor_async_couchdb.installer.design_documents import OnProgress, install_des
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
 from tor_async_couchdb.installer.server import Server
-from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.protection.signing import Signer
 
 _logger = logging.getLogger(__package__)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tor_async_couchdb import tamper
-from tor_async_couchdb.data_keys import DataKeys
-from tor_async_couchdb.encryption import decrypted, encrypted, is_outdated, needed_keys
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.installer.database import Database, Document
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
-from tor_async_couchdb.model import Model
-from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.data_keys import DataKeys
+from tor_async_couchdb.protection.encryption import decrypted, encrypted, is_outdated, needed_keys
+from tor_async_couchdb.protection.signing import Signer
 
 
 def re_encrypt(
@@ -42,7 +42,7 @@ def re_encrypted(
     """
     if leaf.get("type") != model_class.type_name():
         return leaf
-    if signer is not None and not tamper.verify(signer, leaf):
+    if signer is not None and not signing.verify(signer, leaf):
         raise TamperedError(leaf["_id"])
     keys = data_keys.fetch(list(needed_keys(model_class, [leaf])))
     readable = decrypted(model_class, leaf, keys)
@@ -50,4 +50,4 @@ def re_encrypted(
     if key is None or not is_outdated(model_class, leaf, key):
         return leaf
     renewed = encrypted(model_class, readable, key)
-    return renewed if signer is None else tamper.sign(signer, renewed)
+    return renewed if signer is None else signing.sign(signer, renewed)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tor_async_couchdb import tamper
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.installer.database import Database, Document
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
-from tor_async_couchdb.tamper import Signer
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import Signer
 
 
 def re_sign(database: Database, signer: Signer, on_progress: OnProgress) -> Rewritten:
@@ -17,9 +17,9 @@ def re_sign(database: Database, signer: Signer, on_progress: OnProgress) -> Rewr
     """
 
     def renew(leaf: Document) -> Document:
-        if not tamper.verify(signer, leaf):
+        if not signing.verify(signer, leaf):
             raise TamperedError(leaf["_id"])
         # A MAC is deterministic: what the primary key signed, it signs the same way again.
-        return tamper.sign(signer, dict(leaf))
+        return signing.sign(signer, dict(leaf))
 
     return rewrite(database, renew, on_progress)

@@ -3,11 +3,11 @@
 from typing import Annotated, Any
 
 from conftest import CouchDBServer
-from tor_async_couchdb import tamper
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.properties import Counter, Deletes, Immutable, Latest, LatestBy, Superseded
-from tor_async_couchdb.resolution import child
+from tor_async_couchdb.conflicts.plan import child
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model.properties import Counter, Deletes, Immutable, Latest, LatestBy, Superseded
+from tor_async_couchdb.protection import signing
 from tor_async_couchdb.tests.things import Documents
 
 
@@ -47,10 +47,10 @@ class Conflicts:
         await self._database.revisions.insert([child(base, each) for each in bodies])
         return str(base["_id"])
 
-    async def make_signed(self, signer: tamper.Signer, *bodies: Document) -> str:
+    async def make_signed(self, signer: signing.Signer, *bodies: Document) -> str:
         """The same with signed leaves."""
         base = self.documents.put(**body())
-        signed = [tamper.sign(signer, each | {"_id": base["_id"]}) for each in bodies]
+        signed = [signing.sign(signer, each | {"_id": base["_id"]}) for each in bodies]
         await self._database.revisions.insert([child(base, each) for each in signed])
         return str(base["_id"])
 

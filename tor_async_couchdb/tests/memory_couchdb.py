@@ -11,9 +11,9 @@ from urllib.parse import unquote
 
 import yarl
 
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.transport import Response, Transport, _ConnectionBrokeError
+from tor_async_couchdb.wire.transport import Response, Transport, _ConnectionBrokeError
 
 
 class MemoryCouchDB:

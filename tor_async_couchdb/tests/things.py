@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from conftest import CouchDBServer
-from tor_async_couchdb.async_model_actions import (
+from tor_async_couchdb.actions.retrieve import (
     AsyncModelRetriever,
     AsyncModelRetrieverByDocumentID,
     AsyncModelsRetriever,
 )
-from tor_async_couchdb.model import Model
-from tor_async_couchdb.properties import Counter, Immutable
+from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model.properties import Counter, Immutable
 
 # A view of all things by any JSON value, and of other documents too: as they come.
 THING_BY_KEY = {

@@ -10,7 +10,7 @@ import aiohttp
 import tornado.httpserver
 import tornado.netutil
 
-from tor_async_service.application import ServiceApplication
+from tor_async_service.app.application import ServiceApplication
 
 
 @contextlib.asynccontextmanager

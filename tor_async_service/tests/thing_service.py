@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tor_async_couchdb.async_model_actions import AsyncPersister, Page
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.actions.retrieve import AsyncPersister, Page
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.tests.things import Thing, ThingRetriever, ThingsRetriever
-from tor_async_service.application import ServiceApplication
-from tor_async_service.handler import ServiceHandler
-from tor_async_service.mainline import run
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
+from tor_async_service.http.handler import ServiceHandler
 
 _VIEW = "thing_by_key"
 

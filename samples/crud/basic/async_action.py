@@ -1,12 +1,12 @@
 """The interactions: what a service does with fruits. Whoever loses a race for a fruit is told so."""
 
-from tor_async_couchdb.async_model_actions import (
+from tor_async_couchdb.actions.retrieve import (
     AsyncDeleter,
     AsyncModelRetriever,
     AsyncModelsRetriever,
     AsyncPersister,
 )
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.documents.database import Database
 
 from .model import Color, Fruit
 

@@ -1,13 +1,13 @@
 """The interactions: what a service does with fruits. Whoever loses a race waits and tries again."""
 
-from tor_async_couchdb.async_model_actions import (
+from tor_async_couchdb.actions.retrieve import (
     AsyncDeleter,
     AsyncModelRetriever,
     AsyncModelsRetriever,
     AsyncPersister,
 )
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
 
 from .model import Color, Fruit
 

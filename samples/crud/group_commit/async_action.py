@@ -1,8 +1,8 @@
 """The interactions: what a service does with fruits. Changes that wait for the same one are made together."""
 
-from tor_async_couchdb.async_model_actions import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.group_commit import AsyncGroupCommitter
+from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
+from tor_async_couchdb.actions.retrieve import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
+from tor_async_couchdb.documents.database import Database
 
 from .model import Color, Fruit
 

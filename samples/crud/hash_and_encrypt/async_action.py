@@ -1,9 +1,9 @@
 """The interactions: what a service does with fruits. What is sensitive is hashed here, or encrypted below."""
 
-from tor_async_couchdb.async_model_actions import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.group_commit import AsyncGroupCommitter
-from tor_async_couchdb.protection import Protector
+from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
+from tor_async_couchdb.actions.retrieve import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.protection.folder import Protector
 
 from .model import Color, Fruit, Owner
 from .owner_action import hash_of_email

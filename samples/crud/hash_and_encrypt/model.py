@@ -5,9 +5,17 @@ from typing import Annotated, Any, Self
 
 import msgspec
 
-from tor_async_couchdb.model import Model
-from tor_async_couchdb.properties import Counter, Immutable, Latest, LatestBy, Protection, Subject, UniqueKey
-from tor_async_couchdb.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model.properties import (
+    Counter,
+    Immutable,
+    Latest,
+    LatestBy,
+    Protection,
+    Subject,
+    UniqueKey,
+)
+from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
 
 PUBLIC, HASHED, ENCRYPTED = Protection.PUBLIC, Protection.HASHED, Protection.ENCRYPTED
 

@@ -1,9 +1,9 @@
 """The interactions with owners: to find their fruits, to compare their PINs, and to forget them."""
 
-from tor_async_couchdb.async_model_actions import AsyncModelsRetriever
-from tor_async_couchdb.database import Database
+from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ForgottenError
-from tor_async_couchdb.protection import Protector
+from tor_async_couchdb.protection.folder import Protector
 
 from .model import Email, Fruit, OwnerID, Pin
 

@@ -3,7 +3,7 @@
 import msgspec
 import tornado.web
 
-from tor_async_service.handler import ServiceHandler
+from tor_async_service.http.handler import ServiceHandler
 
 from .async_action import AsyncFruitRetriever
 from .model import Color, Email, Owner, Pin

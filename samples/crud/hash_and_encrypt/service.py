@@ -2,15 +2,15 @@
 
 import msgspec
 
-from tor_async_couchdb.async_model_actions import Page
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.protection import Protector
-from tor_async_couchdb.tamper import Signer
-from tor_async_service.application import ServiceApplication
-from tor_async_service.handler import ServiceHandler
-from tor_async_service.mainline import run
-from tor_async_service.protecting import PROTECTION
-from tor_async_service.signing import OPTIONAL_KEY_SET
+from tor_async_couchdb.actions.retrieve import Page
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.protection.folder import Protector
+from tor_async_couchdb.protection.signing import Signer
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
+from tor_async_service.couchdb.protecting import PROTECTION
+from tor_async_service.couchdb.signing import OPTIONAL_KEY_SET
+from tor_async_service.http.handler import ServiceHandler
 
 from .async_action import (
     AsyncFruitCreator,

@@ -1,9 +1,9 @@
 """The interactions: what a service does with fruits. Who reads one that is in conflict merges it first."""
 
-from tor_async_couchdb.async_merging_actions import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
-from tor_async_couchdb.async_model_actions import AsyncDeleter, AsyncPersister
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.retry_strategy import RetryStrategy, full_jitter
+from tor_async_couchdb.actions.retrieve import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.actions.retrieve_merged import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
 
 from .model import Color, Fruit
 

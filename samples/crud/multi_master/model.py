@@ -5,9 +5,9 @@ from typing import Annotated, Self
 
 import msgspec
 
-from tor_async_couchdb.model import Model
-from tor_async_couchdb.properties import Counter, Immutable, Latest, LatestBy, Superseded
-from tor_async_couchdb.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model.properties import Counter, Immutable, Latest, LatestBy, Superseded
+from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
 
 Color = Annotated[str, msgspec.Meta(min_length=1)]
 

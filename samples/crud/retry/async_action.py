@@ -1,13 +1,13 @@
 """The interactions: what a service does with fruits. Whoever loses a race for one tries again at once."""
 
-from tor_async_couchdb.async_model_actions import (
+from tor_async_couchdb.actions.retrieve import (
     AsyncDeleter,
     AsyncModelRetriever,
     AsyncModelsRetriever,
     AsyncPersister,
 )
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.retry_strategy import RetryStrategy, immediately
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.retries.policy import RetryStrategy, immediately
 
 from .model import Color, Fruit
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from tor_async_couchdb.async_model_actions import Page
-from tor_async_couchdb.database import Database
-from tor_async_service.application import ServiceApplication
-from tor_async_service.handler import ServiceHandler
-from tor_async_service.mainline import run
+from tor_async_couchdb.actions.retrieve import Page
+from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
+from tor_async_service.http.handler import ServiceHandler
 
 from .async_action import (
     AsyncFruitCreator,

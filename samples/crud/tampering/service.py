@@ -4,14 +4,14 @@ from typing import Any
 
 import msgspec
 
-from tor_async_couchdb.async_model_actions import Page
-from tor_async_couchdb.database import Database
-from tor_async_couchdb.tamper import Signer
-from tor_async_couchdb.witness import Witness, WitnessStore
-from tor_async_service.application import ServiceApplication
-from tor_async_service.handler import ServiceHandler
-from tor_async_service.mainline import run
-from tor_async_service.signing import KEY_SET, WITNESS
+from tor_async_couchdb.actions.retrieve import Page
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.history.witness import Witness, WitnessStore
+from tor_async_couchdb.protection.signing import Signer
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.run import run
+from tor_async_service.couchdb.signing import KEY_SET, WITNESS
+from tor_async_service.http.handler import ServiceHandler
 
 from .async_action import (
     AsyncFruitCreator,

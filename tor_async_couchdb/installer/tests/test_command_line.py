@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb import tamper
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import command_line
 from tor_async_couchdb.installer.command_line import CommandLineParser, main
 from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.protection import signing
 
 
 @pytest.fixture
@@ -205,10 +205,10 @@ def test_a_key_set_makes_the_signer_of_the_seed_documents(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "set.json"
-    tamper.new_key_set(path)
+    signing.new_key_set(path)
     assert _run(monkeypatch, parser, f"--seeddocsigner={path}") == 0
-    doc = tamper.sign(installed[0]["seed_doc_signer"], {"_id": "1", "type": "fruit_v1.0"})
-    assert tamper.verify(tamper.TamperingSigner.from_file(path), doc)
+    doc = signing.sign(installed[0]["seed_doc_signer"], {"_id": "1", "type": "fruit_v1.0"})
+    assert signing.verify(signing.TamperingSigner.from_file(path), doc)
 
 
 class Terminal(io.StringIO):

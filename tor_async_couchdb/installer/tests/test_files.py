@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb import tamper
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import read_design_documents, read_seed_documents
+from tor_async_couchdb.protection import signing
 
 VIEWS = {"views": {"by_color": {"map": "function(doc) { emit(doc.color, null); }"}}}
 SEED = {"_id": "1", "type": "fruit_v1.0"}
@@ -120,19 +120,19 @@ def test_bytes_that_are_not_utf_8_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def signer(tmp_path_factory: pytest.TempPathFactory) -> tamper.Signer:
+def signer(tmp_path_factory: pytest.TempPathFactory) -> signing.Signer:
     path = tmp_path_factory.mktemp("keys") / "set.json"
-    tamper.new_key_set(path)
-    return tamper.TamperingSigner.from_file(path)
+    signing.new_key_set(path)
+    return signing.TamperingSigner.from_file(path)
 
 
-def test_seed_documents_are_signed(tmp_path: Path, signer: tamper.Signer) -> None:
+def test_seed_documents_are_signed(tmp_path: Path, signer: signing.Signer) -> None:
     _write(tmp_path, "red.json", SEED)
     (document,) = read_seed_documents(tmp_path, signer)
-    assert tamper.verify(signer, document.body)
+    assert signing.verify(signer, document.body)
 
 
-def test_a_seed_document_that_cannot_be_signed_is_refused(tmp_path: Path, signer: tamper.Signer) -> None:
+def test_a_seed_document_that_cannot_be_signed_is_refused(tmp_path: Path, signer: signing.Signer) -> None:
     _write(tmp_path, "red.json", SEED | {"size": 2**53})
     with pytest.raises(InstallerError, match=r"red\.json: property 'size' of document '1'"):
         read_seed_documents(tmp_path, signer)

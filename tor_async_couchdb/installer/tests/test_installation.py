@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb import tamper
 from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
+from tor_async_couchdb.protection import signing
 
 RED = {"_id": "red", "type": "fruit_v1.0", "color": "red"}
 
@@ -95,10 +95,10 @@ def test_a_seed_document_that_somebody_changed_is_left_alone(
 
 
 def test_seed_documents_are_signed(database: Database, installer: Installer, tmp_path: Path) -> None:
-    tamper.new_key_set(tmp_path / "set.json")
-    signer = tamper.TamperingSigner.from_file(tmp_path / "set.json")
+    signing.new_key_set(tmp_path / "set.json")
+    signer = signing.TamperingSigner.from_file(tmp_path / "set.json")
     installer.install(seed_doc_signer=signer)
-    assert tamper.verify(signer, database.fetch(["red"])["red"])
+    assert signing.verify(signer, database.fetch(["red"])["red"])
 
 
 def test_delete_makes_a_fresh_database(database: Database, installer: Installer) -> None:

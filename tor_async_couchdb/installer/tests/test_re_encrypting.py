@@ -4,17 +4,17 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb import encryption, tamper
-from tor_async_couchdb.aead_key_set import AeadKeySet
-from tor_async_couchdb.data_keys import DataKeys
-from tor_async_couchdb.encryption import Encryption, is_outdated
 from tor_async_couchdb.installer import rewriting
 from tor_async_couchdb.installer.database import Database, Document
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import Rewritten
-from tor_async_couchdb.tamper import TamperingSigner
+from tor_async_couchdb.protection import encryption, signing
+from tor_async_couchdb.protection.aead_key_set import AeadKeySet
+from tor_async_couchdb.protection.data_keys import DataKeys
+from tor_async_couchdb.protection.encryption import Encryption, is_outdated
+from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.protection.tests.test_encryption import Person
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
-from tor_async_couchdb.tests.test_encryption import Person
 
 COUNT = 7
 DESIGN = {"_id": "_design/people", "views": {}}
@@ -154,15 +154,15 @@ def test_what_can_not_be_decrypted_is_left_as_it_is(people: Database, data_keys:
 def test_it_signs_what_it_writes_and_launders_nothing(
     database: Database, data_keys: DataKeys, tmp_path: Any
 ) -> None:
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
     database.create()
-    signed = [tamper.sign(signer, person(data_keys, number)) for number in range(2)]
+    signed = [signing.sign(signer, person(data_keys, number)) for number in range(2)]
     database.write([signed[0], signed[1] | {"pin_hash": "another"}])
     data_keys.rotate()
     result = rewritten(database, data_keys, signer)
     assert (result.written, result.tampered) == (1, {"1"})
-    assert tamper.verify(signer, database.fetch(["0"])["0"])
+    assert signing.verify(signer, database.fetch(["0"])["0"])
 
 
 def test_each_leaf_of_a_conflict_is_encrypted(people: Database, data_keys: DataKeys) -> None:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb import key_set, tamper
 from tor_async_couchdb.installer import rewriting
 from tor_async_couchdb.installer.database import Database, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import Rewritten
-from tor_async_couchdb.keyczar_key_set import KeyczarKeySet, KeyczarSigner, TransitionalSigner
-from tor_async_couchdb.tamper import SIGNATURE_PROPERTY_NAME, Signer, TamperingSigner
+from tor_async_couchdb.protection import key_set, signing
+from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
+from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, Signer, TamperingSigner
 
 COUNT = 7
 
@@ -23,7 +23,7 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    tamper.new_key_set(tmp_path / "keys.json")
+    signing.new_key_set(tmp_path / "keys.json")
     return tmp_path / "keys.json"
 
 
@@ -38,7 +38,7 @@ def signed(database: Database, keys: Path) -> Database:
 
 
 def _fruit(signer: Signer, document_id: str, **properties: Any) -> Document:
-    return tamper.sign(signer, {"_id": document_id, "type": "fruit_v1.0", "color": "red"} | properties)
+    return signing.sign(signer, {"_id": document_id, "type": "fruit_v1.0", "color": "red"} | properties)
 
 
 def _only_primary(keys: Path) -> TamperingSigner:
@@ -79,7 +79,7 @@ def test_all_documents_are_signed_by_the_primary_key(signed: Database, keys: Pat
     only_primary = _only_primary(keys)
     leaves = _leaves(signed)
     assert len(leaves) == COUNT
-    assert all(tamper.verify(only_primary, leaf) and leaf["color"] == "red" for leaf in leaves)
+    assert all(signing.verify(only_primary, leaf) and leaf["color"] == "red" for leaf in leaves)
 
 
 def test_once_more_it_writes_nothing(signed: Database, keys: Path) -> None:
@@ -111,7 +111,7 @@ def test_document_that_a_service_changes_meanwhile_keeps_the_change(signed: Data
 
     assert re_sign(Racing(signed, change), signer, _ignore) == Rewritten(COUNT - 1, COUNT)
     assert signed.fetch(["1"])["1"]["color"] == "blue"
-    assert all(tamper.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
+    assert all(signing.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
 
 
 def test_change_by_a_service_that_still_has_the_old_key_set_is_signed_in_another_pass(
@@ -127,7 +127,7 @@ def test_change_by_a_service_that_still_has_the_old_key_set_is_signed_in_another
 
     result = re_sign(Racing(signed, change), signer, _ignore)
     assert (result.current, result.tampered) == (COUNT, set())
-    assert all(tamper.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
+    assert all(signing.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
 
 
 def test_services_that_never_get_the_new_key_set_are_reported(signed: Database, keys: Path) -> None:
@@ -159,7 +159,7 @@ def test_each_leaf_of_a_conflict_is_signed(signed: Database, keys: Path) -> None
     re_sign(signed, signer, _ignore)
     found = [leaf for leaf in signed.fetch_leaves(["c"]) if not leaf.get("_deleted")]
     assert sorted(leaf["color"] for leaf in found) == ["a", "b", "c"]
-    assert all(tamper.sign(signer, dict(leaf)) == leaf for leaf in found)
+    assert all(signing.sign(signer, dict(leaf)) == leaf for leaf in found)
 
 
 def test_attachments_and_design_documents_are_left_alone(signed: Database, keys: Path) -> None:
@@ -183,4 +183,4 @@ def test_what_keyczar_signed_gets_a_signature_that_covers_the_id(signed: Databas
     result = re_sign(signed, TransitionalSigner(tink, keyczar), _ignore)
     assert result.current == COUNT + 1
     assert list(result.refused) == ["large"]
-    assert tamper.verify(tink, signed.fetch(["old"])["old"])
+    assert signing.verify(tink, signed.fetch(["old"])["old"])

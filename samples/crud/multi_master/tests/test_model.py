@@ -1,7 +1,7 @@
 import msgspec
 
 from samples.crud.multi_master.model import Fruit
-from tor_async_couchdb.merge import Leaf, check_mergeable, merge
+from tor_async_couchdb.conflicts.merge import Leaf, check_mergeable, merge
 
 
 def merged(*fruits: Fruit) -> Fruit:

@@ -1,0 +1,1 @@
+"""What a service does with its models in CouchDB: one class an action."""

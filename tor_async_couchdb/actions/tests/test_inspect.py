@@ -1,0 +1,79 @@
+import math
+
+import pytest
+
+from conftest import CouchDBServer
+from tor_async_couchdb.actions.inspect import (
+    AsyncAllViewMetricsRetriever,
+    AsyncCouchDBHealthCheck,
+    AsyncDatabaseMetricsRetriever,
+    AsyncViewMetricsRetriever,
+)
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConnectError, NotFoundError, TransportError, UnauthorizedError
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_before
+from tor_async_couchdb.tests.things import Documents
+
+
+async def test_database_that_answers_is_well(database: Database) -> None:
+    await AsyncCouchDBHealthCheck(database=database).check()
+
+
+async def test_reasons_not_to_be_well_are_told_apart(couchdb: CouchDBServer, proxy: FaultProxy) -> None:
+    username, password = couchdb.username, couchdb.password
+    async with Database(f"{proxy.url}_absent", username=username, password=password) as gone:
+        with pytest.raises(NotFoundError):
+            await AsyncCouchDBHealthCheck(database=gone).check()
+    async with Database(proxy.url, username=username, password="wrong") as refused:
+        with pytest.raises(UnauthorizedError):
+            await AsyncCouchDBHealthCheck(database=refused).check()
+    async with Database("http://127.0.0.1:1/db") as unreachable:
+        with pytest.raises(ConnectError):
+            await AsyncCouchDBHealthCheck(database=unreachable).check()
+
+
+async def test_metrics_of_a_database_count_all_documents_and_measure_all_views(
+    database: Database, documents: Documents
+) -> None:
+    documents.put_view()
+    documents.put(_id="_design/empty")
+    documents.put(key=1)
+    await database.query_view("thing_by_key")
+    metrics = await AsyncDatabaseMetricsRetriever(database=database).fetch()
+    assert metrics.database == documents.name
+    assert metrics.doc_count == 3
+    assert metrics.sizes.data_size is not None
+    assert metrics.sizes.disk_size is not None
+    assert metrics.sizes.disk_size > 0
+    assert [view.design_doc for view in metrics.view_metrics] == ["empty", "thing_by_key"]
+    for view in metrics.view_metrics:
+        assert view.sizes.fragmentation is not None
+        assert 0 <= view.sizes.fragmentation <= 100
+
+
+async def test_many_design_documents_are_all_measured_one_at_a_time(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    for number in range(20):
+        documents.put(_id=f"_design/view_{number:02}")
+    metrics = await AsyncAllViewMetricsRetriever(database=database).fetch()
+    assert [view.design_doc for view in metrics] == [f"view_{number:02}" for number in range(20)]
+    assert len(proxy.requests) == 21
+
+
+async def test_database_without_views_has_no_view_metrics(database: Database) -> None:
+    assert await AsyncAllViewMetricsRetriever(database=database).fetch() == []
+
+
+async def test_absent_view_has_no_metrics(database: Database) -> None:
+    with pytest.raises(NotFoundError):
+        await AsyncViewMetricsRetriever("absent", database=database).fetch()
+
+
+async def test_metrics_that_can_not_be_had_whole_are_an_error(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    documents.put_view()
+    proxy.inject(cut_before, "_info", times=math.inf)
+    with pytest.raises(TransportError):
+        await AsyncDatabaseMetricsRetriever(database=database).fetch()

@@ -1,0 +1,105 @@
+import re
+from typing import Any
+
+import msgspec
+import pytest
+
+from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConflictError, InvalidDocumentError, OutcomeUnknownError
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_after, cut_before
+from tor_async_couchdb.tests.things import Documents, Thing
+
+
+async def test_new_model_gets_an_id_of_couchdbs_and_a_revision(
+    database: Database, documents: Documents
+) -> None:
+    thing = await AsyncPersister(Thing(key="a"), database=database).persist()
+    assert thing.id is not None
+    assert re.fullmatch("[0-9a-f]{32}", thing.id)
+    assert documents.get(thing.id) == {
+        "_id": thing.id,
+        "_rev": thing.rev,
+        "type": "thing_v1.0",
+        "key": "a",
+        "count": 0,
+    }
+
+
+@pytest.mark.parametrize("document_id", ["mine", "a/b?c#d", "a+b c%"])
+async def test_model_may_bring_an_id_of_its_own(
+    database: Database, documents: Documents, document_id: str
+) -> None:
+    thing = await AsyncPersister(Thing(id=document_id, key="a"), database=database).persist()
+    assert thing.id == document_id
+    assert documents.get(document_id)["key"] == "a"
+    with pytest.raises(ConflictError):
+        await AsyncPersister(Thing(id=document_id, key="b"), database=database).persist()
+
+
+async def test_persisting_changes_no_model_but_gives_another(database: Database) -> None:
+    new = Thing(key="a")
+    stored = await AsyncPersister(new, database=database).persist()
+    assert new == Thing(key="a")
+    changed = msgspec.structs.replace(stored, count=1)
+    again = await AsyncPersister(changed, database=database).persist()
+    assert (again.id, again.count) == (stored.id, 1)
+    assert str(again.rev).startswith("2-")
+
+
+async def test_model_that_somebody_else_changed_first_is_a_conflict(
+    database: Database, documents: Documents
+) -> None:
+    stored = await AsyncPersister(Thing(key="a"), database=database).persist()
+    await AsyncPersister(msgspec.structs.replace(stored, count=1), database=database).persist()
+    with pytest.raises(ConflictError):
+        await AsyncPersister(msgspec.structs.replace(stored, count=2), database=database).persist()
+    with pytest.raises(ConflictError):
+        await AsyncDeleter(stored, database=database).delete()
+    assert documents.get(str(stored.id))["count"] == 1
+
+
+async def test_create_whose_answer_is_lost_makes_one_document(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    for fault in (cut_after, cut_before):
+        proxy.inject(fault, "_bulk_docs")
+    await AsyncPersister(Thing(key="a"), database=database).persist()
+    await AsyncPersister(Thing(key="b"), database=database).persist()
+    assert documents.count() == 2
+
+
+async def test_create_that_may_have_been_applied_says_so(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    proxy.inject(cut_after, "_bulk_docs")
+    proxy.inject(cut_before, "_bulk_get", times=9)
+    with pytest.raises(OutcomeUnknownError):
+        await AsyncPersister(Thing(key="a"), database=database).persist()
+    assert documents.count() == 1
+
+
+@pytest.mark.parametrize("key", [float("nan"), "\ud800"])
+async def test_model_that_is_not_json_is_not_stored(
+    database: Database, documents: Documents, key: Any
+) -> None:
+    with pytest.raises(InvalidDocumentError):
+        await AsyncPersister(Thing(key=key), database=database).persist()
+    assert documents.count() == 0
+
+
+async def test_deleted_model_is_gone(database: Database, documents: Documents) -> None:
+    stored = await AsyncPersister(Thing(key="a"), database=database).persist()
+    await AsyncDeleter(stored, database=database).delete()
+    assert documents.count() == 0
+    with pytest.raises(ConflictError):
+        await AsyncDeleter(stored, database=database).delete()
+
+
+@pytest.mark.parametrize("thing", [Thing(key="a"), Thing(id="1", key="a"), Thing(rev="1-a", key="a")])
+async def test_model_that_was_never_stored_can_not_be_deleted(
+    proxy: FaultProxy, database: Database, thing: Thing
+) -> None:
+    with pytest.raises(InvalidDocumentError, match="never stored"):
+        await AsyncDeleter(thing, database=database).delete()
+    assert proxy.requests == []

@@ -1,0 +1,1 @@
+"""The command line: install, replicate, re-sign, re-encrypt, keys."""

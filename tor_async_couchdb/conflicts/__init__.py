@@ -1,0 +1,1 @@
+"""Conflicting revisions: merged, resolved, reconciled."""

@@ -1,0 +1,191 @@
+"""Merging the conflicting revisions of a document, property by property, as its model declares.
+
+The merge is a function of nothing but the set of the leaf revisions' bodies: it knows no clock, host or
+chance, nor in which order or in which groups it is given them (it is commutative, associative and
+idempotent). So all masters come to the same result on their own, whatever reached them first.
+"M. Shapiro et al., A comprehensive study of Convergent and Commutative Replicated Data Types", INRIA, 2011.
+"""
+
+import dataclasses
+import functools
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from tor_async_couchdb.errors import UnmergeableError
+from tor_async_couchdb.model.canonical import canonical, canonical_bytes
+from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model.properties import (
+    AddsWin,
+    Counter,
+    Immutable,
+    Latest,
+    LatestBy,
+    MergedBy,
+    Property,
+    Protection,
+    Superseded,
+)
+from tor_async_couchdb.protection.encryption import Decrypt
+
+# What these make of several values need not be one of them, and nobody could protect it twice alike.
+_MAKING_NEW_VALUES = (Superseded, Counter, AddsWin, MergedBy)
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """One leaf revision: its document as it is stored, and its properties' values as the model reads them."""
+
+    document: Document
+    values: Mapping[str, Any] = dataclasses.field(repr=False)
+
+    @classmethod
+    def of(cls, model_class: type[Model], document: Document, decrypt: Decrypt = dict) -> typing.Self:
+        """The leaf; InvalidDocumentError if the document does not fit the model."""
+        return cls(document, msgspec.to_builtins(model_class.from_doc(decrypt(document))))
+
+    @functools.cached_property
+    def canonical_values(self) -> dict[str, bytes]:
+        """What decides whether two leaves say the same, whatever a ciphertext or a signature looks like."""
+        return {name: canonical_bytes(value) for name, value in self.values.items() if name[0] != "_"}
+
+
+def check_mergeable(model_class: type[Model]) -> None:
+    """Makes sure that the model declares how each of its properties merges.
+
+    Raises:
+        TypeError: a property declares no strategy, or one that can't work there.
+    """
+    hints = typing.get_type_hints(model_class)
+    for declared in model_class.properties.values():
+        if reason := _why_unmergeable(declared, hints, model_class.properties):
+            raise TypeError(f"{model_class.__name__}.{declared.name} {reason}")
+
+
+def _why_unmergeable(
+    declared: Property, hints: Mapping[str, Any], properties: Mapping[str, Property]
+) -> str | None:
+    if declared.protection is not Protection.PUBLIC and isinstance(declared.merge, _MAKING_NEW_VALUES):
+        return f"is {declared.protection.value}, so its strategy has to take one of the values as it is"
+    match declared.merge:
+        case None:
+            return "declares no merge strategy"
+        case LatestBy(timestamp) if not isinstance(properties[timestamp].merge, Latest):
+            return f"merges by {timestamp!r}, which has to merge by Latest"
+        case Superseded(of) if not isinstance(properties[of].merge, LatestBy):
+            return f"keeps what {of!r} lost, which has to merge by LatestBy"
+        case Superseded(of) if properties[of].protection is not Protection.PUBLIC:
+            return f"would show what {of!r} protects"
+        case Superseded(of) if hints[of] is not str:
+            return f"keeps what {of!r} lost, which has to be a str"
+        case Counter() | Superseded() if typing.get_origin(hints[declared.name]) is not dict:
+            return "has to be a dict"
+        case AddsWin() if typing.get_origin(hints[declared.name]) is not list:
+            return "has to be a list"
+        case _:
+            return None
+
+
+def merge(model_class: type[Model], leaves: Sequence[Leaf]) -> Leaf:
+    """What the leaves say together: a document without `_id`, `_rev` and signature.
+
+    Raises:
+        UnmergeableError: an immutable property differs, or a function of one's own refuses the values.
+    """
+    values: dict[str, Any] = {"type": leaves[0].values["type"]}
+    document = dict(values)
+    for declared in model_class.properties.values():
+        value = canonical(_merged_value(declared, leaves, model_class.properties))
+        values[declared.name] = value
+        document[declared.name] = _stored(declared.name, value, leaves)
+    return Leaf(canonical(document), values)
+
+
+def _merged_value(declared: Property, leaves: Sequence[Leaf], properties: Mapping[str, Property]) -> Any:
+    name = declared.name
+    values = [leaf.values[name] for leaf in leaves]
+    match declared.merge:
+        case Immutable():
+            return _the_same(name, leaves)
+        case Latest():
+            return max(values, key=_rank)
+        case LatestBy(timestamp):
+            return max(leaves, key=lambda leaf: _recency(leaf, name, timestamp)).values[name]
+        case Superseded(of):
+            return _superseded(name, of, _timestamp_of(properties[of]), leaves)
+        case Counter():
+            return _highest_of_each(values)
+        case AddsWin():
+            return _distinct(item for value in values for item in value)
+        case MergedBy(function):
+            return _merged_by(function, name, leaves)
+    raise _unmergeable(name, leaves, "its model declares no merge strategy for it")
+
+
+def _the_same(name: str, leaves: Sequence[Leaf]) -> Any:
+    if len({leaf.canonical_values[name] for leaf in leaves}) > 1:
+        raise _unmergeable(name, leaves, "is immutable, but conflicting revisions differ in it")
+    return leaves[0].values[name]
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    return (value is not None, value)
+
+
+def _recency(leaf: Leaf, name: str, timestamp: str) -> tuple[Any, bytes]:
+    # Of two values set at the same moment any will do, if only all masters take the same.
+    return _rank(leaf.values[timestamp]), leaf.canonical_values[name]
+
+
+def _timestamp_of(declared: Property) -> str:
+    if not isinstance(declared.merge, LatestBy):
+        raise TypeError(f"{declared.name} has to merge by LatestBy")
+    return declared.merge.timestamp
+
+
+def _superseded(name: str, of: str, timestamp: str, leaves: Sequence[Leaf]) -> dict[str, Any]:
+    set_on = _highest_of_each(
+        [leaf.values[name] for leaf in leaves]
+        + [{leaf.values[of]: leaf.values[timestamp]} for leaf in leaves]
+    )
+    latest = max(leaves, key=lambda leaf: _recency(leaf, of, timestamp))
+    return {value: moment for value, moment in set_on.items() if value != latest.values[of]}
+
+
+def _highest_of_each(maps: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    highest: dict[str, Any] = {}
+    for one in maps:
+        for key, value in one.items():
+            highest[key] = max(value, highest.get(key, value))
+    return highest
+
+
+def _distinct(values: Iterable[Any]) -> list[Any]:
+    by_bytes = {canonical_bytes(value): canonical(value) for value in values}
+    return [by_bytes[key] for key in sorted(by_bytes)]
+
+
+def _merged_by(function: typing.Callable[[Sequence[Any]], Any], name: str, leaves: Sequence[Leaf]) -> Any:
+    try:
+        return function(_distinct(leaf.values[name] for leaf in leaves))
+    except ValueError as error:
+        raise _unmergeable(name, leaves, str(error)) from error
+
+
+def _stored(name: str, value: Any, leaves: Sequence[Leaf]) -> Any:
+    """The value as it is to be stored: as one of the leaves has it, where one does.
+
+    The same value may be stored in several forms: encrypted with another nonce, hashed with another salt.
+    To make one more would be a new revision on each master, and a conflict again: the smallest is taken.
+    """
+    wanted = canonical_bytes(value)
+    forms = [
+        leaf.document.get(name, leaf.values[name]) for leaf in leaves if leaf.canonical_values[name] == wanted
+    ]
+    return min(forms, key=canonical_bytes) if forms else value
+
+
+def _unmergeable(name: str, leaves: Sequence[Leaf], reason: str) -> UnmergeableError:
+    return UnmergeableError(reason, document_id=leaves[0].document.get("_id"), property_name=name)

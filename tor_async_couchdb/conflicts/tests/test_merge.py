@@ -1,0 +1,238 @@
+import itertools
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tor_async_couchdb.conflicts.merge import Leaf, check_mergeable, merge
+from tor_async_couchdb.errors import InvalidDocumentError, UnmergeableError
+from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model.properties import (
+    AddsWin,
+    Counter,
+    Immutable,
+    Latest,
+    LatestBy,
+    MergedBy,
+    MergeStrategy,
+    Protection,
+    Superseded,
+)
+
+
+def only_even(values: Sequence[int]) -> int:
+    if any(value % 2 for value in values):
+        raise ValueError("has to be even")
+    return max(values)
+
+
+class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
+    basket_id: Annotated[str, Immutable()]
+    color: Annotated[str, LatestBy("updated_on")]
+    superseded: Annotated[dict[str, int], Superseded("color")]
+    note: Annotated[str | None, LatestBy("noted_on")] = None
+    noted_on: Annotated[int | None, Latest()] = None
+    updated_on: Annotated[int, Latest()]
+    counts: Annotated[dict[str, int], Counter()]
+    tags: Annotated[list[Any], AddsWin()]
+    size: Annotated[int, MergedBy(only_even)]
+
+
+small = st.integers(0, 3)
+colors = st.sampled_from(["red", "green", "blue"])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    color, updated_on = draw(colors), draw(small)
+    lost = draw(st.dictionaries(colors, st.integers(0, updated_on)))
+    noted_on = draw(st.none() | small)
+    return {
+        "_id": "basket",
+        "_rev": "1-a",
+        "type": "basket_v1.0",
+        "basket_id": "b",
+        "color": color,
+        "superseded": {other: moment for other, moment in lost.items() if other != color},
+        "note": None if noted_on is None else draw(colors),
+        "noted_on": noted_on,
+        "updated_on": updated_on,
+        "counts": draw(st.dictionaries(st.sampled_from(["east", "west", "north"]), small)),
+        "tags": draw(st.lists(st.sampled_from(["a", "b", 1, 2.0]), unique=True)),
+        "size": 2 * draw(small),
+    }
+
+
+def merged(*given_documents: Document) -> Document:
+    return merge(Basket, [Leaf.of(Basket, document) for document in given_documents]).document
+
+
+def example(**changes: Any) -> Document:
+    return {
+        "_id": "basket",
+        "type": "basket_v1.0",
+        "basket_id": "b",
+        "color": "red",
+        "superseded": {},
+        "updated_on": 1,
+        "counts": {},
+        "tags": [],
+        "size": 2,
+    } | changes
+
+
+@given(st.lists(documents(), min_size=1, max_size=3))
+def test_merging_is_commutative(given_documents: list[Document]) -> None:
+    results = [merged(*permutation) for permutation in itertools.permutations(given_documents)]
+    assert all(str(result) == str(results[0]) for result in results)
+
+
+@given(documents(), documents(), documents())
+def test_merging_is_associative(a: Document, b: Document, c: Document) -> None:
+    assert merged(merged(a, b), c) == merged(a, merged(b, c)) == merged(a, b, c)
+
+
+@given(documents(), documents())
+def test_merging_is_idempotent(a: Document, b: Document) -> None:
+    assert merged(a, b, a) == merged(a, b) == merged(merged(a, b), a) == merged(merged(a, b), merged(a, b))
+
+
+def test_the_later_color_stays_and_the_other_is_superseded() -> None:
+    result = merged(example(color="red", updated_on=1), example(color="blue", updated_on=2))
+    assert (result["color"], result["updated_on"], result["superseded"]) == ("blue", 2, {"red": 1})
+
+
+def test_a_value_that_both_sides_set_is_not_superseded() -> None:
+    assert merged(example(updated_on=1), example(updated_on=2))["superseded"] == {}
+
+
+def test_of_each_masters_counts_the_highest_stays() -> None:
+    result = merged(example(counts={"east": 3, "west": 1}), example(counts={"east": 2, "north": 4}))
+    assert result["counts"] == {"east": 3, "north": 4, "west": 1}
+
+
+def test_a_set_has_what_any_revision_has() -> None:
+    assert merged(example(tags=["b", 1.0]), example(tags=["a", 1]))["tags"] == ["a", "b", 1]
+
+
+def test_a_missing_timestamp_is_the_oldest() -> None:
+    assert merged(example(note="old"), example(note="new", noted_on=0))["note"] == "new"
+
+
+def test_a_function_of_ones_own_is_given_the_distinct_values_in_order() -> None:
+    given_values: list[Sequence[int]] = []
+
+    def noting(values: Sequence[int]) -> int:
+        given_values.append(values)
+        return values[0]
+
+    class Noted(Model, tag="noted_v1.0", frozen=True, kw_only=True):
+        size: Annotated[int, MergedBy(noting)]
+
+    merge(Noted, [Leaf.of(Noted, {"type": "noted_v1.0", "size": size}) for size in (3, 1, 3)])
+    assert given_values == [[1, 3]]
+
+
+def test_what_a_function_refuses_is_unmergeable_and_named() -> None:
+    with pytest.raises(UnmergeableError, match="property 'size' of document 'basket': has to be even"):
+        merged(example(size=1), example(size=2))
+
+
+def test_an_immutable_property_that_differs_is_unmergeable_and_named() -> None:
+    with pytest.raises(UnmergeableError, match="property 'basket_id' of document 'basket'"):
+        merged(example(basket_id="a"), example(basket_id="b"))
+
+
+def test_a_leaf_that_does_not_fit_the_model_is_an_error() -> None:
+    with pytest.raises(InvalidDocumentError, match="basket"):
+        merged(example(), example(size="large"))
+
+
+def test_numbers_and_names_of_a_merged_document_are_canonical() -> None:
+    result = merged(example(tags=[{"b": 1.0, "a": 2}]))
+    assert str(result["tags"]) == "[{'a': 2, 'b': 1}]"
+    assert list(result) == sorted(result)
+
+
+class Secret(Model, tag="secret_v1.0", frozen=True, kw_only=True):
+    pin: Annotated[str | None, LatestBy("updated_on"), Protection.ENCRYPTED]
+    updated_on: Annotated[int, Latest(), Protection.PUBLIC]
+
+
+def without_nonce(doc: Document) -> Document:
+    return doc | {"pin": doc["pin"].partition(":")[2]}
+
+
+def test_a_ciphertext_is_carried_as_it_is_and_of_several_for_one_value_the_smallest() -> None:
+    leaves = [
+        Leaf.of(Secret, {"type": "secret_v1.0", "pin": pin, "updated_on": updated_on}, without_nonce)
+        for pin, updated_on in (("nonce2:1234", 5), ("nonce1:1234", 3), ("nonce0:9999", 4))
+    ]
+    for permutation in itertools.permutations(leaves):
+        assert merge(Secret, permutation).document["pin"] == "nonce1:1234"
+
+
+def declaring(**declarations: Any) -> type[Model]:
+    namespace = {"__annotations__": declarations, "__module__": __name__}
+    meta: Any = type(Model)
+    model_class: type[Model] = meta("Declared", (Model,), namespace, tag="declared_v1.0", kw_only=True)
+    return model_class
+
+
+PUBLIC = Annotated[int, Immutable(), Protection.PUBLIC]
+
+
+def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
+    check_mergeable(Basket)
+    check_mergeable(Secret)
+
+
+@pytest.mark.parametrize(
+    ("reason", "declarations"),
+    [
+        ("declares no merge strategy", {"size": int}),
+        ("declares no merge strategy", {"size": Annotated[int, Protection.PUBLIC], "on": PUBLIC}),
+        ("merges by 'on', which has to merge by Latest", {"size": Annotated[int, LatestBy("on")]}),
+        ("has to be a dict", {"size": Annotated[int, Counter()]}),
+        ("has to be a list", {"size": Annotated[int, AddsWin()]}),
+        (
+            "keeps what 'on' lost, which has to merge by LatestBy",
+            {"size": Annotated[dict[str, int], Superseded("on")]},
+        ),
+        (
+            "has to take one of the values",
+            {"size": Annotated[dict[str, int], Counter(), Protection.HASHED], "on": PUBLIC},
+        ),
+        (
+            "would show what 'pin' protects",
+            {
+                "size": Annotated[dict[str, int], Superseded("pin"), Protection.PUBLIC],
+                "pin": Annotated[str | None, LatestBy("at"), Protection.ENCRYPTED],
+                "at": Annotated[int, Latest(), Protection.PUBLIC],
+                "on": PUBLIC,
+            },
+        ),
+        (
+            "which has to be a str",
+            {
+                "size": Annotated[dict[str, int], Superseded("pin")],
+                "pin": Annotated[int, LatestBy("at")],
+                "at": Annotated[int, Latest()],
+            },
+        ),
+    ],
+)
+def test_a_declaration_that_can_not_work_is_named(reason: str, declarations: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=reason):
+        check_mergeable(declaring(**{"on": Annotated[int, Immutable()]} | declarations))
+
+
+def test_a_strategy_that_nobody_implements_is_unmergeable() -> None:
+    class Custom(MergeStrategy):
+        pass
+
+    model_class = declaring(size=Annotated[int, Custom()])
+    with pytest.raises(UnmergeableError, match="size"):
+        merge(model_class, [Leaf.of(model_class, {"type": "declared_v1.0", "size": 1})] * 2)

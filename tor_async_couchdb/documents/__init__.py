@@ -1,0 +1,1 @@
+"""Documents and views of a database, as dictionaries."""

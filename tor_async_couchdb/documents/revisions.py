@@ -1,0 +1,107 @@
+"""What a replicator and a reconciler ask of a database: leaves, changes, and revisions made elsewhere."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tor_async_couchdb.errors import CouchDBError, NotFoundError
+from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.wire import document_json
+from tor_async_couchdb.wire.bulk_requests import Written, written
+from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+
+
+class _Leaf(msgspec.Struct, frozen=True):
+    rev: str
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A document that has changed, as it is now; `changes` are all its leaves, deleted ones included."""
+
+    id: str
+    changes: list[_Leaf]
+    doc: Document | None = None
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """Changes in their order, and where in the feed the next ones are."""
+
+    results: list[Change]
+    last_seq: str | int
+
+
+class Revisions:
+    """The revisions of one database; `Database.revisions` is one."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def fetch_live_leaves(self, document_id: str) -> list[Document]:
+        """The leaf revisions of a document that are not deleted, the winning one first; [] if there are none.
+
+        Tombstones are not asked for: a document has one more of them for each conflict that it ever had.
+        """
+        path = quote_id(document_id)
+        winner = await self._get_or_none(path, {"conflicts": True})
+        if winner is None:
+            return []
+        others = winner.pop("_conflicts", [])
+        return [winner, *[await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}) for rev in others]]
+
+    async def insert(self, revisions: Sequence[Document]) -> None:
+        """Inserts revisions into their documents' trees as they are, beside all that is there.
+
+        Each has `_revisions` with its own and its parent's name. To insert one again changes nothing.
+        https://docs.couchdb.org/en/stable/replication/protocol.html#upload-batch-of-changed-documents
+
+        Raises:
+            ResponseError: CouchDB refuses one of them; the others may have been inserted.
+        """
+        encoded = b",".join(document_json.encode(revision) for revision in revisions)
+        body = b'{"new_edits":false,"docs":[' + encoded + b"]}"
+        response = await self._endpoint.request("insert", "POST", "_bulk_docs", body=body, is_read=False)
+        for result in response.decode(list[Written]):
+            outcome = written(result)
+            if isinstance(outcome, CouchDBError):
+                raise outcome
+
+    async def changes(self, since: str | int, *, limit: int, timeout_s: float) -> Changes:
+        """The next changes; none, if there are none within `timeout_s` seconds."""
+        options = {
+            "feed": "longpoll",
+            "style": "all_docs",
+            "include_docs": True,
+            "conflicts": True,
+            "since": since,
+            "limit": limit,
+            "timeout": round(timeout_s * 1000),
+        }
+        response = await self._endpoint.request("changes", "GET", "_changes", options)
+        return response.decode(Changes)
+
+    async def read_local(self, name: str) -> Document | None:
+        """A document that is not replicated; None if there is none of this name."""
+        return await self._get_or_none(f"_local/{quote_id(name)}")
+
+    async def write_local(self, name: str, body: Document) -> None:
+        """Writes a document that is not replicated; of two writers at a time, either's may stay.
+
+        Raises:
+            ConflictError: the other's did.
+        """
+        current = await self.read_local(name)
+        rev = {} if current is None else {"_rev": current["_rev"]}
+        path = f"_local/{quote_id(name)}"
+        response = await self._endpoint.request(
+            "write_local", "PUT", path, body=document_json.encode(body | rev)
+        )
+        response.raise_for_status()
+
+    async def _get_or_none(self, path: str, options: dict[str, Any] | None = None) -> Document | None:
+        try:
+            return await self._endpoint.get_json("fetch", path, options)
+        except NotFoundError as error:
+            if error.reason in ("missing", "deleted"):
+                return None
+            raise

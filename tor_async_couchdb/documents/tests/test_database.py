@@ -1,0 +1,263 @@
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb import deadline
+from tor_async_couchdb.documents.database import Database, Row
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    InvalidDocumentError,
+    NotFoundError,
+    ResponseError,
+    TransportError,
+)
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, never_answer
+from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
+
+ODD_IDS = [
+    "a/b", "a?b", "a#b", "a%b", "a%2Fb", "a+b", "a b", "a&b=c", "a:b@c", ".", "..", "../..", "a/../b", "ü€😀",
+    "/a", '"a"', "a\\b", "a;b", "%", "\x01", "a\nb", "_design/x", "_design/x/y", "_design/a b", "~a!$'()*,",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "fruits",
+        "127.0.0.1:5984/fruits",
+        "ftp://127.0.0.1/fruits",
+        "http://127.0.0.1:5984",
+        "http://127.0.0.1:5984/",
+        "http:///fruits",
+    ],
+)
+def test_url_that_is_no_databases_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="a database's URL is"):
+        Database(url)
+
+
+def test_refused_url_is_not_quoted_as_it_may_hold_a_password() -> None:
+    with pytest.raises(ValueError, match="a database's URL is") as caught:
+        Database("ftp://somebody:s3cr3t@127.0.0.1/fruits")
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://u:p@localhost:1/fruits", "http://u:p@localhost:1/fruits?x=1#y"])
+def test_database_knows_its_name_and_shows_no_credentials(url: str) -> None:
+    database = Database(url)
+    assert database.name == "fruits"
+    assert database.url == "http://localhost:1/fruits"
+    assert repr(database) == "Database('http://localhost:1/fruits')"
+
+
+def test_slash_at_the_end_of_the_url_does_not_count() -> None:
+    assert Database("http://localhost:1/fruits/").name == "fruits"
+    assert Database("http://localhost:1/fruits/").url == "http://localhost:1/fruits"
+
+
+async def test_couchdb_may_be_below_a_gateways_path(proxy: FaultProxy) -> None:
+    proxy.inject(answered(200, '{"uuids":["0"]}'), "/couch/_uuids")
+    proxy.inject(answered(200, '{"doc_count":7}'), "/couch/fruits")
+    async with Database(proxy.url.rpartition("/")[0] + "/couch/fruits") as database:
+        assert database.name == "fruits"
+        assert await database.new_document_id() == "0"
+        assert await database.information() == {"doc_count": 7}
+
+
+async def test_databases_name_may_hold_a_slash(proxy: FaultProxy) -> None:
+    proxy.inject(answered(200, '{"doc_count":7}'), "/sweet%2Ffruits")
+    async with Database(proxy.url.rpartition("/")[0] + "/sweet%2Ffruits") as database:
+        assert await database.information() == {"doc_count": 7}
+
+
+@pytest.mark.parametrize("document_id", ODD_IDS)
+async def test_odd_id_names_one_document_and_no_other(
+    database: Database, documents: Documents, document_id: str
+) -> None:
+    documents.put(_id="a")
+    documents.put(_id="b")
+    rev = await database.save({"_id": document_id, "n": 1})
+    assert await database.fetch(document_id) == {"_id": document_id, "_rev": rev, "n": 1}
+    (leaf,) = await database.fetch_leaves(document_id)
+    assert (leaf["_id"], leaf["_rev"]) == (document_id, rev)
+    rev = await database.save({"_id": document_id, "_rev": rev, "n": 2})
+    await database.delete(document_id, rev)
+    with pytest.raises(NotFoundError, match="deleted"):
+        await database.fetch(document_id)
+    assert documents.count() == 2
+
+
+async def test_lone_surrogate_in_an_id_is_a_misfit(database: Database) -> None:
+    with pytest.raises(InvalidDocumentError):
+        await database.save({"_id": "\ud800"})
+
+
+async def test_an_older_revision_can_be_read(database: Database, documents: Documents) -> None:
+    first = documents.put(_id="a", n=1)
+    documents.put(_id="a", _rev=first["_rev"], n=2)
+    assert (await database.fetch("a"))["n"] == 2
+    assert (await database.fetch_revision("a", first["_rev"]))["n"] == 1
+
+
+async def test_absent_document_and_absent_database_are_told_apart(
+    database: Database, documents: Documents
+) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await database.fetch("absent")
+    assert caught.value.reason == "missing"
+    documents.delete(documents.put(_id="a"))
+    with pytest.raises(NotFoundError) as caught:
+        await database.fetch("a")
+    assert caught.value.reason == "deleted"
+
+
+async def test_leaves_are_all_ends_of_a_documents_history(database: Database, documents: Documents) -> None:
+    assert await database.fetch_leaves("absent") == []
+    first = documents.put(_id="a", n=1)
+    documents.delete(documents.put(_id="a", _rev=first["_rev"], n=2))
+    (leaf,) = await database.fetch_leaves("a")
+    assert leaf["_deleted"] is True
+    assert leaf["_revisions"]["start"] == 3
+    assert len(leaf["_revisions"]["ids"]) == 3
+
+
+@pytest.mark.parametrize(
+    "key", [0, "", [], {}, None, False, 1, 1.5, "a b&c=d+%", "ü", [0, "", None], {"a": [1]}]
+)
+async def test_any_json_value_is_a_key(database: Database, documents: Documents, key: Any) -> None:
+    documents.put_view()
+    found = documents.put(key=key)
+    documents.put(key="another")
+    rows = await database.query_view("thing_by_key", key=key, include_docs=True)
+    assert [(row.id, row.key, row.doc) for row in rows] == [(found["_id"], key, found)]
+    rows = await database.query_view("thing_by_key", startkey=key, endkey=key)
+    assert rows == [Row(key=key, id=found["_id"])]
+
+
+async def test_view_takes_couchdbs_options(database: Database, documents: Documents) -> None:
+    documents.put_view()
+    for number in range(5):
+        documents.put(key=number)
+
+    async def keys(**options: Any) -> list[int]:
+        return [row.key for row in await database.query_view("thing_by_key", **options)]
+
+    assert await keys() == [0, 1, 2, 3, 4]
+    assert await keys(limit=2, skip=1) == [1, 2]
+    assert await keys(descending=True, limit=2) == [4, 3]
+    assert await keys(startkey=1, endkey=3) == [1, 2, 3]
+    assert await keys(startkey=3, endkey=1, descending=True) == [3, 2, 1]
+
+
+async def test_absent_view_is_named(database: Database, documents: Documents) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await database.query_view("absent view")
+    assert caught.value.path == f"/{documents.name}/_design/absent%20view/_view/absent%20view"
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "<html>", "{}", "[]", '{"rows":1}', '{"rows":[{"id":1}]}', '{"rows":[1]}']
+)
+async def test_answer_that_is_not_a_views_is_not_taken_for_an_empty_one(
+    proxy: FaultProxy, database: Database, documents: Documents, answer: str
+) -> None:
+    documents.put_view()
+    proxy.inject(answered(200, answer), "thing_by_key")
+    with pytest.raises(TransportError):
+        await database.query_view("thing_by_key")
+
+
+async def test_saved_document_has_its_new_revision(database: Database, documents: Documents) -> None:
+    rev = await database.save({"_id": "a", "n": 1})
+    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
+    rev = await database.save({"_id": "a", "_rev": rev, "n": 2})
+    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 2}
+
+
+async def test_stale_revision_is_a_conflict(database: Database, documents: Documents) -> None:
+    first = documents.put(_id="a", n=1)
+    documents.put(_id="a", _rev=first["_rev"], n=2)
+    with pytest.raises(ConflictError, match="document 'a'"):
+        await database.save({"_id": "a", "_rev": first["_rev"], "n": 3})
+    with pytest.raises(ConflictError):
+        await database.save({"_id": "a", "n": 3})
+    with pytest.raises(ConflictError):
+        await database.delete("a", first["_rev"])
+    assert documents.get("a")["n"] == 2
+
+
+async def test_document_that_couchdb_refuses_is_named(database: Database) -> None:
+    with pytest.raises(ResponseError) as caught:
+        await database.save({"_id": "a", "_nonsense": 1})
+    assert caught.value.status == 400
+
+
+async def test_ids_of_new_documents_are_couchdbs_own_and_taken_in_batches(
+    proxy: FaultProxy, database: Database
+) -> None:
+    ids = await asyncio.gather(*(database.new_document_id() for _ in range(150)))
+    assert len(set(ids)) == 150
+    assert all(len(document_id) == 32 for document_id in ids)
+    assert len([request for request in proxy.requests if "_uuids" in request.path]) == 2
+
+
+async def test_no_id_is_given_out_when_none_could_be_had(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(answered(503), "_uuids", times=math.inf)
+    with pytest.raises(ResponseError):
+        await database.new_document_id()
+    proxy.clear()
+    assert len(await database.new_document_id()) == 32
+
+
+async def test_nobody_waits_for_an_id_beyond_its_own_deadline(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(never_answer, "_uuids", times=math.inf)
+    patient = asyncio.create_task(database.new_document_id())
+    await wait_until(lambda: len(proxy.requests) == 1)
+    with deadline.request(0.1), pytest.raises(ConnectError, match="choose an id"):
+        await database.new_document_id()
+    assert not patient.done()
+    patient.cancel()
+
+
+async def test_design_documents_are_listed_by_name(database: Database, documents: Documents) -> None:
+    assert await database.design_doc_names() == []
+    documents.put_view()
+    documents.put(_id="_design/a b")
+    documents.put(_id="zebra")
+    assert await database.design_doc_names() == ["a b", "thing_by_key"]
+
+
+async def test_size_of_an_index_is_told(database: Database, documents: Documents) -> None:
+    documents.put_view()
+    await database.query_view("thing_by_key")
+    assert "sizes" in await database.view_information("thing_by_key")
+    with pytest.raises(NotFoundError):
+        await database.view_information("absent")
+
+
+async def test_writes_that_travel_together_have_results_of_their_own(
+    database: Database, documents: Documents
+) -> None:
+    documents.put(_id="b")
+    saves = [database.save({"_id": document_id}) for document_id in ("a", "b", "c")]
+    results = await asyncio.gather(*saves, return_exceptions=True)
+    assert isinstance(results[1], ConflictError)
+    assert isinstance(results[0], str)
+    assert isinstance(results[2], str)
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "7", '{"uuids":[]}', '{"rows":[7],"view_index":7}'])
+async def test_answer_that_is_not_an_answer_to_this_question_is_nobodys(
+    proxy: FaultProxy, database: Database, body: str
+) -> None:
+    proxy.inject(answered(200, body), times=math.inf)
+    asked = [database.new_document_id(), database.design_doc_names(), database.view_information("a")]
+    if not body.startswith("{"):
+        asked += [database.information(), database.fetch("a"), database.fetch_revision("a", "1-a")]
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(answer, TransportError), answer

@@ -1,0 +1,634 @@
+"""Writes whose answer never came, tested through `Database.save` and `delete`: never doubled, never lost."""
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conftest import CouchDBServer
+from tor_async_couchdb import deadline
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    CouchDBError,
+    ForbiddenError,
+    InvalidDocumentError,
+    OutcomeUnknownError,
+    ResponseError,
+)
+from tor_async_couchdb.retries.policy import RetryStrategy
+from tor_async_couchdb.testing.fault_proxy import (
+    Fault,
+    FaultProxy,
+    Request,
+    answered,
+    changed_first,
+    cut_after,
+    cut_before,
+    cut_within,
+    delayed,
+    never_answer,
+)
+from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
+
+
+def by_somebody_else(document: dict[str, Any]) -> dict[str, Any]:
+    return document | {"by": "somebody else"}
+
+
+def deleted(document: dict[str, Any]) -> dict[str, Any]:
+    return document | {"_deleted": True}
+
+
+def cut_after_change_on_top(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Fault:
+    """The write is applied, somebody else changes what it wrote, and its answer never comes."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await request.forward()
+        await request.change_documents(change)
+        return request.cut()
+
+    return fault
+
+
+def cut_after_change_instead(change: Callable[[dict[str, Any]], dict[str, Any]]) -> Fault:
+    """Somebody else's change comes first, so that the write is refused, and its answer never comes."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await request.change_documents(change)
+        await request.forward()
+        return request.cut()
+
+    return fault
+
+
+def answered_after(status: int, text: str = "") -> Fault:
+    """The write is applied, and a gateway answers in CouchDB's place."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await request.forward()
+        return await answered(status, text)(request)
+
+    return fault
+
+
+class Writing:
+    """A document 'a', and one write to it."""
+
+    def __init__(self, database: Database, documents: Documents, proxy: FaultProxy) -> None:
+        self.database = database
+        self.documents = documents
+        self.proxy = proxy
+
+    async def create(self) -> str:
+        return await self.database.save({"_id": "a", "by": "me"})
+
+    async def update(self) -> str:
+        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        return await self.database.save({"_id": "a", "_rev": rev, "by": "me"})
+
+    async def delete(self) -> str:
+        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        return await self.database.delete("a", rev)
+
+    def is_there(self) -> bool:
+        return self.documents.count() == 1
+
+    def current(self) -> dict[str, Any]:
+        return self.documents.get("a")
+
+    def sends(self) -> int:
+        return len([request for request in self.proxy.requests if "_bulk_docs" in request.path])
+
+
+@pytest.fixture
+def writing(database: Database, documents: Documents, proxy: FaultProxy) -> Writing:
+    return Writing(database, documents, proxy)
+
+
+APPLIED = [
+    cut_after,
+    cut_within,
+    answered_after(500),
+    answered_after(502, "<html>"),
+    answered_after(201, "<html>"),
+]
+
+
+@pytest.mark.parametrize("fault", APPLIED)
+async def test_unanswered_create_that_was_applied_is_not_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    rev = await writing.create()
+    assert writing.sends() == 1
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+
+
+@pytest.mark.parametrize("fault", APPLIED)
+async def test_unanswered_update_that_was_applied_is_not_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    rev = await writing.update()
+    assert writing.sends() == 1
+    assert rev.startswith("2-")
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+
+
+@pytest.mark.parametrize("fault", APPLIED)
+async def test_unanswered_delete_that_was_applied_is_not_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    assert (await writing.delete()).startswith("2-")
+    assert writing.sends() == 1
+    assert not writing.is_there()
+
+
+NOT_APPLIED = [cut_before, answered(500), answered(503, '{"error":"busy"}'), answered(201, "<html>")]
+
+
+@pytest.mark.parametrize("fault", NOT_APPLIED)
+async def test_unanswered_create_that_was_not_applied_is_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    rev = await writing.create()
+    assert writing.sends() == 2
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+
+
+@pytest.mark.parametrize("fault", NOT_APPLIED)
+async def test_unanswered_update_that_was_not_applied_is_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    rev = await writing.update()
+    assert writing.sends() == 2
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+
+
+@pytest.mark.parametrize("fault", NOT_APPLIED)
+async def test_unanswered_delete_that_was_not_applied_is_sent_again(writing: Writing, fault: Fault) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    await writing.delete()
+    assert writing.sends() == 2
+    assert not writing.is_there()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", "[1]", "[{}]", "[null]", '[{"id":"a"}]', "[{},{}]"])
+async def test_answer_that_makes_no_sense_is_none(writing: Writing, text: str) -> None:
+    writing.proxy.inject(answered_after(201, text), "_bulk_docs")
+    rev = await writing.update()
+    assert writing.sends() == 1
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+
+
+@pytest.mark.parametrize("operation", [Writing.create, Writing.update])
+@pytest.mark.parametrize("change", [by_somebody_else, deleted])
+async def test_applied_write_with_somebody_elses_change_on_top_is_found_in_the_history(
+    writing: Writing, operation: Callable[[Writing], Awaitable[str]], change: Any
+) -> None:
+    writing.proxy.inject(cut_after_change_on_top(change), "_bulk_docs")
+    rev = await operation(writing)
+    assert writing.sends() == 1
+    assert writing.documents.get("a", rev=rev)["by"] == "me"
+    assert writing.is_there() == (change is by_somebody_else)
+
+
+async def test_applied_delete_with_somebody_elses_create_on_top_is_found_in_the_history(
+    writing: Writing,
+) -> None:
+    writing.proxy.inject(cut_after_change_on_top(by_somebody_else), "_bulk_docs")
+    rev = await writing.delete()
+    assert writing.sends() == 1
+    assert writing.documents.get("a", rev=rev)["_deleted"] is True
+    assert writing.current()["by"] == "somebody else"
+
+
+@pytest.mark.parametrize("operation", [Writing.create, Writing.update, Writing.delete])
+async def test_unanswered_write_whose_place_was_taken_is_a_conflict(
+    writing: Writing, operation: Callable[[Writing], Awaitable[str]]
+) -> None:
+    writing.proxy.inject(cut_after_change_instead(by_somebody_else), "_bulk_docs")
+    with deadline.request() as context, pytest.raises(ConflictError, match="'a' was changed first"):
+        await operation(writing)
+    assert writing.sends() == 1
+    assert writing.current()["by"] == "somebody else"
+    assert context.conflict_count == 1
+
+
+async def test_unanswered_update_of_what_was_deleted_first_is_a_conflict(writing: Writing) -> None:
+    writing.proxy.inject(cut_after_change_instead(deleted), "_bulk_docs")
+    with pytest.raises(ConflictError, match="'a' was changed first"):
+        await writing.update()
+    assert not writing.is_there()
+
+
+async def test_unanswered_delete_of_what_was_deleted_first_is_done(writing: Writing) -> None:
+    writing.proxy.inject(cut_after_change_instead(lambda document: {
+        "_id": document["_id"], "_rev": document["_rev"], "_deleted": True
+    }), "_bulk_docs")  # fmt: skip
+    assert (await writing.delete()).startswith("2-")
+    assert not writing.is_there()
+
+
+@pytest.mark.parametrize("operation", [Writing.create, Writing.update, Writing.delete])
+@pytest.mark.parametrize("fault", [cut_after, cut_before, answered(500), never_answer])
+async def test_write_that_can_not_be_looked_up_is_of_unknown_outcome_and_not_sent_again(
+    writing: Writing, operation: Callable[[Writing], Awaitable[str]], fault: Fault
+) -> None:
+    writing.proxy.inject(fault, "_bulk_docs")
+    writing.proxy.inject(cut_before, times=math.inf)
+    with (
+        deadline.request(0.5 if fault is never_answer else 10),
+        pytest.raises(OutcomeUnknownError, match="write of document 'a' was not answered"),
+    ):
+        await operation(writing)
+    assert writing.sends() == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"results":[{"id":"a","docs":[{"ok":{"_rev":"9-i","_revisions":{"start":9,"ids":["i","h"]}}}]}]}',
+        "{}",
+        "[]",
+        '{"results":[]}',
+    ],
+    ids=["history is too short", "object", "list", "no result"],
+)
+async def test_write_that_the_history_does_not_tell_of_is_of_unknown_outcome(
+    writing: Writing, text: str
+) -> None:
+    writing.proxy.inject(cut_after, "_bulk_docs")
+    writing.proxy.inject(answered(200, text), "_bulk_get")
+    with pytest.raises(OutcomeUnknownError):
+        await writing.update()
+    assert writing.sends() == 1
+
+
+async def test_create_over_an_earlier_life_of_the_document_is_never_refused_when_it_was_applied(
+    writing: Writing,
+) -> None:
+    writing.documents.delete(writing.documents.put(_id="a", by="nobody"))
+    writing.proxy.inject(cut_after, "_bulk_docs")
+    with pytest.raises(OutcomeUnknownError):
+        await writing.create()
+    assert writing.sends() == 1
+    assert writing.current()["by"] == "me"
+
+
+async def test_write_that_never_gets_through_is_not_sent_for_ever(writing: Writing) -> None:
+    writing.proxy.inject(cut_before, "_bulk_docs", times=math.inf)
+    with pytest.raises(OutcomeUnknownError):
+        await writing.update()
+    assert writing.sends() == 3
+    assert writing.current()["by"] == "nobody"
+
+
+async def test_while_no_write_gets_through_resends_soon_end(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "0"}), "_bulk_docs", times=math.inf)
+    for _ in range(10):
+        await asyncio.gather(
+            *(writing.database.save({"_id": uuid.uuid4().hex}) for _ in range(60)), return_exceptions=True
+        )
+    documents = [
+        document
+        for request in writing.proxy.requests
+        if "_bulk_docs" in request.path
+        for document in msgspec.json.decode(request.body)["docs"]
+    ]
+    assert len(documents) == 600 + 480
+
+
+async def test_resend_waits_as_long_as_it_is_asked_to(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "1"}), "_bulk_docs")
+    started_s = time.monotonic()
+    await writing.update()
+    assert time.monotonic() - started_s >= 1
+    assert writing.sends() == 2
+
+
+async def test_resend_that_would_come_too_late_is_not_waited_for(writing: Writing) -> None:
+    writing.proxy.inject(answered(503, headers={"Retry-After": "20"}), "_bulk_docs")
+    with deadline.request(10), pytest.raises(OutcomeUnknownError) as caught:
+        await writing.update()
+    assert caught.value.retry_after_s == 20
+    assert writing.sends() == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_nothing_is_sent_again_for_a_client_that_leaves(writing: Writing, status: int) -> None:
+    writing.proxy.inject(answered(status, headers={"Retry-After": "1"}), "_bulk_docs")
+    going = asyncio.create_task(writing.update())
+    await wait_until(lambda: writing.sends() == 1)
+    await asyncio.sleep(0.2)
+    going.cancel()
+    await asyncio.sleep(1.2)
+    assert writing.sends() == 1
+
+
+async def test_write_that_was_never_sent_is_not_of_unknown_outcome() -> None:
+    async with Database("http://127.0.0.1:1/db") as database:
+        with pytest.raises(ConnectError):
+            await database.save({"_id": "a"})
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413])
+async def test_refused_write_is_refused_at_once(writing: Writing, status: int) -> None:
+    writing.proxy.inject(answered(status, '{"error":"e","reason":"r"}'), "_bulk_docs")
+    with pytest.raises(ResponseError) as caught:
+        await writing.create()
+    assert caught.value.status == status
+    assert writing.sends() == 1
+    assert not writing.is_there()
+
+
+async def test_document_that_a_validation_function_refuses_is_forbidden(
+    writing: Writing, documents: Documents
+) -> None:
+    documents.put(
+        _id="_design/no",
+        language="javascript",
+        validate_doc_update="function() { throw {forbidden: 'not so'}; }",
+    )
+    with pytest.raises(ForbiddenError, match="not so") as caught:
+        await writing.create()
+    assert caught.value.error == "forbidden"
+    assert "'a'" in str(caught.value)
+
+
+async def test_refusal_after_an_unanswered_try_is_looked_up(writing: Writing) -> None:
+    async def late(request: Request) -> web.StreamResponse:
+        waiting.append(request)
+        return request.cut()
+
+    async def forward_both(request: Request) -> web.StreamResponse:
+        await waiting.pop().forward()
+        return await request.forward()
+
+    waiting: list[Request] = []
+    writing.proxy.inject(late, "_bulk_docs")
+    writing.proxy.inject(forward_both, "_bulk_docs")
+    rev = await writing.update()
+    assert writing.sends() == 2
+    assert writing.current() == {"_id": "a", "_rev": rev, "by": "me"}
+    assert rev.startswith("2-")
+
+
+async def test_each_conflict_is_counted_once(writing: Writing) -> None:
+    writing.proxy.inject(changed_first(), "_bulk_docs")
+    with deadline.request() as context:
+        with pytest.raises(ConflictError):
+            await writing.update()
+        assert context.conflict_count == 1
+        await writing.database.save(writing.current())
+        assert context.conflict_count == 1
+
+
+async def test_document_that_is_not_json_is_not_sent(writing: Writing) -> None:
+    with pytest.raises(InvalidDocumentError, match="'n' of document 'a'"):
+        await writing.database.save({"_id": "a", "n": math.nan})
+    assert writing.sends() == 0
+
+
+class LateArrivals:
+    """Writes that arrive after whoever sent them has given up."""
+
+    def __init__(self) -> None:
+        self._arriving: set[asyncio.Task[web.Response]] = set()
+
+    async def fault(self, request: Request) -> web.StreamResponse:
+        self._arriving.add(asyncio.create_task(self._forward(request)))
+        return request.cut()
+
+    async def _forward(self, request: Request) -> web.Response:
+        await asyncio.sleep(0.02)
+        return await request.forward()
+
+    async def wait(self) -> None:
+        while self._arriving:
+            await asyncio.wait_for(self._arriving.pop(), timeout=10)
+
+
+async def change_on_top_and_cut(request: Request) -> web.StreamResponse:
+    return await cut_after_change_on_top(by_somebody_else)(request)
+
+
+async def change_instead_and_cut(request: Request) -> web.StreamResponse:
+    return await cut_after_change_instead(by_somebody_else)(request)
+
+
+class Ledger:
+    """Tokens that writers add to one document, and what each of them was told."""
+
+    def __init__(self, database: Database, document_id: str) -> None:
+        self._database = database
+        self._document_id = document_id
+        self.acknowledged: list[str] = []
+        self.refused: list[str] = []
+        self.unknown: list[str] = []
+
+    async def add_tokens(self, writer: int) -> None:
+        for number in range(3):
+            token = f"{writer}.{number}"
+            try:
+                await RetryStrategy(max_retries=3).run(lambda token=token: self._add(token))  # type: ignore[misc]
+            except OutcomeUnknownError:
+                self.unknown.append(token)
+            except CouchDBError:
+                self.refused.append(token)
+            else:
+                self.acknowledged.append(token)
+
+    async def _add(self, token: str) -> None:
+        document = await self._database.fetch(self._document_id)
+        await self._database.save(document | {"tokens": [*document["tokens"], token]})
+
+
+@pytest.fixture
+async def late() -> AsyncIterator[LateArrivals]:
+    late = LateArrivals()
+    yield late
+    await late.wait()
+
+
+WRITE_FAULTS = [
+    "none", "before", "after", "within", "late", "changed first", "on top", "instead", "500", "500 after",
+    "garbage",
+]  # fmt: skip
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    faults=st.lists(st.sampled_from(WRITE_FAULTS), max_size=15),
+    looks=st.lists(st.sampled_from(["none", "cut", "500", "garbage"]), max_size=8),
+)
+async def test_acknowledged_writes_are_stored_once_and_refused_ones_never(
+    database: Database,
+    documents: Documents,
+    proxy: FaultProxy,
+    late: LateArrivals,
+    faults: list[str],
+    looks: list[str],
+) -> None:
+    fault_by_name: dict[str, Fault] = {
+        "none": Request.forward,
+        "before": cut_before,
+        "after": cut_after,
+        "within": cut_within,
+        "late": late.fault,
+        "changed first": changed_first(by_somebody_else),
+        "on top": change_on_top_and_cut,
+        "instead": change_instead_and_cut,
+        "500": answered(500),
+        "500 after": answered_after(500),
+        "garbage": answered_after(201, "<html>"),
+        "cut": cut_before,
+    }
+    proxy.clear()
+    for name in faults:
+        proxy.inject(fault_by_name[name], "_bulk_docs")
+    for name in looks:
+        proxy.inject(answered(200, "{}") if name == "garbage" else fault_by_name[name], "_bulk_get")
+    document_id = uuid.uuid4().hex
+    documents.put(_id=document_id, tokens=[])
+    ledger = Ledger(database, document_id)
+    await asyncio.gather(*(ledger.add_tokens(writer) for writer in range(3)))
+    await late.wait()
+    proxy.clear()
+    stored = documents.get(document_id)["tokens"]
+    assert len(stored) == len(set(stored)), "a write was doubled"
+    assert set(ledger.acknowledged) <= set(stored), "a write was lost"
+    assert set(stored) <= {*ledger.acknowledged, *ledger.unknown}, "a refused write was stored"
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    faults=st.lists(
+        st.sampled_from([cut_before, cut_after, cut_within, answered(500), Request.forward]), max_size=3
+    ),
+    look=st.sampled_from([Request.forward, cut_before, answered(500)]),
+)
+async def test_create_that_was_acknowledged_is_there_and_delete_that_was_acknowledged_is_not_undone(
+    database: Database, documents: Documents, proxy: FaultProxy, faults: list[Fault], look: Fault
+) -> None:
+    for operation in ("create", "delete"):
+        proxy.clear()
+        document_id = uuid.uuid4().hex
+        rev = documents.put(_id=document_id)["_rev"] if operation == "delete" else None
+        before = documents.count()
+        for fault in faults:
+            proxy.inject(fault, "_bulk_docs")
+        proxy.inject(look, "_bulk_get")
+        change = 1 if operation == "create" else -1
+        try:
+            if rev is None:
+                await database.save({"_id": document_id})
+            else:
+                await database.delete(document_id, rev)
+        except OutcomeUnknownError:
+            assert documents.count() in (before, before + change)
+        else:
+            assert documents.count() == before + change
+
+
+async def test_write_that_times_out_and_arrives_late_is_not_doubled(
+    couchdb: CouchDBServer, proxy: FaultProxy, documents: Documents
+) -> None:
+    arrived = asyncio.Event()
+    answers = []
+
+    async def late(request: Request) -> web.StreamResponse:
+        await asyncio.sleep(0.6)
+        answers.append(await request.forward())
+        arrived.set()
+        return answers[0]
+
+    rev = documents.put(_id="a", n=0)["_rev"]
+    proxy.inject(late, "_bulk_docs")
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
+    ) as database:
+        rev = await database.save({"_id": "a", "_rev": rev, "n": 1})
+    async with asyncio.timeout(10):
+        await arrived.wait()
+    assert "conflict" in (answers[0].text or "")
+    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
+
+
+class Rivals:
+    """Writes that all are to replace the same revision of a document 'a'."""
+
+    def __init__(self, database: Database, documents: Documents) -> None:
+        self._database = database
+        self._rev = documents.put(_id="a", by="nobody")["_rev"]
+
+    def start(self, timeout_s: float = math.inf, **properties: Any) -> asyncio.Task[str]:
+        async def save() -> str:
+            with deadline.request(timeout_s):
+                return await self._database.save({"_id": "a", "_rev": self._rev, **properties})
+
+        return asyncio.create_task(save())
+
+
+@pytest.fixture
+def rivals(database: Database, documents: Documents) -> Rivals:
+    return Rivals(database, documents)
+
+
+async def test_of_those_who_replace_one_revision_only_the_first_asks_couchdb(
+    writing: Writing, rivals: Rivals
+) -> None:
+    first, *others = await asyncio.gather(*(rivals.start(n=n) for n in range(20)), return_exceptions=True)
+    assert writing.current() == {"_id": "a", "_rev": first, "n": 0}
+    assert {type(other) for other in others} == {ConflictError}
+    assert writing.sends() == 1
+
+
+async def test_conflict_of_the_first_is_that_of_all_others(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(changed_first(by_somebody_else), "_bulk_docs")
+    outcomes = await asyncio.gather(*(rivals.start(n=n) for n in range(20)), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {ConflictError}
+    assert writing.current()["by"] == "somebody else"
+    assert writing.sends() == 1
+
+
+async def test_each_who_loses_counts_a_conflict(
+    rivals: Rivals, database: Database, documents: Documents
+) -> None:
+    document = documents.get("a")
+    with deadline.request() as context:
+        await asyncio.gather(*(database.save(document) for _ in range(5)), return_exceptions=True)
+    assert context.conflict_count == 4
+
+
+async def test_when_the_first_is_refused_the_next_has_its_turn(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(answered(403, '{"error":"forbidden","reason":"r"}'), "_bulk_docs", times=2)
+    outcomes = await asyncio.gather(*(rivals.start(n=n) for n in range(4)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ForbiddenError, ForbiddenError, str, ConflictError]
+    assert writing.current()["n"] == 2
+
+
+async def test_when_the_first_goes_away_the_next_has_its_turn(writing: Writing, rivals: Rivals) -> None:
+    writing.proxy.inject(never_answer, "_bulk_docs")
+    first = rivals.start(n=0)
+    await wait_until(lambda: writing.sends() == 1)
+    second = rivals.start(n=1)
+    first.cancel()
+    rev = await second
+    assert writing.current() == {"_id": "a", "_rev": rev, "n": 1}
+
+
+async def test_write_that_waits_for_another_until_its_deadline_was_never_sent(
+    writing: Writing, rivals: Rivals
+) -> None:
+    writing.proxy.inject(delayed(1), "_bulk_docs")
+    patient, hasty = rivals.start(n=0), rivals.start(0.3, n=1)
+    with pytest.raises(ConnectError):
+        await hasty
+    rev = await patient
+    assert writing.current() == {"_id": "a", "_rev": rev, "n": 0}
+    assert writing.sends() == 1

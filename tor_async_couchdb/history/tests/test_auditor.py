@@ -1,0 +1,121 @@
+"""An auditor sounds the alarm about what is wrong in a database, and has the rest witnessed."""
+
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConnectError, TamperedError
+from tor_async_couchdb.history.auditor import Auditor
+from tor_async_couchdb.history.masters_witness import MastersWitness
+from tor_async_couchdb.history.tests.test_masters_witness import SIGNER
+from tor_async_couchdb.history.tests.test_witness import MemoryStore
+from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.tests.baskets import BLUE, RED, Basket, FragileBasket, body
+from tor_async_couchdb.tests.things import Documents
+
+
+class Alarms(Observer):
+    def __init__(self) -> None:
+        self.document_ids: list[str] = []
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        self.document_ids.append(error.document_id)
+
+
+@pytest.fixture
+def alarms(database: Database) -> Alarms:
+    database.observer = alarms = Alarms()
+    return alarms
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def auditor(database: Database, store: MemoryStore) -> Auditor:
+    database.tampering_signer = SIGNER
+    witness = MastersWitness(store, SIGNER, "east", database=database)
+    return Auditor([Basket], witness, database=database)
+
+
+def put(documents: Documents, **properties: Any) -> Document:
+    return documents.put(**signing.sign(SIGNER, body(_id="basket", **properties)))
+
+
+async def test_good_document_is_witnessed(
+    auditor: Auditor, documents: Documents, store: MemoryStore, alarms: Alarms
+) -> None:
+    put(documents, **RED)
+    await auditor.audit("basket")
+    assert store.records["id/basket"]["seen"] == {"east": {"": 0, "east": 2}}
+    assert alarms.document_ids == []
+
+
+@pytest.mark.parametrize("change", [{"change_counts": {"east": 1}}, {"color": "black"}])
+async def test_document_that_was_put_back_or_changed_is_an_alarm(
+    auditor: Auditor, documents: Documents, alarms: Alarms, change: Document
+) -> None:
+    doc = put(documents, **RED)
+    await auditor.audit("basket")
+    forged = doc | change
+    if "color" not in change:
+        forged = signing.sign(SIGNER, forged)
+    documents.put(**forged)
+    await auditor.audit("basket")
+    assert alarms.document_ids == ["basket"]
+
+
+async def test_deleted_document_and_one_of_another_type_now_are_alarms(
+    auditor: Auditor, documents: Documents, alarms: Alarms
+) -> None:
+    doc = put(documents, **RED)
+    await auditor.audit("basket")
+    doc = documents.put(**doc | {"type": "apple_v1.0"})
+    await auditor.audit("basket")
+    documents.delete(doc)
+    await auditor.audit("basket")
+    assert alarms.document_ids == ["basket"] * 2
+
+
+async def test_what_is_nobody_s_business_is_left_alone(
+    auditor: Auditor, documents: Documents, alarms: Alarms, store: MemoryStore
+) -> None:
+    other = documents.put(type="apple_v1.0")
+    gone = documents.put(type="apple_v1.0")
+    documents.delete(gone)
+    misfit = documents.put(**signing.sign(SIGNER, {"_id": "misfit", "type": "basket_v1.0"}))
+    for document_id in (other["_id"], gone["_id"], misfit["_id"]):
+        await auditor.audit(document_id)
+    assert (store.records, alarms.document_ids) == ({}, [])
+
+
+async def test_conflict_is_merged_and_then_witnessed(
+    auditor: Auditor, documents: Documents, store: MemoryStore, database: Database
+) -> None:
+    base = put(documents)
+    leaves = [signing.sign(SIGNER, body(_id="basket", **each)) for each in (RED, BLUE)]
+    documents.put(**leaves[0] | {"_rev": base["_rev"]})
+    revision = {**leaves[1], "_rev": "2-b", "_revisions": {"start": 2, "ids": ["b", base["_rev"][2:]]}}
+    await database.revisions.insert([revision])
+    await auditor.audit("basket")
+    assert store.records["id/basket"]["seen"]["east"] == {"": 0, "east": 2, "west": 1}
+
+
+async def test_witness_that_is_down_is_an_error(
+    auditor: Auditor, documents: Documents, store: MemoryStore
+) -> None:
+    put(documents, **RED)
+    store.is_down = True
+    with pytest.raises(ConnectError):
+        await auditor.audit("basket")
+
+
+async def test_model_that_loses_changes_by_itself_is_refused(auditor: Auditor, database: Database) -> None:
+    witness = MastersWitness(MemoryStore(), SIGNER, "east", database=database)
+    with pytest.raises(TypeError, match="FragileBasket"):
+        Auditor([FragileBasket], witness, database=database)

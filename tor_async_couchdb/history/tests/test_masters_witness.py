@@ -1,0 +1,423 @@
+"""Masters that lag behind, merge, delete and crash raise no alarm; who puts a document back does."""
+
+import asyncio
+import contextlib
+import functools
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, cast
+
+import msgspec
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tor_async_couchdb.conflicts.plan import Resolution, child, merged_away, resolve
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConnectError, IncompleteError, TamperedError
+from tor_async_couchdb.history.masters_witness import MastersWitness, check_witnessable
+from tor_async_couchdb.history.tests.test_witness import MemoryStore
+from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model.properties import Immutable
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.tests.baskets import Basket, FragileBasket
+from tor_async_couchdb.tests.revision_trees import RevisionTrees, StaleRevisionError
+
+ID = "basket"
+
+
+class Signer:
+    def sign(self, doc: Mapping[str, Any]) -> str:
+        return hashlib.sha256(b"key" + signing.canonical(doc)).hexdigest()
+
+    def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
+        return signature == self.sign(doc)
+
+
+SIGNER = Signer()
+
+
+class Master:
+    """A database that takes writes, and a service that is witnessed in front of it."""
+
+    def __init__(self, name: str, store: MemoryStore) -> None:
+        self.name = name
+        self.trees = RevisionTrees()
+        self.witness = MastersWitness(store, SIGNER, name, database=cast(Database, self))
+
+    async def fetch_leaves(self, document_id: str) -> list[Document]:
+        """What the witness asks a database for."""
+        return [leaf | {"_revisions": self._revisions(leaf["_rev"])} for leaf in self.trees.leaves(ID)]
+
+    def _revisions(self, rev: str) -> dict[str, Any]:
+        hashes, parent = [], cast(str | None, rev)
+        while parent is not None:
+            hashes.append(parent.partition("-")[2])
+            parent = self.trees._parents[ID][parent]
+        return {"start": int(rev.partition("-")[0]), "ids": hashes}
+
+    def resolution(self) -> Resolution:
+        return resolve(Basket, self.trees.leaves(ID), SIGNER)
+
+    def insert(self, resolution: Resolution) -> None:
+        for revision in resolution.revisions:
+            self.trees.insert(revision)
+
+    async def read(self) -> Basket | None:
+        while (resolution := self.resolution()).revisions:
+            self.insert(resolution)
+        return None if resolution.document is None else Basket.from_doc(resolution.document)
+
+    def save(self, basket: Basket) -> None:
+        doc = {name: value for name, value in basket.as_doc_for_store().items() if value is not None}
+        self.trees.save(signing.sign(SIGNER, doc))
+
+    def delete(self, basket: Basket) -> None:
+        self.trees.save({"_id": ID, "_rev": basket.rev, "_deleted": True})
+
+    async def confirmed(self) -> Basket | None:
+        return await self.witness.confirmed(await self.read(), f"id/{ID}", self.read)
+
+    async def audit(self) -> None:
+        """What an auditor does: it compares, and remembers."""
+        basket = await self.confirmed()
+        if basket is not None:
+            await self.witness.wrote(basket)
+
+    def roll_back(self, old: Document) -> None:
+        """What an administrator can do: `old` is put over whatever is there."""
+        [leaf] = self.trees.live_leaves(ID)
+        self.trees.save(old | {"_rev": leaf["_rev"]})
+
+
+NEW = Basket(id=ID, key="k", color="green", superseded={}, updated_on=0, change_counts={})
+
+
+def changed(basket: Basket, master: str) -> Basket:
+    return msgspec.structs.replace(
+        basket,
+        color=f"{master} {basket.updated_on}",
+        superseded={},
+        updated_on=basket.updated_on + 1,
+        change_counts=basket.change_counts | {master: basket.change_counts.get(master, 0) + 1},
+    )
+
+
+def masters(count: int = 2) -> list[Master]:
+    """Masters that all have a new basket, and have all been audited."""
+    store = MemoryStore()
+    all_masters = [Master(name, store) for name in ("east", "west", "north")[:count]]
+    all_masters[0].save(NEW)
+    for master in all_masters:
+        master.trees.pull(all_masters[0].trees, ID)
+        asyncio.run(master.audit())
+    return all_masters
+
+
+def change(master: Master) -> Basket:
+    """A change by the service."""
+    basket = asyncio.run(master.confirmed())
+    assert basket is not None
+    master.save(changed(basket, master.name))
+    basket = asyncio.run(master.read())
+    assert basket is not None
+    asyncio.run(master.witness.wrote(basket))
+    return basket
+
+
+class Mesh(RuleBasedStateMachine):
+    """Nobody tampers: whatever is replicated when, revision by revision, no master raises an alarm."""
+
+    @initialize(count=st.integers(2, 3))
+    def start(self, count: int) -> None:
+        self.masters = masters(count)
+        # What has begun: the rest of it comes later, in any order, or never.
+        self.begun: list[Callable[[], Awaitable[None]]] = []
+
+    def later(self, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        self.begun.append(functools.partial(step, *arguments))
+
+    def one(self, number: int) -> Master:
+        return self.masters[number % len(self.masters)]
+
+    def believed(self, number: int) -> tuple[Master, Basket]:
+        """What a service works with; a document that is not complete isn't shown to it."""
+        master, basket = self.one(number), None
+        with contextlib.suppress(IncompleteError):
+            basket = asyncio.run(master.confirmed())
+        assume(basket is not None)
+        return master, cast(Basket, basket)
+
+    @rule(number=st.integers(0, 2))
+    def begin_change(self, number: int) -> None:
+        master, basket = self.believed(number)
+
+        async def finish() -> None:
+            with contextlib.suppress(StaleRevisionError):
+                master.save(changed(basket, master.name))
+                written = await master.read()
+                assert written is not None
+                self.later(master.witness.wrote, written)
+
+        self.later(finish)
+
+    @rule(number=st.integers(0, 2))
+    def begin_deletion(self, number: int) -> None:
+        master, basket = self.believed(number)
+        asyncio.run(master.witness.deletes(basket))
+
+        async def finish() -> None:
+            with contextlib.suppress(StaleRevisionError):
+                master.delete(basket)
+                self.later(master.witness.deleted, basket)
+
+        self.later(finish)
+
+    @rule(number=st.integers(0, 2))
+    def begin_to_reconcile(self, number: int) -> None:
+        master = self.one(number)
+
+        async def finish(resolution: Resolution) -> None:
+            master.insert(resolution)
+
+        self.later(finish, master.resolution())
+
+    @precondition(lambda self: self.begun)
+    @rule(index=st.integers(0, 99))
+    def go_on(self, index: int) -> None:
+        asyncio.run(self.begun.pop(index % len(self.begun))())  # type: ignore[arg-type]
+
+    @rule(to=st.integers(0, 2), source=st.integers(0, 2), leaves=st.integers(1, 2**6))
+    def replicate_some_leaves(self, to: int, source: int, leaves: int) -> None:
+        trees = self.one(source).trees
+        parents = trees._parents[ID]
+        chosen: set[str] = set()
+        for index, leaf in enumerate(trees.leaves(ID)):
+            rev: str | None = leaf["_rev"]
+            while leaves >> index % 6 & 1 and rev is not None:
+                chosen.add(rev)
+                rev = parents[rev]
+        target = self.one(to).trees
+        for rev in sorted(chosen, key=lambda rev: int(rev.partition("-")[0])):
+            target._add(trees.bodies[ID][rev], parents[rev])
+
+    @invariant()
+    def nobody_raises_an_alarm(self) -> None:
+        for master in getattr(self, "masters", []):
+            with contextlib.suppress(IncompleteError):
+                asyncio.run(master.audit())
+
+    def teardown(self) -> None:
+        """Once all has come everywhere, nothing is incomplete."""
+        if not hasattr(self, "masters"):
+            return
+        for _ in range(20):
+            for to in self.masters:
+                for source in self.masters:
+                    to.trees.pull(source.trees, ID)
+        for master in self.masters:
+            asyncio.run(master.audit())
+
+
+TestMesh = Mesh.TestCase
+TestMesh.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@given(steps=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=12), data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_older_revision_is_believed_where_a_newer_one_was(
+    steps: list[tuple[bool, bool]], data: st.DataObject
+) -> None:
+    both = masters()
+    for is_east, is_linked in steps:
+        change(both[not is_east])
+        if is_linked:
+            for to, source in (both, both[::-1], both):
+                to.trees.pull(source.trees, ID)
+                asyncio.run(to.audit())
+    victim = data.draw(st.sampled_from(both))
+    now = asyncio.run(victim.confirmed())
+    assert now is not None
+    older = [
+        body
+        for body in victim.trees.bodies[ID].values()
+        if "_deleted" not in body and body["change_counts"] != now.change_counts
+    ]
+    assume(older)
+    victim.roll_back(data.draw(st.sampled_from(older)))
+    with pytest.raises((TamperedError, IncompleteError)):
+        asyncio.run(victim.confirmed())
+
+
+def test_rollback_on_one_master_is_caught_there_and_where_it_is_replicated_to() -> None:
+    east, west = masters()
+    old = east.trees.live_leaves(ID)[0]
+    change(east)
+    west.trees.pull(east.trees, ID)
+    asyncio.run(west.audit())
+    west.roll_back(old)
+    with pytest.raises(TamperedError):
+        asyncio.run(west.confirmed())  # although no change was made there
+    east.trees.pull(west.trees, ID)
+    with pytest.raises(TamperedError):
+        asyncio.run(east.confirmed())
+
+
+def test_deletion_behind_the_services_backs_is_caught_on_both_masters() -> None:
+    east, west = masters()
+    change(east)
+    west.trees.pull(east.trees, ID)
+    asyncio.run(west.audit())
+    west.trees.save({"_id": ID, "_rev": west.trees.live_leaves(ID)[0]["_rev"], "_deleted": True})
+    with pytest.raises(TamperedError):
+        asyncio.run(west.confirmed())
+    assert asyncio.run(east.confirmed()) is not None
+    east.trees.pull(west.trees, ID)
+    with pytest.raises(TamperedError):
+        asyncio.run(east.confirmed())
+
+
+def test_document_that_has_not_come_yet_is_no_alarm() -> None:
+    east, west = masters()
+    change(east)
+    change(east)
+    assert asyncio.run(west.confirmed()) == msgspec.structs.replace(
+        NEW, rev=west.trees.live_leaves(ID)[0]["_rev"]
+    )
+
+
+def test_deletion_by_a_service_is_no_alarm_on_any_master() -> None:
+    east, west = masters()
+    basket = change(east)
+    asyncio.run(east.witness.deletes(basket))
+    east.delete(basket)
+    asyncio.run(east.witness.deleted(basket))
+    assert asyncio.run(east.confirmed()) is None
+    west.trees.pull(east.trees, ID)
+    assert asyncio.run(west.confirmed()) is None
+
+
+def test_change_that_outlives_a_deletion_elsewhere_is_covered_again() -> None:
+    east, west = masters()
+    basket = asyncio.run(west.confirmed())
+    assert basket is not None
+    asyncio.run(west.witness.deletes(basket))
+    west.delete(basket)
+    change(east)
+    east.trees.pull(west.trees, ID)
+    living = asyncio.run(east.confirmed())
+    assert living is not None
+    east.delete(living)  # not by the service, which would have said so
+    with pytest.raises(TamperedError):
+        asyncio.run(east.confirmed())
+
+
+def conflicted() -> tuple[Master, Master, Document]:
+    """A master that merged what two changed, the one whose change lost, and the tombstone of that."""
+    east, west, north = masters(3)
+    for master in (east, west):
+        change(master)
+        north.trees.pull(master.trees, ID)
+    resolution = north.resolution()
+    north.insert(resolution)
+    tombstone = resolution.revisions[1]
+    lost = tombstone["merged"]["rev"]
+    [loser] = [master for master in (east, west) if master.trees.live_leaves(ID)[0]["_rev"] == lost]
+    return north, loser, tombstone
+
+
+def test_tombstone_that_comes_before_what_was_merged_is_no_alarm() -> None:
+    merging, loser, tombstone = conflicted()
+    loser.trees.insert(tombstone)
+    with pytest.raises(IncompleteError):
+        asyncio.run(loser.confirmed())
+    loser.trees.pull(merging.trees, ID)
+    basket = asyncio.run(loser.confirmed())
+    assert basket is not None
+    assert basket.change_counts == {"east": 1, "west": 1}
+
+
+def test_tombstone_says_which_changes_it_stands_for_and_can_not_be_forged_or_moved() -> None:
+    _, loser, tombstone = conflicted()
+    assert merged_away(tombstone, SIGNER) == {loser.name: 1}
+    forged = tombstone | {"merged": tombstone["merged"] | {"counts": {loser.name: 9}}}
+    assert merged_away(forged, SIGNER) is None
+    body = {name: value for name, value in tombstone.items() if name not in ("_rev", "_revisions")}
+    assert merged_away(child({"_id": ID, "_rev": "7-a"}, body), SIGNER) is None
+    for unsigned in ({"_deleted": True, "merged": True}, {"_deleted": True}):
+        assert merged_away(child({"_id": ID, "_rev": "7-a"}, unsigned), SIGNER) is None
+
+
+def test_rollback_to_one_side_of_a_merge_is_refused_but_no_alarm() -> None:
+    merging, loser, _ = conflicted()
+    asyncio.run(merging.audit())
+    bodies = [body for body in merging.trees.bodies[ID].values() if "_deleted" not in body]
+    [side] = [
+        body for body in bodies if len(body["change_counts"]) == 1 and loser.name not in body["change_counts"]
+    ]
+    merging.roll_back(side)
+    with pytest.raises(IncompleteError):
+        asyncio.run(merging.confirmed())
+
+
+def test_older_revision_beside_a_later_one_changes_no_count() -> None:
+    east, _ = masters()
+    [old] = east.trees.live_leaves(ID)
+    change(east)
+    body = {name: value for name, value in old.items() if name != "_rev"}
+    east.trees.insert(child(old, body))
+    asyncio.run(east.audit())
+    basket = asyncio.run(east.confirmed())
+    assert basket is not None
+    assert basket.change_counts == {"east": 1}
+
+
+def test_what_is_put_back_after_its_deletion_is_not_caught() -> None:
+    east, _ = masters()
+    basket = change(east)
+    [old] = east.trees.live_leaves(ID)
+    asyncio.run(east.witness.deletes(basket))
+    east.delete(basket)
+    [tombstone] = east.trees.leaves(ID)
+    east.trees.save(old | {"_rev": tombstone["_rev"]})
+    assert asyncio.run(east.confirmed()) is not None
+
+
+def test_forged_tombstone_does_not_pass_for_a_merge() -> None:
+    east, _ = masters()
+    basket = change(east)
+    east.trees.save({"_id": ID, "_rev": basket.rev, "_deleted": True, "merged": True})
+    with pytest.raises(TamperedError):
+        asyncio.run(east.confirmed())
+
+
+def test_what_is_stored_is_not_denied_when_the_witness_is_down(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    store.is_down = True
+    master = Master("east", store)
+    asyncio.run(master.witness.wrote(NEW))
+    assert [r.getMessage() for r in caplog.records] == [
+        "document 'basket' is not covered by the witness: down"
+    ]
+    with pytest.raises(ConnectError):
+        asyncio.run(master.witness.deletes(NEW))
+
+
+def test_what_is_known_already_is_not_written_again() -> None:
+    store = MemoryStore()
+    master = Master("east", store)
+    for _ in range(3):
+        asyncio.run(master.witness.wrote(NEW))
+    assert store.records[f"id/{ID}"]["_rev"] == 1
+
+
+class Uncounted(Model, tag="uncounted_v1.0", frozen=True, kw_only=True):
+    key: Annotated[str, Immutable()]
+
+
+@pytest.mark.parametrize("model_class", [FragileBasket, Uncounted])
+def test_model_that_loses_changes_by_itself_is_refused(model_class: type[Model]) -> None:
+    check_witnessable(Basket)
+    with pytest.raises(TypeError, match="to be witnessed"):
+        check_witnessable(model_class)

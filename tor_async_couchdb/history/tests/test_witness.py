@@ -1,0 +1,329 @@
+"""The witness: whoever puts a model back or deletes it is caught, and nobody else, whatever happens when."""
+
+import asyncio
+import math
+import random
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import CouchDBServer
+from tor_async_couchdb.actions.retrieve import AsyncDeleter, AsyncModelRetriever, AsyncPersister
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConflictError, ConnectError, NotFoundError, TamperedError, TransportError
+from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness, record_id_of
+from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model.properties import Counter, Immutable, UniqueKey
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
+from tor_async_couchdb.tests.things import Documents, Thing, ThingByIDRetriever, ThingsRetriever
+
+VIEW = "thing_by_key"
+
+
+class KeyedThing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
+    """A thing that is found by its unique key."""
+
+    key: Annotated[str, Immutable(), UniqueKey(VIEW)]
+    count: Annotated[int, Counter()] = 0
+
+
+class KeyedThingRetriever(AsyncModelRetriever[KeyedThing]):
+    """Finds a thing by its unique key."""
+
+    model_class = KeyedThing
+
+
+class MemoryStore:
+    """A store in memory, for which each step takes `pause`."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Document] = {}
+        self.random = random.Random(0)  # noqa: S311 - chooses an order, not a secret
+        self.is_down = False
+
+    async def pause(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
+
+    async def fetch(self, record_id: str) -> Document | None:
+        await self.pause()
+        if self.is_down:
+            raise ConnectError("down")
+        return self.records.get(record_id)
+
+    async def save(self, record: Document) -> None:
+        await self.pause()
+        current = self.records.get(record["_id"], {}).get("_rev", 0)
+        if record.get("_rev", 0) != current:
+            raise ConflictError(409, "conflict", "x", method="POST", path="x")
+        self.records[record["_id"]] = record | {"_rev": current + 1}
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> TamperingSigner:
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    signing.new_key_set(path)
+    return TamperingSigner.from_file(path)
+
+
+class World:
+    """One document in memory, its witness, and those who use it."""
+
+    def __init__(self, signer: TamperingSigner, seed: int) -> None:
+        self.store = MemoryStore()
+        self.random = self.store.random = random.Random(seed)  # noqa: S311
+        self.witness = Witness(self.store, signer)
+        self.thing: Thing | None = None
+        self.reads = 0
+
+    async def read(self) -> Thing | None:
+        await self.store.pause()
+        return self.thing
+
+    async def confirmed(self) -> Thing | None:
+        self.reads += 1
+        return await self.witness.confirmed(await self.read(), "id/1", self.read)
+
+    def crashes(self) -> bool:
+        return self.random.random() < 0.1
+
+    async def reader(self) -> None:
+        for _ in range(20):
+            await self.confirmed()
+
+    async def updater(self) -> None:
+        for _ in range(10):
+            thing = await self.confirmed()
+            await self.store.pause()
+            if thing is None or self.thing is not thing:  # somebody else was first: a conflict
+                continue
+            self.thing = written = Thing(id="1", key="a", count=thing.count + 1)
+            if not self.crashes():
+                await self.store.pause()
+                await self.witness.wrote(written)
+
+    async def deleter(self) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        thing = await self.confirmed()
+        if thing is not None:
+            await self.witness.deletes(thing)
+            await self.store.pause()
+            if self.thing is thing:
+                self.thing = None
+                if not self.crashes():
+                    await self.store.pause()
+                    await self.witness.deleted(thing)
+
+    async def run(self) -> None:
+        self.thing = Thing(id="1", key="a")
+        actors = [self.updater() for _ in range(3)] + [self.reader() for _ in range(3)]
+        actors += [self.deleter() for _ in range(self.random.randrange(3))]
+        await asyncio.gather(self.witness.wrote(self.thing), *actors)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_nobody_raises_a_false_alarm_whatever_happens_when(signer: TamperingSigner, seed: int) -> None:
+    world = World(signer, seed)
+    asyncio.run(world.run())  # a TamperedError of anybody would end it
+    assert world.reads >= 60
+
+
+async def test_model_that_is_changed_and_then_deleted_while_it_is_read_is_not_missed(
+    signer: TamperingSigner,
+) -> None:
+    world = World(signer, 0)
+    changed = Thing(id="1", key="a", count=1)
+    await world.witness.wrote(changed)
+
+    async def read_again() -> Thing | None:
+        await world.witness.deletes(changed)
+        return None
+
+    assert await world.witness.confirmed(Thing(id="1", key="a"), "id/1", read_again) is None
+
+
+@pytest.mark.parametrize("count", [0, 2, None])
+async def test_model_that_falls_behind_is_caught(signer: TamperingSigner, count: int | None) -> None:
+    world = World(signer, 0)
+    await world.witness.wrote(Thing(id="1", key="a", count=3))
+    world.thing = None if count is None else Thing(id="1", key="a", count=count)
+    with pytest.raises(TamperedError) as caught:
+        await world.confirmed()
+    assert caught.value.document_id == "1"
+
+
+async def test_model_that_is_back_after_its_deletion_is_caught(signer: TamperingSigner) -> None:
+    world = World(signer, 0)
+    world.thing = Thing(id="1", key="a", count=3)
+    await world.witness.wrote(world.thing)
+    await world.witness.deletes(world.thing)
+    assert await world.confirmed() == world.thing
+    await world.witness.deleted(world.thing)
+    with pytest.raises(TamperedError):
+        await world.confirmed()
+
+
+async def test_crash_leaves_one_change_uncovered_and_the_next_one_covers_it(signer: TamperingSigner) -> None:
+    world = World(signer, 0)
+    await world.witness.wrote(Thing(id="1", key="a", count=1))
+    world.thing = Thing(id="1", key="a", count=2)  # written, and then the process was gone
+    assert await world.confirmed() == world.thing
+    world.thing = Thing(id="1", key="a", count=1)
+    assert await world.confirmed() == world.thing  # uncovered
+    await world.witness.wrote(Thing(id="1", key="a", count=3))
+    with pytest.raises(TamperedError):
+        await world.confirmed()
+
+
+async def test_late_record_takes_nothing_back(signer: TamperingSigner) -> None:
+    world = World(signer, 0)
+    for count in (1, 3, 2):
+        await world.witness.wrote(Thing(id="1", key="a", count=count))
+    assert world.store.records["id/1"]["change_count"] == 3
+
+
+async def test_what_was_never_witnessed_is_believed(signer: TamperingSigner) -> None:
+    world = World(signer, 0)
+    assert await world.confirmed() is None
+    world.thing = Thing(id="1", key="a")
+    assert await world.confirmed() is world.thing
+
+
+@pytest.mark.parametrize("change", [{"change_count": 0}, {"state": "deleted"}, {"document_id": "2"}])
+async def test_changed_record_is_caught(signer: TamperingSigner, change: dict[str, Any]) -> None:
+    world = World(signer, 0)
+    world.thing = Thing(id="1", key="a", count=1)
+    await world.witness.wrote(world.thing)
+    world.store.records["id/1"] |= change
+    with pytest.raises(TamperedError) as caught:
+        await world.confirmed()
+    assert caught.value.document_id == "id/1"
+
+
+async def test_record_of_another_model_is_caught(signer: TamperingSigner) -> None:
+    world = World(signer, 0)
+    world.thing = Thing(id="1", key="a")
+    await world.witness.wrote(Thing(id="2", key="b"))
+    world.store.records["id/1"] = world.store.records["id/2"]
+    with pytest.raises(TamperedError):
+        await world.confirmed()
+
+
+async def test_model_that_is_stored_is_not_denied_when_the_witness_is_down(
+    signer: TamperingSigner, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(signer, 0)
+    world.store.is_down = True
+    await world.witness.wrote(Thing(id="1", key="a"))
+    await world.witness.deleted(Thing(id="1", key="a"))
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["document '1' is not covered by the witness: down"] * 2
+    with pytest.raises(ConnectError):
+        await world.witness.deletes(Thing(id="1", key="a"))
+
+
+def test_counts_of_several_masters_are_summed(signer: TamperingSigner) -> None:
+    class Counted(Model, tag="counted_v1.0", frozen=True, kw_only=True):
+        counts: Annotated[dict[str, int], Counter()]
+
+    world = World(signer, 0)
+    asyncio.run(world.witness.wrote(Counted(id="1", counts={"east": 3, "west": 4})))
+    assert world.store.records["id/1"]["change_count"] == 7
+
+
+@pytest.fixture
+async def witness_proxy(couchdb: CouchDBServer) -> AsyncIterator[FaultProxy]:
+    with couchdb.new_database() as url:
+        async with FaultProxy(url) as proxy:
+            yield proxy
+
+
+@pytest.fixture
+async def witness_database(couchdb: CouchDBServer, witness_proxy: FaultProxy) -> AsyncIterator[Database]:
+    url = witness_proxy.url
+    async with Database(url, username=couchdb.username, password=couchdb.password) as database:
+        yield database
+
+
+@pytest.fixture
+def witnessed(
+    database: Database, witness_database: Database, signer: TamperingSigner, documents: Documents
+) -> Database:
+    documents.put_view()
+    database.tampering_signer = signer
+    database.witness = Witness(DatabaseWitnessStore(witness_database), signer)
+    return database
+
+
+async def test_rollback_in_couchdb_is_caught(witnessed: Database, documents: Documents) -> None:
+    thing = await AsyncPersister(Thing(key="a"), database=witnessed).persist()
+    old = documents.get(str(thing.id))
+    thing = await AsyncPersister(msgspec.structs.replace(thing, count=1), database=witnessed).persist()
+    assert await ThingByIDRetriever(str(thing.id), database=witnessed).fetch() == thing
+    documents.put(**old | {"_rev": thing.rev})
+    with pytest.raises(TamperedError):
+        await ThingByIDRetriever(str(thing.id), database=witnessed).fetch()
+    assert await ThingsRetriever(VIEW, database=witnessed).fetch() == []
+
+
+async def test_deletion_in_couchdb_is_caught(witnessed: Database, documents: Documents) -> None:
+    thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
+    assert await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch() == thing
+    documents.delete(documents.get(str(thing.id)))
+    with pytest.raises(TamperedError) as caught:
+        await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch()
+    assert caught.value.document_id == thing.id
+    assert await KeyedThingRetriever(VIEW, "b", database=witnessed).fetch() is None
+
+
+async def test_deletion_by_the_service_is_none(witnessed: Database) -> None:
+    thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
+    await AsyncDeleter(thing, database=witnessed).delete()
+    assert await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch() is None
+    assert await ThingsRetriever(VIEW, database=witnessed).fetch() == []
+
+
+async def test_lost_race_for_a_record_is_run_again(
+    witnessed: Database, witness_database: Database, witness_proxy: FaultProxy
+) -> None:
+    thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
+    witness_proxy.inject(changed_first(), "_bulk_docs")
+    written_before = len(_writes(witness_proxy))
+    await AsyncPersister(msgspec.structs.replace(thing, count=5), database=witnessed).persist()
+    assert len(_writes(witness_proxy)) == written_before + 2
+    record = await witness_database.fetch(record_id_of(thing))
+    assert record["change_count"] == 5
+
+
+def _writes(proxy: FaultProxy) -> list[str]:
+    return [request.path for request in proxy.requests if "_bulk_docs" in request.path]
+
+
+async def test_read_that_can_t_be_confirmed_fails(witnessed: Database, witness_proxy: FaultProxy) -> None:
+    await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
+    witness_proxy.inject(cut_before, "_bulk_get", times=math.inf)
+    with pytest.raises(TransportError):
+        await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch()
+
+
+async def test_witness_without_its_database_is_an_error(
+    database: Database, couchdb: CouchDBServer, signer: TamperingSigner, documents: Documents
+) -> None:
+    url = f"{couchdb.url}/tor_async_couchdb_test_absent"
+    absent = Database(url, username=couchdb.username, password=couchdb.password)
+    database.witness = Witness(DatabaseWitnessStore(absent), signer)
+    thing = documents.put_thing("a")
+    with pytest.raises(NotFoundError, match="Database does not exist"):
+        await ThingByIDRetriever(thing["_id"], database=database).fetch()
+    await database.close()

@@ -1,0 +1,1 @@
+"""Models: typed, immutable data that CouchDB stores as documents."""

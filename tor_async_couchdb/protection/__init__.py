@@ -1,0 +1,1 @@
+"""Signing, encryption and hashing, and the keys for them."""

@@ -1,0 +1,153 @@
+import itertools
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb.protection import key_set, signing
+from tor_async_couchdb.protection.key_set import KeySetError, add_key, key_states, promote_key, retire_key
+from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "keys.json"
+    signing.new_key_set(path)
+    return path
+
+
+def _signed(path: Path) -> dict[str, Any]:
+    return signing.sign(TamperingSigner.from_file(path), {"_id": "1", "type": "fruit_v1.0", "color": "red"})
+
+
+def _verifies(path: Path, doc: dict[str, Any]) -> bool:
+    return signing.verify(TamperingSigner.from_file(path), doc)
+
+
+def _primary(path: Path) -> int:
+    return next(key_id for key_id, state in key_states(path).items() if state == "primary")
+
+
+def test_new_key_verifies_before_it_signs(path: Path, tmp_path: Path) -> None:
+    before = _signed(path)
+    old = tmp_path / "old.json"
+    old.write_bytes(path.read_bytes())
+    key_id = add_key(path)
+    assert key_states(path) == {_primary(old): "primary", key_id: "verifies"}
+    assert _signed(path) == before
+    promote_key(path, key_id)
+    promoted = _signed(path)
+    assert promoted[SIGNATURE_PROPERTY_NAME] != before[SIGNATURE_PROPERTY_NAME]
+    assert _verifies(path, before)
+    assert not _verifies(old, promoted)
+
+
+def test_services_before_and_after_each_step_of_a_rotation_understand_each_other(
+    path: Path, tmp_path: Path
+) -> None:
+    first = _primary(path)
+    stages = [path.read_bytes()]
+    second = add_key(path)
+    stages.append(path.read_bytes())
+    promote_key(path, second)
+    stages.append(path.read_bytes())
+    files = []
+    for i, stage in enumerate(stages):
+        files.append(tmp_path / f"{i}.json")
+        files[i].write_bytes(stage)
+    for one, other in itertools.pairwise(files):
+        assert _verifies(one, _signed(other))
+        assert _verifies(other, _signed(one))
+    retire_key(path, first)
+    assert _verifies(files[-1], _signed(path))
+
+
+def test_what_a_retired_key_signed_does_not_verify(path: Path) -> None:
+    old = _primary(path)
+    doc = _signed(path)
+    promote_key(path, add_key(path))
+    retire_key(path, old)
+    assert key_states(path)[old] == "retired"
+    assert not _verifies(path, doc)
+    with pytest.raises(KeySetError, match=rf"keys\.json: key {old} is retired"):
+        promote_key(path, old)
+
+
+def test_primary_key_is_not_retired(path: Path) -> None:
+    with pytest.raises(KeySetError, match="is the primary one: promote another one first"):
+        retire_key(path, _primary(path))
+
+
+@pytest.mark.parametrize("change", [promote_key, retire_key])
+def test_key_that_is_not_there_is_named(path: Path, change: Any) -> None:
+    before = path.read_bytes()
+    with pytest.raises(KeySetError, match=r"keys\.json: has no key 7"):
+        change(path, 7)
+    assert path.read_bytes() == before
+
+
+def test_changed_key_set_stays_its_owner_s(path: Path) -> None:
+    add_key(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert sorted(file.name for file in path.parent.iterdir()) == ["keys.json"]
+
+
+def test_who_changes_a_key_set_at_the_same_time_is_refused(path: Path) -> None:
+    before = path.read_bytes()
+    Path(f"{path}.new").touch()
+    with pytest.raises(KeySetError, match=r"keys\.json\.new: exists"):
+        add_key(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"primaryKeyId": "secret"}'])
+def test_what_is_no_key_set_is_an_error_that_quotes_nothing(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "keys.json"
+    if text is not None:
+        path.write_text(text)
+    for change in (add_key, key_states):
+        with pytest.raises(KeySetError, match=r"keys\.json") as caught:
+            change(path)
+        assert "secret" not in str(caught.value)
+
+
+def test_command_makes_a_key_set_and_rotates_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "keys.json"
+    assert key_set.main(["new", str(path)]) == 0
+    old = _primary(path)
+    assert key_set.main(["add", str(path)]) == 0
+    key_id = int(capsys.readouterr().out)
+    assert key_set.main(["promote", str(path), str(key_id)]) == 0
+    assert key_set.main(["retire", str(path), str(old)]) == 0
+    assert key_set.main(["list", str(path)]) == 0
+    output = capsys.readouterr()
+    assert output.out == f"{old} retired\n{key_id} primary\n"
+    for key in json.loads(path.read_text())["key"]:
+        assert key["keyData"]["value"] not in output.out + output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["new", "keys.json"], "keys.json: File exists\n"),
+        (["add", "absent.json"], "absent.json: No such file or directory\n"),
+        (["promote", "keys.json", "7"], "keys.json: has no key 7\n"),
+    ],
+)
+def test_command_says_in_one_line_what_is_wrong(
+    path: Path,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(path.parent)
+    assert key_set.main(arguments) == 1
+    assert capsys.readouterr().err == words
+
+
+def test_command_without_a_key_id_ends_with_2(path: Path) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        key_set.main(["promote", str(path)])

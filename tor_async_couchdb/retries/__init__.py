@@ -1,0 +1,1 @@
+"""Trying again: pauses, policies, budgets."""

@@ -1,0 +1,1 @@
+"""For tests of services: a CouchDB, databases of their own, faults."""

@@ -1,0 +1,178 @@
+"""For tests of services: a proxy that provokes what happens between a service and CouchDB once in a while.
+
+    async with FaultProxy("http://127.0.0.1:5984/fruits") as proxy, Database(proxy.url) as database:
+        proxy.inject(cut_after, "_bulk_docs")
+        ...  # the next write is applied, and its answer never comes
+
+A fault is a coroutine function of the request: write your own where the ones below don't do.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self
+
+import aiohttp
+import yarl
+from aiohttp import web
+
+from tor_async_couchdb.wire.endpoint import quote_id
+
+
+class Request:
+    """A request on its way to CouchDB; `path` is as it was sent, with the query string."""
+
+    def __init__(self, incoming: web.BaseRequest, body: bytes, session: aiohttp.ClientSession) -> None:
+        self.method, self.path, self.body = incoming.method, incoming.raw_path, body
+        self.incoming = incoming
+        names = ("Authorization", "Accept", "Content-Type")
+        self._headers = {name: incoming.headers[name] for name in names if name in incoming.headers}
+        self._session = session
+
+    async def forward(self) -> web.Response:
+        """CouchDB's answer to the request."""
+        return await self.ask(self.method, self.path, self.body)
+
+    async def ask(self, method: str, path: str, body: bytes = b"") -> web.Response:
+        """CouchDB's answer to another request with the same credentials."""
+        url = yarl.URL(path, encoded=True)
+        async with self._session.request(method, url, data=body or None, headers=self._headers) as answer:
+            content = await answer.read()
+            return web.Response(status=answer.status, body=content, content_type=answer.content_type)
+
+    async def change_documents(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        """Saves what `change` makes of each document, as it is in CouchDB, that a `_bulk_docs` is to write.
+
+        Whatever it makes is a new revision. Of a document that isn't there `change` gets only the `_id`.
+        """
+        changed = []
+        for document in json.loads(self.body)["docs"]:
+            path = self.path.replace("_bulk_docs", quote_id(document["_id"]))
+            answer = await self.ask("GET", path)
+            current = json.loads(answer.text or "") if answer.status == 200 else {"_id": document["_id"]}
+            changed.append(change(current))
+        await self.ask("POST", self.path, json.dumps({"docs": changed}).encode())
+
+    def cut(self) -> web.Response:
+        """Cuts the connection; what is answered afterwards does not arrive."""
+        if self.incoming.transport is not None:
+            self.incoming.transport.abort()
+        return web.Response()
+
+
+Fault = Callable[[Request], Awaitable[web.StreamResponse]]
+
+
+async def cut_before(request: Request) -> web.StreamResponse:
+    """The connection breaks before CouchDB gets the request."""
+    return request.cut()
+
+
+async def cut_after(request: Request) -> web.StreamResponse:
+    """The connection breaks when CouchDB has done what it was asked, before it can say so."""
+    await request.forward()
+    return request.cut()
+
+
+async def cut_within(request: Request) -> web.StreamResponse:
+    """The connection breaks in the middle of CouchDB's answer."""
+    body = ((await request.forward()).text or "").encode()
+    response = web.StreamResponse(headers={"Content-Length": str(len(body))})
+    await response.prepare(request.incoming)
+    await response.write(body[: len(body) // 2])
+    return request.cut()
+
+
+async def never_answer(request: Request) -> web.StreamResponse:
+    """The request gets lost, and nobody says so."""
+    await asyncio.Event().wait()
+    return request.cut()
+
+
+def delayed(seconds: float) -> Fault:
+    """The request is on its way for so long; it arrives even if nobody waits for its answer any more."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await asyncio.sleep(seconds)
+        return await request.forward()
+
+    return fault
+
+
+def answered(status: int, text: str = "", *, headers: Mapping[str, str] | None = None) -> Fault:
+    """Somebody else answers in CouchDB's place, a gateway for instance."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        return web.Response(status=status, text=text, headers=headers)
+
+    return fault
+
+
+def changed_first(change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Fault:
+    """Somebody else changes the documents of a `_bulk_docs` just before it arrives: it meets a conflict.
+
+    Without a `change` of your own they save them as they are, which also is a new revision.
+    """
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await request.change_documents(change)
+        return await request.forward()
+
+    return fault
+
+
+class FaultProxy:
+    """An HTTP proxy on a free port of 127.0.0.1, in front of the CouchDB that `target` is a URL of.
+
+    It listens within `async with`, and on the same port when it is entered again: in between, connections are
+    refused. `requests` are all that came, in their order.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._target = yarl.URL(target)
+        self._port = 0
+        self._faults: list[tuple[Fault, str, float]] = []
+        self.requests: list[Request] = []
+
+    @property
+    def url(self) -> str:
+        """The target's URL, by way of the proxy."""
+        return str(self._target.with_scheme("http").with_host("127.0.0.1").with_port(self._port))
+
+    def inject(self, fault: Fault, path_part: str = "", *, times: float = 1) -> None:
+        """Has `fault` happen to the next `times` (or math.inf) requests that have `path_part` in their path.
+
+        Each request takes the first injected fault that is left for it, or else is forwarded.
+        """
+        self._faults.append((fault, path_part, times))
+
+    def clear(self) -> None:
+        """Forgets all faults that are left."""
+        self._faults.clear()
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(self._target.origin())
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._runner.cleanup()
+        await self._session.close()
+
+    async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        request = Request(incoming, await incoming.content.read(), self._session)
+        self.requests.append(request)
+        try:
+            return await self._next_fault(request.path)(request)
+        except aiohttp.ClientError:  # CouchDB itself is gone
+            return request.cut()
+
+    def _next_fault(self, path: str) -> Fault:
+        for i, (fault, path_part, times) in enumerate(self._faults):
+            if path_part in path:
+                self._faults[i : i + 1] = [(fault, path_part, times - 1)] if times > 1 else []
+                return fault
+        return Request.forward

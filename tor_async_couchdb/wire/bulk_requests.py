@@ -1,0 +1,210 @@
+"""CouchDB's bulk requests: one request, and a result of its own for each document that it names."""
+
+import functools
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from tor_async_couchdb.errors import (
+    CouchDBError,
+    InvalidDocumentError,
+    NotFoundError,
+    ResponseError,
+    TransportError,
+)
+from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.wire import document_json
+from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# What CouchDB calls what it says in a batch of one document; anything else is a failure of its own (500).
+# https://docs.couchdb.org/en/stable/api/database/bulk-api.html
+_STATUS_BY_ERROR = {
+    "bad_request": 400,
+    "doc_validation": 400,
+    "illegal_docid": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+}
+
+# CouchDB refuses a whole batch so for what is wrong with one document, or with all of them together.
+_SPLIT_ON = (400, 413)
+
+# An id that means the same in a path as in a body.
+_PLAIN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]*")
+
+
+class _Error(msgspec.Struct):
+    error: str
+    reason: Any = None
+
+
+class _Leaf(msgspec.Struct):
+    ok: msgspec.Raw = msgspec.Raw(b"")
+    error: _Error | None = None
+
+
+class _Found(msgspec.Struct):
+    id: str
+    docs: list[_Leaf]
+
+
+class _FoundDocuments(msgspec.Struct):
+    results: list[_Found]
+
+
+class Written(msgspec.Struct):
+    """What CouchDB says of one document that it was to write."""
+
+    id: str
+    rev: str | None = None
+    error: str | None = None
+    reason: Any = None
+
+
+class _IdRow(msgspec.Struct):
+    id: str
+    key: Any
+
+
+class _IdRows(msgspec.Struct):
+    rows: list[_IdRow]
+
+
+class BulkRequests:
+    """The bulk requests of one database.
+
+    A batch that CouchDB refuses as a whole is split, so that what is wrong with one document fails alone.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def fetch(self, document_ids: Sequence[str]) -> Sequence[Document | CouchDBError]:
+        """The winning revision of each document; NotFoundError where there is none, or a deleted one."""
+        return await _split_if_refused(self._fetch, document_ids)
+
+    async def fetch_leaves(self, document_ids: Sequence[str]) -> Sequence[list[Document] | CouchDBError]:
+        """Each document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
+        return await _split_if_refused(self._fetch_leaves, document_ids)
+
+    async def look_up(self, design_doc: str, keys: Sequence[str]) -> Sequence[list[str] | CouchDBError]:
+        """The ids of the documents that the view of this name has under each key, in order."""
+        return await _split_if_refused(functools.partial(self._look_up, design_doc), keys)
+
+    async def write(self, documents: Sequence[bytes]) -> Sequence[str | CouchDBError]:
+        """The revision that each encoded document became; an error of its own where it became none."""
+        return await _split_if_refused(self._write, documents)
+
+    async def _fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
+        if len(document_ids) == 1 and _PLAIN_ID.fullmatch(document_ids[0]):
+            return [await self._fetch_one(document_ids[0])]
+        found = await self._bulk_get("bulk_get", document_ids)
+        return [_winner(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
+
+    async def _fetch_one(self, document_id: str) -> Document:
+        # CouchDB takes a quarter longer to answer a _bulk_get, if it is of one document.
+        return await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
+
+    async def _fetch_leaves(self, document_ids: Sequence[str]) -> list[list[Document] | CouchDBError]:
+        found = await self._bulk_get("fetch_leaves", document_ids, revs=True)
+        return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
+
+    async def _bulk_get(
+        self, operation: str, document_ids: Sequence[str], **options: bool
+    ) -> list[list[_Leaf]]:
+        wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
+        body = document_json.encode({"docs": wanted})
+        response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body)
+        leaves = {found.id: found.docs for found in response.decode(_FoundDocuments).results}
+        return [leaves.get(document_id, []) for document_id in document_ids]
+
+    async def _look_up(self, design_doc: str, keys: Sequence[str]) -> list[list[str] | CouchDBError]:
+        ids: dict[str, list[str]] = {key: [] for key in keys}
+        body = document_json.encode({"keys": [*ids]})
+        path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
+        response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
+        for row in response.decode(_IdRows).rows:
+            # A key that is equal to one of ours by Unicode collation only is another.
+            if isinstance(row.key, str) and row.key in ids:
+                ids[row.key].append(row.id)
+        return [sorted(ids[key]) for key in keys]
+
+    async def _write(self, documents: Sequence[bytes]) -> list[str | CouchDBError]:
+        body = b'{"docs":[' + b",".join(documents) + b"]}"
+        response = await self._endpoint.request("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
+        results = response.decode(list[Written])
+        if len(results) != len(documents):
+            raise TransportError(f"{len(results)} results for {len(documents)} documents")
+        return [written(result) for result in results]
+
+
+async def _split_if_refused(
+    send: Callable[[Sequence[Q]], Awaitable[Sequence[R | CouchDBError]]], requests: Sequence[Q]
+) -> Sequence[R | CouchDBError]:
+    """What `send` makes of all requests; if they are refused together, of their halves."""
+    try:
+        return await send(requests)
+    except CouchDBError as error:
+        is_refused = isinstance(error, ResponseError) and error.status in _SPLIT_ON
+        is_splittable = is_refused or isinstance(error, InvalidDocumentError)
+        if len(requests) == 1 or not is_splittable:
+            return [error] * len(requests)
+    middle = len(requests) // 2
+    return [
+        *await _split_if_refused(send, requests[:middle]),
+        *await _split_if_refused(send, requests[middle:]),
+    ]
+
+
+def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
+    """The revisions that CouchDB has of a document; an error if it could not tell."""
+    if not found:
+        return TransportError(f"the answer leaves out document {document_id!r}")
+    for leaf in found:
+        if leaf.error is not None and leaf.error.error != "not_found":
+            return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")
+    return [msgspec.json.decode(leaf.ok) for leaf in found if leaf.ok]
+
+
+def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
+    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash.
+
+    The others are its `_conflicts`, as in all that CouchDB is asked for with `conflicts=true`.
+    """
+    documents = _leaves(document_id, found)
+    if isinstance(documents, CouchDBError):
+        return documents
+    live = [document for document in documents if not document.get("_deleted")]
+    if not live:
+        reason = "deleted" if documents else "missing"
+        return NotFoundError(404, "not_found", reason, method="POST", path=f"_bulk_get of {document_id!r}")
+    if len(live) == 1:
+        return live[0]
+    winner, *others = sorted(live, key=_revision_order, reverse=True)
+    return winner | {"_conflicts": [other["_rev"] for other in others]}
+
+
+def _revision_order(document: Document) -> tuple[int, str]:
+    generation, _, revision_hash = document["_rev"].partition("-")
+    return int(generation), revision_hash
+
+
+def written(result: Written) -> str | CouchDBError:
+    """The revision that a document became, or why it became none."""
+    if result.error is None:
+        return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
+    # A refused revision from elsewhere has its `rev` beside the error.
+    return _refused(result.id, result.error, result.reason, "_bulk_docs")
+
+
+def _refused(document_id: str, error: str, reason: Any, path: str) -> ResponseError:
+    status = _STATUS_BY_ERROR.get(error, 500)
+    where = f"{reason} (document {document_id!r})"
+    return ResponseError.for_status(status, error, where, method="POST", path=path)

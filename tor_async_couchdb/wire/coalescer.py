@@ -1,0 +1,215 @@
+"""Requests of one kind that travel together while CouchDB is busy, and alone while it is not.
+
+While nothing is in flight a request leaves at once. Otherwise it joins the batch that leaves next: when one
+in flight has landed, or before, once as many requests wait as have left together, or those in flight take
+unusually long. So an idle service adds no latency, and a busy one sends few large requests, which cost
+CouchDB far less a document than many small ones.
+"""
+
+import asyncio
+import collections
+import contextvars
+import math
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Generic, TypeVar
+
+from tor_async_couchdb import deadline
+from tor_async_couchdb.deadline import RequestContext
+from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+# Many times what CouchDB takes for a batch: nobody waits any longer for one that may be stuck.
+_PATIENCE_S = 0.25
+
+
+class _Entry(Generic[Q, R]):
+    """A caller's request, and the batch that it left with; None while it waits."""
+
+    __slots__ = ("batch", "deadline_s", "future", "key", "request")
+
+    def __init__(self, request: Q, key: Hashable, deadline_s: float) -> None:
+        self.request = request
+        self.key = key
+        self.deadline_s = deadline_s
+        self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.batch: _Batch[Q, R] | None = None
+
+    def settle(self, result: R | BaseException) -> None:
+        """Gives the caller a result or an error, unless the caller has one or has gone."""
+        if self.future.done():
+            return
+        if isinstance(result, BaseException):
+            self.future.set_exception(result)
+            self.future.exception()  # a caller who is cancelled in this very moment never asks for it
+        else:
+            self.future.set_result(result)
+
+
+class _Batch(Generic[Q, R]):
+    """Requests that left together, and what limits the task that sends them."""
+
+    __slots__ = ("entries", "is_slow_from_s", "limits", "task")
+
+    def __init__(self, entries: list[_Entry[Q, R]], limits: RequestContext, task: asyncio.Task[None]) -> None:
+        self.entries = entries
+        self.limits = limits
+        self.task = task
+        self.is_slow_from_s = time.monotonic() + _PATIENCE_S
+
+
+class Coalescer(Generic[Q, R]):
+    """Gathers requests into batches for `send`, which gives a result or an error for each, in their order.
+
+    Requests leave in the order in which they came, so that nobody starves; only one with the key of another
+    in its batch waits for the next. A caller who goes away takes only itself out. When all have gone whom a
+    batch is for, it is cancelled if it reads; if it writes, what has been sent runs to its end, and nothing
+    more is sent.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Q]], Awaitable[Sequence[R | CouchDBError]]],
+        *,
+        is_read: bool,
+        max_size: int = 128,
+        max_in_flight: int = 2,
+    ) -> None:
+        self._send = send
+        self._is_read = is_read
+        self._max_size = max_size
+        self._max_in_flight = max_in_flight
+        self._waiting: collections.deque[_Entry[Q, R]] = collections.deque()
+        self._in_flight: set[_Batch[Q, R]] = set()
+        self._is_dispatch_due = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at_s = math.inf
+
+    async def submit(self, request: Q, *, key: Hashable = None) -> R:
+        """The result of one request. `key` is what only one request of a batch may have; None: any.
+
+        Raises:
+            ConnectError: it did not leave before the deadline of the request that is being handled.
+            TransportError: it left, and was not answered before the deadline.
+            CouchDBError: what `send` says of it.
+        """
+        limits = deadline.current()
+        if limits.remaining_s() <= 0:
+            raise ConnectError("the deadline passed before CouchDB was asked")
+        entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
+        self._waiting.append(entry)
+        if not self._is_dispatch_due:
+            # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
+            self._is_dispatch_due = True
+            asyncio.get_running_loop().call_soon(self._dispatch)
+        self._wake_by(limits.deadline_s)
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            self._stop_if_abandoned(entry.batch)
+            raise
+
+    def _wake_by(self, time_s: float) -> None:
+        """Sets the timer, one for all who wait: one for each of them would cost more than its share."""
+        if time_s >= self._wakes_at_s:
+            return
+        self._stop_timer()
+        self._wakes_at_s = time_s
+        self._timer = asyncio.get_running_loop().call_later(time_s - time.monotonic(), self._wake)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._wakes_at_s = None, math.inf
+
+    def _wake(self) -> None:
+        self._stop_timer()
+        in_flight = (entry for batch in self._in_flight for entry in batch.entries)
+        unsettled = [entry for entry in (*self._waiting, *in_flight) if not entry.future.done()]
+        now_s = time.monotonic()
+        for entry in unsettled:
+            if entry.deadline_s <= now_s:
+                self._expire(entry)
+            else:
+                self._wake_by(entry.deadline_s)
+        self._dispatch()
+
+    def _expire(self, entry: _Entry[Q, R]) -> None:
+        if entry.batch is None:
+            entry.settle(ConnectError("CouchDB was too busy to be asked before the deadline"))
+        else:
+            entry.settle(TransportError("CouchDB did not answer before the deadline"))
+        self._stop_if_abandoned(entry.batch)
+
+    def _stop_if_abandoned(self, batch: _Batch[Q, R] | None) -> None:
+        if batch is None or not all(entry.future.done() for entry in batch.entries):
+            return
+        batch.limits.deadline_s = -math.inf
+        if self._is_read:
+            batch.task.cancel()
+
+    def _dispatch(self) -> None:
+        self._is_dispatch_due = False
+        while self._may_send() and (entries := self._take()):
+            self._start(entries)
+        if self._waiting:
+            self._wake_by(min((batch.is_slow_from_s for batch in self._usual()), default=math.inf))
+
+    def _usual(self) -> list[_Batch[Q, R]]:
+        """The batches in flight that do not take unusually long."""
+        now_s = time.monotonic()
+        return [batch for batch in self._in_flight if now_s < batch.is_slow_from_s]
+
+    def _may_send(self) -> bool:
+        if len(self._in_flight) >= self._max_in_flight:
+            return False
+        return len(self._waiting) >= max((len(batch.entries) for batch in self._usual()), default=0)
+
+    def _take(self) -> list[_Entry[Q, R]]:
+        """The requests that leave next; those whose callers have gone are dropped."""
+        entries: list[_Entry[Q, R]] = []
+        held_back: list[_Entry[Q, R]] = []
+        keys = set()
+        while self._waiting and len(entries) < self._max_size:
+            entry = self._waiting.popleft()
+            if entry.future.done():
+                continue
+            if entry.key is None or entry.key not in keys:
+                keys.add(entry.key)
+                entries.append(entry)
+            else:
+                held_back.append(entry)
+        self._waiting.extendleft(reversed(held_back))
+        return entries
+
+    def _start(self, entries: list[_Entry[Q, R]]) -> None:
+        """Sends a batch, in a context of its own: its deadline is that of the most patient caller."""
+        context = contextvars.Context()
+        limits = context.run(deadline.enter, math.inf)
+        limits.deadline_s = max(entry.deadline_s for entry in entries)
+        task = asyncio.get_running_loop().create_task(self._run(entries), context=context)
+        batch = _Batch(entries, limits, task)
+        for entry in entries:
+            entry.batch = batch
+        self._in_flight.add(batch)
+        task.add_done_callback(lambda task: self._land(batch))
+
+    async def _run(self, entries: list[_Entry[Q, R]]) -> None:
+        results: Iterable[R | CouchDBError]
+        try:
+            results = await self._send([entry.request for entry in entries])
+        except CouchDBError as error:
+            results = [error] * len(entries)
+        for entry, result in zip(entries, results, strict=True):
+            entry.settle(result)
+
+    def _land(self, batch: _Batch[Q, R]) -> None:
+        self._in_flight.remove(batch)
+        error = None if batch.task.cancelled() else batch.task.exception()
+        for entry in batch.entries:
+            entry.settle(error or TransportError("the request was given up"))
+        self._dispatch()
+        if not self._in_flight:
+            self._stop_timer()

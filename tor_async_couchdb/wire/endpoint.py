@@ -1,0 +1,61 @@
+"""A database as an HTTP resource: paths and options in, answers out."""
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import yarl
+
+from tor_async_couchdb.wire.transport import Response, Transport
+
+# CouchDB takes these options as JSON, and all others as they are.
+_JSON_OPTIONS = frozenset({"key", "startkey", "endkey"})
+
+
+class Endpoint:
+    """The database at `url`; its requests raise what `Transport.send` does."""
+
+    def __init__(self, url: yarl.URL, transport: Transport) -> None:
+        self.url = url
+        self.transport = transport
+
+    async def request(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        body: bytes | None = None,
+        is_read: bool = True,
+    ) -> Response:
+        """CouchDB's answer, a success. `path` is below the database, and quoted."""
+        query = urllib.parse.urlencode(
+            {name: _option(name, value) for name, value in (options or {}).items()}
+        )
+        url = f"{self.url}/{path}" if path else str(self.url)
+        target = yarl.URL(f"{url}?{query}" if query else url, encoded=True)
+        return await self.transport.send(operation, method, target, body=body, is_read=is_read)
+
+    async def get_json(
+        self, operation: str, path: str, options: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The object that answers a GET."""
+        return (await self.request(operation, "GET", path, options)).decode(dict[str, Any])
+
+
+def _option(name: str, value: Any) -> str:
+    if name in _JSON_OPTIONS or not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    return value
+
+
+def quote_id(document_id: str) -> str:
+    """A document's id as a part of a path; the slash of `_design/` and `_local/` is not quoted."""
+    for prefix in ("_design/", "_local/"):
+        if document_id.startswith(prefix):
+            return prefix + quote_id(document_id.removeprefix(prefix))
+    if document_id in (".", ".."):  # which mean something else in a path, unless they are quoted
+        return document_id.replace(".", "%2E")
+    return urllib.parse.quote(document_id, safe="")

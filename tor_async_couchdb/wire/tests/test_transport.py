@@ -1,0 +1,427 @@
+"""A request to CouchDB, tested through `Database`, which is how everybody sends one."""
+
+import asyncio
+import base64
+import email.utils
+import logging
+import math
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from conftest import CouchDBServer
+from tor_async_couchdb import deadline, errors
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.testing.fault_proxy import (
+    Fault,
+    FaultProxy,
+    answered,
+    cut_before,
+    cut_within,
+    delayed,
+    never_answer,
+)
+from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
+from tor_async_couchdb.wire.transport import Response, _retry_after_s
+
+SECRET = "s3cr3t/p@ss:w0rd?"
+
+
+class Recorder(Observer):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.finished: list[tuple[str, int | None]] = []
+        self.durations_s: list[float] = []
+
+    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
+        self.finished.append((operation, status))
+        self.durations_s.append(duration_s)
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The URL of a database at a port that is bound, but listens to nobody."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}/db"
+
+
+def authorizations(proxy: FaultProxy) -> list[str | None]:
+    return [request.incoming.headers.get("Authorization") for request in proxy.requests]
+
+
+async def test_answer_of_couchdb_comes_back(database: Database, documents: Documents) -> None:
+    assert (await database.information())["db_name"] == documents.name
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "sent"),
+    [("u", "p", "u:p"), (None, "p", ":p"), ("u", None, "u:"), ("", "", ":"), ("ü", SECRET, f"ü:{SECRET}")],
+)
+async def test_credentials_are_sent_if_either_is_given(
+    proxy: FaultProxy, username: str | None, password: str | None, sent: str
+) -> None:
+    async with Database(proxy.url, username=username, password=password) as database:
+        with pytest.raises(errors.UnauthorizedError):
+            await database.information()
+    (authorization,) = authorizations(proxy)
+    assert authorization is not None
+    assert base64.b64decode(authorization.removeprefix("Basic ")).decode() == sent
+
+
+async def test_without_credentials_none_are_sent(proxy: FaultProxy) -> None:
+    async with Database(proxy.url) as database:
+        with pytest.raises(errors.UnauthorizedError):
+            await database.information()
+    assert authorizations(proxy) == [None]
+
+
+async def test_credentials_may_stand_in_the_url(
+    proxy: FaultProxy, couchdb: CouchDBServer, documents: Documents
+) -> None:
+    url = proxy.url.replace("://", f"://{couchdb.username}:{couchdb.password}@")
+    async with Database(url) as database:
+        assert (await database.information())["db_name"] == documents.name
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [cut_before, cut_within, never_answer, answered(401), answered(500), answered(200, "<html>")],
+)
+async def test_credentials_are_in_no_error_log_or_repr(
+    proxy: FaultProxy, caplog: pytest.LogCaptureFixture, fault: object
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    proxy.inject(fault, times=math.inf)  # type: ignore[arg-type]  # a parameter has no type
+    quoted = "s3cr3t%2Fp%40ss%3Aw0rd%3F"
+    url = proxy.url.replace("://", f"://somebody:{quoted}@")
+    async with Database(url, timeout_s=0.2) as database:
+        with pytest.raises(CouchDBError) as caught:
+            await database.save({"_id": "a"})
+        chain: list[BaseException | None] = [caught.value]
+        while chain[-1] is not None:
+            chain.append(chain[-1].__cause__)
+        seen = caplog.text + repr(database) + database.url + "".join(f"{e} {e!r}" for e in chain)
+    encoded = base64.b64encode(f"somebody:{SECRET}".encode()).decode()
+    for secret in ("s3cr3t", "somebody", encoded):
+        assert secret not in seen
+
+
+async def test_unreachable_couchdb_shows_no_credentials(
+    nobody: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Database(nobody.replace("://", "://somebody:s3cr3t@")) as database:
+        with pytest.raises(ConnectError, match="can't be reached") as caught:
+            await database.information()
+    assert "s3cr3t" not in f"{caught.value}{caught.value.__cause__}{caplog.text}"
+    assert "127.0.0.1" in str(caught.value)
+
+
+async def test_each_request_is_logged_on_one_line(
+    database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await database.information()
+    (record,) = [record for record in caplog.records if record.name.startswith("tor_async_couchdb")]
+    assert record.levelno == logging.INFO
+    assert re.fullmatch(
+        rf"CouchDB took \d+\.\d\d ms to respond with 200 to 'GET' against >>>/{documents.name}<<<",
+        record.getMessage(),
+    )
+
+
+async def test_view_keys_are_not_logged(
+    database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    documents.put_view()
+    await database.query_view("thing_by_key", key="jane.doe")
+    assert "jane" not in caplog.text
+
+
+async def test_unanswered_request_is_logged_too(
+    proxy: FaultProxy, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    proxy.inject(cut_before, times=math.inf)
+    with pytest.raises(TransportError):
+        await database.information()
+    assert "ms to respond with None to 'GET'" in caplog.text
+
+
+async def test_observer_is_told_of_every_request(proxy: FaultProxy, database: Database) -> None:
+    recorder = Recorder()
+    database.observer = recorder
+    await database.information()
+    with pytest.raises(errors.NotFoundError):
+        await database.view_information("absent")
+    proxy.inject(cut_before, times=math.inf)
+    with pytest.raises(TransportError):
+        await database.information()
+    assert [status for _, status in recorder.finished] == [200, 404, None, None, None]
+    assert [operation for operation, _ in recorder.finished] == [
+        "information", "view_information", "information", "information", "information"
+    ]  # fmt: skip
+    assert all(0 <= duration_s < 60 for duration_s in recorder.durations_s)
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        (302, ResponseError),
+        (400, ResponseError),
+        (401, errors.UnauthorizedError),
+        (403, errors.ForbiddenError),
+        (404, errors.NotFoundError),
+        (409, errors.ConflictError),
+        (413, errors.TooLargeError),
+        (429, ResponseError),
+        (500, ResponseError),
+        (503, ResponseError),
+    ],
+)
+async def test_refusal_carries_the_status_and_couchdbs_words(
+    proxy: FaultProxy, database: Database, documents: Documents, status: int, error_class: type[ResponseError]
+) -> None:
+    proxy.inject(answered(status, '{"error":"e","reason":"r"}'), times=math.inf)
+    with pytest.raises(error_class) as caught:
+        await database.information()
+    error = caught.value
+    assert type(error) is error_class
+    assert (error.status, error.error, error.reason) == (status, "e", "r")
+    assert (error.method, error.path) == ("GET", f"/{documents.name}")
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html>Bad Gateway</html>", "[]", "null", '"e"', '{"error":1}', "{", "\x00"]
+)
+async def test_refusal_in_other_words_is_a_refusal_all_the_same(
+    proxy: FaultProxy, database: Database, body: str
+) -> None:
+    proxy.inject(answered(502, body), times=math.inf)
+    with pytest.raises(ResponseError) as caught:
+        await database.information()
+    assert caught.value.status == 502
+
+
+@pytest.mark.parametrize("body", ["", "<html>Log in to the WiFi</html>", "{", '{"a":' * 100_000])
+async def test_success_that_is_not_json_is_nobodys_answer(
+    proxy: FaultProxy, database: Database, body: str
+) -> None:
+    proxy.inject(answered(200, body))
+    with pytest.raises(TransportError, match="is not what CouchDB answers"):
+        await database.information()
+
+
+@pytest.mark.parametrize(
+    "fault", [cut_before, cut_within, answered(429), answered(500), answered(502), answered(503, "<html>")]
+)
+async def test_read_that_fails_by_the_way_is_sent_again(
+    proxy: FaultProxy, database: Database, documents: Documents, fault: Fault
+) -> None:
+    documents.put(_id="a")
+    for read in (database.information(), database.fetch("a")):
+        proxy.inject(fault, times=2)
+        assert await read
+    assert len(proxy.requests) == 6
+
+
+async def test_read_that_is_refused_or_takes_too_long_is_not_sent_again(
+    proxy: FaultProxy, couchdb: CouchDBServer
+) -> None:
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
+    ) as database:
+        for fault in (answered(400), answered(404), answered(409), answered(200, "<html>"), never_answer):
+            proxy.requests.clear()
+            proxy.inject(fault)
+            with pytest.raises(CouchDBError):
+                await database.information()
+            assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_never_sent_is_sent_again(nobody: str) -> None:
+    recorder = Recorder()
+    async with Database(nobody, observer=recorder) as database:
+        with pytest.raises(ConnectError):
+            await database.save({"_id": "a"})
+    assert recorder.finished == [("bulk_docs", None)] * 3
+
+
+async def test_write_that_was_not_handled_is_sent_again(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    proxy.inject(answered(429), times=2)
+    rev = await database.save({"_id": "a"})
+    assert documents.get("a")["_rev"] == rev
+    assert len(proxy.requests) == 3
+
+
+@pytest.mark.parametrize("fault", [cut_before, answered(500), answered(503)])
+async def test_write_that_may_have_been_handled_is_not_simply_sent_again(
+    proxy: FaultProxy, database: Database, fault: Fault
+) -> None:
+    proxy.inject(fault, "_bulk_docs")
+    await database.save({"_id": "a"})
+    paths = [request.path.rpartition("/")[2] for request in proxy.requests]
+    assert paths == ["_bulk_docs", "_bulk_get?revs=true", "_bulk_docs"]
+
+
+async def test_database_that_is_down_is_told_to_be_so_quickly(nobody: str) -> None:
+    recorder = Recorder()
+    async with Database(nobody, observer=recorder) as database:
+        started_s = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(ConnectError):
+                await database.fetch("a")
+        assert time.monotonic() - started_s < 5
+    assert len(recorder.finished) == 15
+
+
+async def test_while_everything_fails_retries_soon_end(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "0"}), times=math.inf)
+    for _ in range(10):
+        await asyncio.gather(*(database.information() for _ in range(60)), return_exceptions=True)
+    assert len(proxy.requests) == 600 + 480
+
+
+async def test_retry_waits_as_long_as_it_is_asked_to(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "1"}))
+    started_s = time.monotonic()
+    assert (await database.information())["doc_count"] == 0
+    assert time.monotonic() - started_s >= 1
+
+
+async def test_retry_that_would_come_too_late_is_not_waited_for(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": "20"}))
+    started_s = time.monotonic()
+    with pytest.raises(ResponseError) as caught:
+        await database.information()
+    assert caught.value.retry_after_s == 20
+    assert time.monotonic() - started_s < 5
+
+
+def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
+    an_hour_later = email.utils.formatdate(time.time() + 3600, usegmt=True)
+    assert 3590 < _retry_after_s(an_hour_later) <= 3600
+    assert _retry_after_s("120") == 120
+    assert _retry_after_s("Fri, 31 Dec 1999 23:59:59 GMT") == 0
+    for header in ("", "soon", "-1", "1.5", "²", "Fri, 31 Dec 99999 23:59:59 GMT", "9" * 5000):
+        assert _retry_after_s(header) in (0, math.inf)
+
+
+async def test_read_whose_connection_breaks_again_and_again_fails(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(cut_before, times=math.inf)
+    with pytest.raises(TransportError, match="the connection broke before GET"):
+        await database.information()
+    assert len(proxy.requests) == 3
+
+
+@pytest.mark.parametrize("fault", [never_answer, delayed(5)])
+async def test_request_ends_within_its_timeout(
+    proxy: FaultProxy, couchdb: CouchDBServer, fault: object
+) -> None:
+    proxy.inject(fault, times=math.inf)  # type: ignore[arg-type]  # a parameter has no type
+    started_s = time.monotonic()
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
+    ) as database:
+        with pytest.raises(TransportError, match=r"did not answer GET .* within 0\.3 s"):
+            await database.information()
+    assert 0.3 <= time.monotonic() - started_s < 3
+
+
+async def test_request_ends_with_the_deadline_of_what_is_being_handled(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(never_answer, times=math.inf)
+    started_s = time.monotonic()
+    with deadline.request(0.3), pytest.raises(TransportError):
+        await database.information()
+    assert 0.25 <= time.monotonic() - started_s < 3
+
+
+async def test_request_after_the_deadline_fails_at_once(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(delayed(0.5))
+    started_s = time.monotonic()
+    with deadline.request(-1), pytest.raises(TransportError):
+        await database.information()
+    assert time.monotonic() - started_s < 0.4
+
+
+async def test_requests_beyond_the_limit_wait_for_a_connection_and_then_fail(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(never_answer, times=math.inf)
+    async with asyncio.TaskGroup() as group:
+        busy = [group.create_task(database.fetch_revision(f"a{number}", "1-a")) for number in range(64)]
+        await wait_until(lambda: len(proxy.requests) == 64)
+        with deadline.request(0.2), pytest.raises(ConnectError, match="all 64 connections"):
+            await database.information()
+        for task in busy:
+            task.cancel()
+    assert len(proxy.requests) == 64
+
+
+async def test_write_that_waits_for_a_connection_is_not_sent_for_a_client_that_leaves(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(delayed(0.5), times=64)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(64):
+            group.create_task(database.information())
+        await wait_until(lambda: len(proxy.requests) == 64)
+        going = asyncio.create_task(database.save({"_id": "a"}))
+        await asyncio.sleep(0.1)
+        going.cancel()
+    await asyncio.sleep(0.2)
+    assert len(proxy.requests) == 64
+
+
+async def test_after_trouble_the_next_request_is_answered(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(cut_before, times=math.inf)
+    with pytest.raises(TransportError):
+        await database.information()
+    proxy.clear()
+    assert (await database.information())["doc_count"] == 0
+
+
+async def test_database_recovers_when_couchdb_comes_back(couchdb: CouchDBServer, database_url: str) -> None:
+    proxy = FaultProxy(database_url)
+    async with proxy:
+        url = proxy.url
+    async with Database(url, username=couchdb.username, password=couchdb.password) as database:
+        for _ in range(2):
+            with pytest.raises(ConnectError):
+                await database.information()
+            async with proxy:
+                assert (await database.information())["doc_count"] == 0
+
+
+async def test_closed_database_opens_its_connections_anew(database: Database) -> None:
+    await database.information()
+    await database.close()
+    assert (await database.information())["doc_count"] == 0
+    await database.close()
+    await database.close()
+
+
+def test_response_tells_a_success_from_a_refusal() -> None:
+    for status in (200, 201, 202):
+        response = Response(status, b"{}", "GET", "/db")
+        assert response.raise_for_status() is response
+    for status in (199, 300, 304, 400):
+        with pytest.raises(ResponseError):
+            Response(status, b"{}", "GET", "/db").raise_for_status()

@@ -1,0 +1,242 @@
+"""One HTTP request to CouchDB, and the one place where foreign errors become our own."""
+
+import asyncio
+import dataclasses
+import email.utils
+import functools
+import logging
+import math
+import time
+from typing import Any, Self, TypeVar
+
+import aiohttp
+import msgspec
+import yarl
+
+from tor_async_couchdb import deadline
+from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
+from tor_async_couchdb.turns import turn
+
+T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
+
+# More requests at a time only queue inside CouchDB; a waiting request still has its deadline.
+_MAX_CONNECTIONS = 64
+_ALL_BUSY = f"all {_MAX_CONNECTIONS} connections to CouchDB stayed busy"
+_CONNECT_TIMEOUT_S = 2.0
+# Enough for a hiccup, and so few that whoever asks a database that is down is told so within 0.2 s.
+_MAX_RETRIES = 2
+_PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Response:
+    """CouchDB's answer to `method` `path`, whatever its status."""
+
+    status: int
+    body: bytes
+    method: str
+    path: str
+    retry_after_s: float = 0.0
+
+    def json(self) -> Any:
+        """The body, decoded; raises as `decode` does."""
+        return self.decode(Any)
+
+    def decode(self, body_type: type[T]) -> T:
+        """The body as a `body_type`.
+
+        Raises:
+            TransportError: the body is something else: whoever answered, it was not CouchDB.
+        """
+        try:
+            return msgspec.json.decode(self.body, type=body_type)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise TransportError(
+                f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
+            ) from error
+
+    def raise_for_status(self) -> Self:
+        """The response itself when it is a success.
+
+        Raises:
+            ResponseError: the status is not 2xx. CouchDB's words are in the error.
+        """
+        if 200 <= self.status < 300:
+            return self
+        try:
+            body = self.json()
+        except TransportError:
+            body = None
+        words = body if isinstance(body, dict) else {}
+        error = ResponseError.for_status(
+            self.status,
+            str(words.get("error", "error")),
+            str(words.get("reason", "no reason given")),
+            method=self.method,
+            path=self.path,
+        )
+        error.retry_after_s = self.retry_after_s
+        raise error
+
+
+class Transport:
+    """A pool of connections to one CouchDB, with its credentials. `timeout_s` bounds each request.
+
+    Use it as an async context manager, or call `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        username: str | None,
+        password: str | None,
+        validate_cert: bool,
+        timeout_s: float,
+        observer: Observer,
+    ) -> None:
+        self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        if username is not None or password is not None:
+            self._headers["Authorization"] = aiohttp.encode_basic_auth(username or "", password or "")
+        self._validate_cert = validate_cert
+        self._timeout_s = timeout_s
+        self.observer = observer
+        budget = RetryBudget()
+        self._read_retries = RetryStrategy(
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=budget
+        )
+        self._write_retries = RetryStrategy(
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_was_not_handled, budget=budget
+        )
+        self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Closes all connections. A later request opens them anew."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(
+        self, operation: str, method: str, url: yarl.URL, *, body: bytes | None = None, is_read: bool = True
+    ) -> Response:
+        """CouchDB's answer, a success. `operation` is the observer's name for this kind of request.
+
+        What can't have had an effect and may succeed the next time is sent again, a few times and within a
+        budget: what was never sent or refused with 429; a read also after a broken connection or a 5xx.
+
+        Raises:
+            ConnectError: nothing was sent, as no connection could be had within the time left.
+            TransportError: the request was sent, and no whole answer came within the time left.
+            ResponseError: CouchDB refused.
+        """
+        deadline_s = _no_later_than_asked(time.monotonic() + self._timeout_s)
+        attempt = functools.partial(self._try, operation, method, url, body, deadline_s)
+        retries = self._read_retries if is_read else self._write_retries
+        return await retries.run(attempt, deadline_s=deadline_s)
+
+    async def _try(
+        self, operation: str, method: str, url: yarl.URL, body: bytes | None, deadline_s: float
+    ) -> Response:
+        _check_is_wanted(deadline_s)
+        started_s = time.monotonic()
+        status = None
+        try:
+            async with turn(self._free_connections, deadline_s, _ALL_BUSY):
+                _check_is_wanted(deadline_s)
+                response = await self._exchange(method, url, body, deadline_s)
+            status = response.status
+            return response.raise_for_status()
+        finally:
+            took_s = time.monotonic() - started_s
+            self.observer.request_finished(operation, status, took_s)
+            # Without the query string: a view's keys may be personal data.
+            _logger.info(
+                "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
+                took_s * 1000,
+                status,
+                method,
+                url.raw_path,
+            )
+
+    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+        time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
+        timeout = aiohttp.ClientTimeout(
+            total=time_left_s,
+            sock_connect=_CONNECT_TIMEOUT_S,
+            ceil_threshold=math.inf,  # else aiohttp gives long timeouts up to a second more
+        )
+        where = f"{method} {url.raw_path}"
+        try:
+            async with self._open_session().request(
+                method, url, data=body, timeout=timeout, allow_redirects=False
+            ) as response:
+                retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+                return Response(response.status, await response.read(), method, url.raw_path, retry_after_s)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise ConnectError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
+        except TimeoutError as error:
+            raise TransportError(f"CouchDB did not answer {where} within {time_left_s:.1f} s") from error
+        except (aiohttp.ClientError, _ConnectionBrokeError) as error:
+            raise _ConnectionBrokeError(f"the connection broke before {where} was answered") from error
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._validate_cert),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=self._headers,
+                middlewares=(_send_once,),
+            )
+        return self._session
+
+
+def _no_later_than_asked(deadline_s: float) -> float:
+    return min(deadline_s, deadline.current().deadline_s)
+
+
+def _check_is_wanted(deadline_s: float) -> None:
+    """Raises ConnectError if it is too late, or if all for whom it is have gone meanwhile."""
+    if time.monotonic() >= _no_later_than_asked(deadline_s):
+        raise ConnectError("the deadline passed before CouchDB was asked")
+
+
+class _ConnectionBrokeError(TransportError):
+    """The connection was closed or reset after the request, or a part of it, had been sent."""
+
+
+async def _send_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keeps aiohttp from sending again, uncounted, what breaks a connection; it knows its own errors only."""
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _ConnectionBrokeError("the connection broke") from error
+
+
+def _was_not_handled(error: CouchDBError) -> bool:
+    """Whether a request that failed so has had no effect, and may have one the next time."""
+    return isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status == 429)
+
+
+def _is_transient(error: CouchDBError) -> bool:
+    """Whether a read that failed so may succeed the next time; one that took too long won't be quicker."""
+    is_server_error = isinstance(error, ResponseError) and error.status >= 500
+    return is_server_error or isinstance(error, _ConnectionBrokeError) or _was_not_handled(error)
+
+
+def _retry_after_s(header: str) -> float:
+    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is none."""
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return 0.0

@@ -1,0 +1,152 @@
+"""What a service is told when it starts: options by its command line, secrets by its environment."""
+
+import argparse
+import dataclasses
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.application import DEFAULT_DEADLINE_S
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """An option of one service's own, as in `--master=NAME`.
+
+    It has to be given, on the command line or as the environment's `variable`, unless it `is_optional`: then
+    it is None. `read` makes of its text what the service is given; OSError or ValueError say why it can't.
+    It `needs` another option where it means nothing without that one.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    variable: str | None = None
+    read: Callable[[str], Any] = str
+    is_optional: bool = False
+    needs: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Configuration:
+    """Where a service listens, which database it uses, how long a request may take, and its own options."""
+
+    port: int
+    ip: str
+    database_url: str
+    deadline_s: float
+    own: Mapping[str, Any] = dataclasses.field(repr=False)
+    username: str | None
+    password: str | None = dataclasses.field(repr=False)
+
+    def open_database(self) -> Database:
+        """The database, not yet connected to."""
+        return Database(self.database_url, username=self.username, password=self.password)
+
+
+def parse(
+    description: str,
+    arguments: Sequence[str] | None = None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    own_options: Sequence[Option] = (),
+) -> Configuration:
+    """The configuration; a wrong option ends the process with a line that names it, and status 2."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--port", type=_port, default=8445, help="port to listen on; 0: any that is free")
+    parser.add_argument("--ip", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--database",
+        type=_database_url,
+        default="http://127.0.0.1:5984/tor_async_couchdb_sample",
+        metavar="URL",
+        help="database to use",
+    )
+    parser.add_argument(
+        "--deadline",
+        type=_positive_seconds,
+        default=DEFAULT_DEADLINE_S,
+        metavar="SECONDS",
+        help="how long a request may take",
+    )
+    for option in own_options:
+        _add(option, parser)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args([*_of_environment(own_options, environment), *given])
+    _check_needs(own_options, options, parser)
+    return Configuration(
+        port=options.port,
+        ip=options.ip,
+        database_url=options.database,
+        deadline_s=options.deadline,
+        own={option.name: getattr(options, option.name, None) for option in own_options},
+        username=environment.get("COUCHDB_USER"),
+        password=environment.get("COUCHDB_PASSWORD"),
+    )
+
+
+def _add(option: Option, parser: argparse.ArgumentParser) -> None:
+    def read(text: str) -> Any:
+        try:
+            return option.read(text)
+        except OSError as error:
+            raise argparse.ArgumentTypeError(f"{text}: {error.strerror}") from error
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    parser.add_argument(
+        f"--{option.name}",
+        type=read,
+        default=argparse.SUPPRESS,
+        required=not option.is_optional,
+        metavar=option.metavar,
+        help=option.help + ("" if option.variable is None else f" [environment: {option.variable}]"),
+    )
+
+
+def _check_needs(
+    own_options: Sequence[Option], options: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    for option in own_options:
+        if option.needs is not None and hasattr(options, option.name) and not hasattr(options, option.needs):
+            parser.error(f"argument --{option.name}: needs --{option.needs} too")
+
+
+def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str]) -> list[str]:
+    """The options that the environment gives, as arguments: the command line's come later, and win."""
+    return [
+        f"--{option.name}={environment[option.variable]}"
+        for option in own_options
+        if option.variable is not None and option.variable in environment
+    ]
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return int(text)
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
+def _database_url(text: str) -> str:
+    try:
+        Database(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

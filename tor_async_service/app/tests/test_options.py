@@ -1,0 +1,131 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.options import Option, parse
+
+
+def test_defaults_are_those_of_every_service() -> None:
+    configuration = parse("x", [], {})
+    assert (configuration.port, configuration.ip) == (8445, "127.0.0.1")
+    assert configuration.database_url == "http://127.0.0.1:5984/tor_async_couchdb_sample"
+    assert configuration.deadline_s == 30.0
+    assert (configuration.username, configuration.password) == (None, None)
+
+
+def test_options_are_taken() -> None:
+    arguments = ["--port", "0", "--ip", "::1", "--database", "https://host/db", "--deadline", "0.5"]
+    configuration = parse("x", arguments, {})
+    assert (configuration.port, configuration.ip) == (0, "::1")
+    assert configuration.database_url == "https://host/db"
+    assert configuration.deadline_s == 0.5
+
+
+def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
+    configuration = parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t"})
+    assert (configuration.username, configuration.password) == ("u", "s3cr3t")
+    assert "s3cr3t" not in repr(configuration)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "x"], "argument --port: 'x' is not a port"),
+        (["--port", "-1"], "argument --port"),
+        (["--port", "65536"], "argument --port: '65536' is not a port"),
+        (["--port", "٣"], "argument --port"),
+        (["--port", ""], "argument --port"),
+        (["--deadline", "0"], "argument --deadline: '0' is not a positive number of seconds"),
+        (["--deadline", "-1"], "argument --deadline"),
+        (["--deadline", "nan"], "argument --deadline"),
+        (["--deadline", "inf"], "argument --deadline"),
+        (["--deadline", "soon"], "argument --deadline: 'soon'"),
+        (["--database", "fruits"], "argument --database: a database's URL is http[s]://host:port/database"),
+        (["--database", "http://127.0.0.1:5984"], "argument --database"),
+        (["--colour", "red"], "unrecognized arguments: --colour red"),
+        (["--port"], "argument --port: expected one argument"),
+    ],
+)
+def test_wrong_option_is_named_and_ends_the_process_with_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("x", arguments, {})
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_password_in_a_wrong_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("x", ["--database", "ftp://u:s3cr3t@host/db"], {})
+    assert "s3cr3t" not in capsys.readouterr().err
+
+
+async def test_database_is_opened_with_the_credentials() -> None:
+    database = parse("x", ["--database", "http://host/db"], {"COUCHDB_USER": "u"}).open_database()
+    assert database.url == "http://host/db"
+    await database.close()
+
+
+def test_option_of_a_services_own_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [Option("master", "NAME", "the master's name")]
+    assert parse("x", ["--master", "east"], {}, own_options=options).own == {"master": "east"}
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {}, own_options=options)
+    assert "--master" in capsys.readouterr().err
+
+
+def test_option_of_a_services_own_may_come_from_the_environment() -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE", read=int)]
+    assert parse("x", [], {"SIZE": "7"}, own_options=options).own == {"size": 7}
+    assert parse("x", ["--size", "8"], {"SIZE": "7"}, own_options=options).own == {"size": 8}
+
+
+def test_option_that_is_not_given_is_none_where_it_may_be() -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE", is_optional=True)]
+    assert parse("x", [], {}, own_options=options).own == {"size": None}
+
+
+def test_value_from_the_environment_is_shown_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    options = [Option("size", "NUMBER", "how large", variable="SIZE")]
+    assert "s3cr3t" not in repr(parse("x", [], {"SIZE": "s3cr3t"}, own_options=options))
+    with pytest.raises(SystemExit):
+        parse("x", ["--help"], {"SIZE": "s3cr3t"}, own_options=options)
+    assert "s3cr3t" not in capsys.readouterr().out
+
+
+def _unreadable(text: str) -> str:
+    return Path(text).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("read", "words"),
+    [
+        (_unreadable, "argument --size: /absent/file: No such file or directory"),
+        (Database, "argument --size: a database's URL is http[s]://host:port/database"),
+    ],
+)
+def test_option_that_can_t_be_read_says_why(
+    read: Callable[[str], Any], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [Option("size", "NUMBER", "how large", read=read)]
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--size", "/absent/file"], {}, own_options=options)
+    assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_option_without_the_one_it_needs_ends_the_process_with_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = (
+        Option("key", "K", "a key", is_optional=True),
+        Option("lock", "L", "a lock", is_optional=True, needs="key"),
+    )
+    assert parse("x", [], {}, own_options=options).own == {"key": None, "lock": None}
+    assert parse("x", ["--lock=l", "--key=k"], {}, own_options=options).own == {"key": "k", "lock": "l"}
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", ["--lock=l"], {}, own_options=options)
+    assert "argument --lock: needs --key too" in capsys.readouterr().err.splitlines()[-1]

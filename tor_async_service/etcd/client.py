@@ -1,0 +1,41 @@
+"""The etcd that a service is told of. One that is told of none doesn't import the client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from tor_async_service.app.options import Option
+
+if TYPE_CHECKING:
+    from tor_async_etcd import Client
+
+
+def etcd_client(text: str) -> Client:
+    """A client, not yet connected, of the members whose URLs these are, separated by commas.
+
+    The first one may have a user and a password, which are those for all.
+
+    Raises:
+        ValueError: one of them is not the URL of a member, or the user has no password.
+    """
+    from tor_async_etcd import Client
+
+    urls = text.split(",")
+    first = urlsplit(urls[0])
+    urls[0] = first._replace(netloc=first.netloc.rpartition("@")[2]).geturl()
+    if first.username is None:
+        return Client(urls)
+    if first.password is None:
+        raise ValueError("etcd's user has to have a password")
+    return Client(urls, username=unquote(first.username), password=unquote(first.password))
+
+
+ETCD = Option(
+    "etcd",
+    "URL",
+    "etcd that elects which process reconciles the database; several members: separated by commas",
+    "RECONCILER_ETCD",
+    etcd_client,
+    is_optional=True,
+)

@@ -1,0 +1,585 @@
+import asyncio
+import itertools
+import json
+import logging
+import math
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import requests
+import tornado.web
+from yarl import URL
+
+from tor_async_couchdb import deadline, errors
+from tor_async_couchdb.actions.retrieve import Page
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.fault_proxy import (
+    FaultProxy,
+    answered,
+    changed_first,
+    cut_after,
+    cut_before,
+    delayed,
+    never_answer,
+)
+from tor_async_couchdb.tests.things import Documents, Thing
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.http.problems import OUTCOME_UNKNOWN
+from tor_async_service.tests.serving import problem_of, serving, wait_until
+
+JSON = {"Content-Type": "application/json"}
+MAX_BODY_SIZE_BYTES = 64 * 1024
+
+
+def body_of_size(size_bytes: int) -> bytes:
+    """A thing whose JSON is so large."""
+    frame = b'{"key":"%s"}'
+    return frame % (b"x" * (size_bytes - len(frame) + 2))
+
+
+async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.ClientSession) -> None:
+    async with client.post("/things", json={"key": "ü", "count": 3}) as response:
+        assert response.status == 201
+        assert response.headers["Content-Type"] == "application/json"
+        assert "Server" not in response.headers
+        assert "Etag" not in response.headers
+        assert await response.json() == {"key": "ü", "count": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b"red", "malformed"),
+        (b'{"key":"a"} x', "trailing"),
+        (b'{"key":"\xff"}', "utf-8"),
+        (b'{"key":"\\ud800 "}', "The body is not what it has to be"),
+        (b"[]", "Expected `object`"),
+        (b"null", "Expected `object`"),
+        (b"{}", "missing required field `key`"),
+        (b'{"key":1}', "Expected `str`, got `int` - at `$.key`"),
+        (b'{"key":null}', "at `$.key`"),
+        (b'{"key":""}', "length >= 1"),
+        (b'{"key":"a","count":-1}', "at `$.count`"),
+        (b'{"key":"a","count":1.5}', "at `$.count`"),
+        (b'{"key":"a","color":"red"}', "unknown field `color`"),
+        (b'{"key":' + b"[" * 60_000, "The body is not what it has to be"),
+    ],
+)
+async def test_body_that_is_not_what_it_has_to_be_is_told_why(
+    lone_client: aiohttp.ClientSession, body: bytes, words: str
+) -> None:
+    async with lone_client.post("/things", data=body, headers=JSON) as response:
+        assert words in (await problem_of(response, 400))["detail"]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/json",
+        "application/json;charset=utf-8",
+        "application/json; charset=UTF-8",
+        'application/json; charset="utf8"',
+        "Application/JSON",
+        " application/json ",
+    ],
+)
+async def test_json_is_taken_with_or_without_charset(client: aiohttp.ClientSession, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    async with client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
+        assert response.status == 201
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/json; charset=latin-1",
+        "application/json; x=y",
+        "text/application/json",
+        "application/vnd.api+json",
+    ],
+)
+async def test_other_media_type_is_refused(lone_client: aiohttp.ClientSession, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    async with lone_client.post("/things", data=b'{"key":"a"}', headers=headers) as response:
+        assert "application/json" in (await problem_of(response, 415))["detail"]
+
+
+async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 10_000):
+        yield body[start : start + 10_000]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize("size_bytes", [MAX_BODY_SIZE_BYTES + 1, 900_000])
+async def test_body_that_is_too_large_is_answered_so(
+    lone_client: aiohttp.ClientSession, is_chunked: bool, size_bytes: int
+) -> None:
+    body = body_of_size(size_bytes)
+    data = in_chunks(body) if is_chunked else body
+    async with lone_client.post("/things", data=data, headers=JSON) as response:
+        assert "65536 bytes" in (await problem_of(response, 413))["detail"]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_body_of_exactly_the_limit_is_taken(client: aiohttp.ClientSession, is_chunked: bool) -> None:
+    body = body_of_size(MAX_BODY_SIZE_BYTES)
+    data = in_chunks(body) if is_chunked else body
+    async with client.post("/things", data=data, headers=JSON) as response:
+        assert response.status == 201, await response.text()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/things", {"GET", "POST"}),
+        ("PUT", "/things", {"GET", "POST"}),
+        ("PATCH", "/things/a", {"GET", "PUT"}),
+        ("OPTIONS", "/things/a", {"GET", "PUT"}),
+        ("BREW", "/things/a", {"GET", "PUT"}),
+    ],
+)
+async def test_other_method_is_told_which_are_allowed(
+    lone_client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
+) -> None:
+    async with lone_client.request(method, path) as response:
+        problem = await problem_of(response, 405)
+        assert {name.strip() for name in response.headers["Allow"].split(",")} == allowed
+        assert path in problem["detail"]
+
+
+async def test_nothing_found_is_a_problem_that_names_the_path(client: aiohttp.ClientSession) -> None:
+    async with client.get("/things/absent") as response:
+        assert (await problem_of(response, 404))["detail"] == "There is nothing at /things/absent."
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(401, 503), (403, 503), (404, 503), (413, 413), (429, 503), (500, 503)]
+)
+async def test_what_couchdb_refuses_is_a_problem(
+    client: aiohttp.ClientSession, proxy: FaultProxy, status: int, answer: int
+) -> None:
+    proxy.inject(answered(status), "_bulk_docs", times=math.inf)
+    proxy.inject(answered(status), "_bulk_get", times=math.inf)
+    async with client.post("/things", json={"key": "a"}) as response:
+        await problem_of(response, answer)
+        assert response.headers.get("Retry-After") == ("1" if answer == 503 else None)
+
+
+async def test_database_that_is_down_is_503_and_then_200_again(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    documents.put_thing("a")
+    proxy.inject(cut_before, times=math.inf)
+    async with client.get("/things/a") as response:
+        problem = await problem_of(response, 503)
+        assert "can't be reached" in problem["detail"]
+        assert response.headers["Retry-After"] == "1"
+    proxy.clear()
+    async with client.get("/things/a") as response:
+        assert response.status == 200
+
+
+async def test_slow_database_is_503_at_the_deadline(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    documents.put_thing("a")
+    app.deadline_s = 0.3
+    proxy.inject(never_answer, "_bulk_docs")
+    async with client.put("/things/a", json={"key": "a", "count": 1}) as response:
+        assert (await problem_of(response, 503))["type"] == OUTCOME_UNKNOWN
+
+
+async def test_change_of_unknown_outcome_says_so(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    proxy.inject(cut_after, "_bulk_docs")
+    proxy.inject(cut_before, "_bulk_get", times=math.inf)
+    async with client.post("/things", json={"key": "a"}) as response:
+        problem = await problem_of(response, 503)
+    assert problem["type"] == OUTCOME_UNKNOWN
+    assert "Read it again" in problem["detail"]
+
+
+async def test_document_that_does_not_fit_is_502_and_not_shown(
+    client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    documents.put_thing("a", count="s3cr3t")
+    async with client.get("/things/a") as response:
+        assert "s3cr3t" not in str(await problem_of(response, 502))
+
+
+@pytest.fixture
+def signer(database: Database, tmp_path: Path) -> TamperingSigner:
+    """Signs what the service writes."""
+    signing.new_key_set(tmp_path / "keys.json")
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database.tampering_signer = signer
+    return signer
+
+
+async def test_document_that_was_tampered_with_is_502_and_named_but_not_shown(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    document_id = documents.put_thing("a", count="s3cr3t")["_id"]
+    async with client.get("/things/a") as response:
+        problem = await problem_of(response, 502)
+    assert document_id in problem["detail"]
+    assert "s3cr3t" not in str(problem)
+
+
+@pytest.mark.parametrize("path", ["/things", "/things?limit=7"])
+async def test_list_says_how_many_documents_were_tampered_with(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner, path: str
+) -> None:
+    async with client.post("/things", json={"key": "a"}) as response:
+        assert response.status == 201
+    async with client.get(path) as response:
+        assert "Tampered-Count" not in response.headers
+    documents.put_thing("b")
+    documents.put_thing("c")
+    async with client.get(path) as response:
+        assert [thing["key"] for thing in await response.json()] == ["a"]
+        assert response.headers["Tampered-Count"] == "2"
+
+
+async def test_long_list_says_it_of_its_first_page_and_by_a_trailer_of_all(
+    client: aiohttp.ClientSession, documents: Documents, signer: TamperingSigner
+) -> None:
+    documents.put_many([{"type": "thing_v1.0", "key": f"{i:04d}", "count": 0} for i in range(600)])
+    async with client.get("/things") as response:
+        assert response.headers["Tampered-Count"] == "500"
+        assert "Trailer" not in response.headers
+        assert await response.json() == []
+    async with client.get("/things", headers={"TE": "trailers"}) as response:
+        assert response.headers["Trailer"] == "Tampered-Count"
+        assert "Tampered-Count" not in response.headers
+        assert await response.json() == []
+    port = str(client._base_url).rpartition(":")[2].strip("/")
+    assert (await _last_chunk(int(port))).endswith(b"]\n\r\n0\r\nTampered-Count: 600\r\n\r\n")
+
+
+async def _last_chunk(port: int) -> bytes:
+    """The end of a list whose reader takes trailers, who asks for another answer by the same connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for path in ("/things", "/things/absent"):
+        writer.write(b"GET %s HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n" % path.encode())
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"HTTP/1.1 404")
+    writer.close()
+    return answer.removesuffix(b"HTTP/1.1 404")
+
+
+async def test_lost_race_is_409_with_its_conflict_count(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    documents.put_thing("a")
+    proxy.inject(changed_first(), "_bulk_docs")
+    async with client.put("/things/a", json={"key": "a", "count": 1}) as response:
+        await problem_of(response, 409)
+        assert response.headers["Conflict-Count"] == "1"
+    async with client.put("/things/a", json={"key": "a", "count": 1}) as response:
+        assert response.status == 200
+        assert "Conflict-Count" not in response.headers
+
+
+class OddHandler(ServiceHandler):
+    """Does what the test says."""
+
+    behave: Callable[[], Any]
+
+    async def get(self) -> None:
+        type(self).behave()
+        self.write_json({})
+
+
+def odd_app(database: Database, behave: Callable[[], Any]) -> ServiceApplication:
+    handler = type("Odd", (OddHandler,), {"behave": staticmethod(behave)})
+    return ServiceApplication([("/odd", handler)], database, version="1.0.0")
+
+
+def raise_(error: Exception) -> Callable[[], None]:
+    def behave() -> None:
+        raise error
+
+    return behave
+
+
+async def test_error_that_nobody_expected_is_a_problem_too_and_is_logged(
+    lone_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = odd_app(lone_database, raise_(ZeroDivisionError("s3cr3t")))
+    async with serving(app) as client, client.get("/odd") as response:
+        assert "s3cr3t" not in str(await problem_of(response, 500))
+    assert any(record.exc_info for record in caplog.records)
+
+
+async def test_expected_error_is_one_line_in_the_log(
+    lone_database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = odd_app(lone_database, raise_(errors.ConnectError("CouchDB is not there")))
+    async with serving(app) as client, client.get("/odd") as response:
+        await problem_of(response, 503)
+    (record,) = [record for record in caplog.records if "CouchDB is not there" in record.getMessage()]
+    assert record.levelno == logging.WARNING
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_conflicts_are_counted_on_every_answer(lone_database: Database, status: int) -> None:
+    def behave() -> None:
+        deadline.current().conflict_count += 7
+        if status == 503:
+            raise errors.TransportError("gone")
+
+    async with serving(odd_app(lone_database, behave)) as client, client.get("/odd") as response:
+        assert response.status == status
+        assert response.headers["Conflict-Count"] == "7"
+
+
+async def test_request_has_the_services_deadline(lone_database: Database) -> None:
+    remaining_s = []
+    app = odd_app(lone_database, lambda: remaining_s.append(deadline.current().remaining_s()))
+    app.deadline_s = 5
+    async with serving(app) as client, client.get("/odd") as response:
+        assert response.status == 200
+    assert 4 < remaining_s[0] <= 5
+
+
+async def test_error_with_a_status_of_its_own_keeps_it(lone_database: Database) -> None:
+    app = odd_app(lone_database, raise_(tornado.web.HTTPError(418, "I'm a teapot.")))
+    async with serving(app) as client, client.get("/odd") as response:
+        assert (await problem_of(response, 418))["detail"] == "I'm a teapot."
+
+
+def put_things(documents: Documents, count: int) -> list[str]:
+    keys = [f"{number:05}" for number in range(count)]
+    documents.put_many([{"type": "thing_v1.0", "key": key, "count": 0} for key in keys])
+    return keys
+
+
+async def pages(client: aiohttp.ClientSession, path: str) -> list[list[str]]:
+    """The keys on all pages, by their links."""
+    found = []
+    while path:
+        async with client.get(URL(path, encoded=True)) as response:
+            assert response.status == 200
+            found.append([thing["key"] for thing in await response.json()])
+            link = re.fullmatch('<(.*)>; rel="next"', response.headers.get("Link", ""))
+            path = "" if link is None else link[1]
+    return found
+
+
+async def test_pages_are_linked(client: aiohttp.ClientSession, documents: Documents) -> None:
+    put_things(documents, 5)
+    assert await pages(client, "/things?limit=2") == [["00000", "00001"], ["00002", "00003"], ["00004"]]
+    assert [len(page) for page in await pages(client, "/things?limit=5")] == [5]
+
+
+async def test_link_is_safe_for_any_key(client: aiohttp.ClientSession, documents: Documents) -> None:
+    keys = ["a b", 'a"><&=%+', "ü/€?#"]
+    for key in keys:
+        documents.put_thing(key)
+    found = await pages(client, "/things?limit=1")
+    assert sorted(key for page in found for key in page) == sorted(keys)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "1.5", "1e3", "٣", "9" * 30])
+async def test_bad_limit_is_refused(lone_client: aiohttp.ClientSession, limit: str) -> None:
+    async with lone_client.get("/things", params={"limit": limit}) as response:
+        assert "from 1 to 1000" in (await problem_of(response, 400))["detail"]
+
+
+@pytest.mark.parametrize("count", [0, 500, 501])
+async def test_whole_list_is_one_array(
+    client: aiohttp.ClientSession, documents: Documents, count: int
+) -> None:
+    keys = put_things(documents, count)
+    async with client.get("/things") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "application/json"
+        assert [thing["key"] for thing in await response.json()] == keys
+
+
+async def test_list_that_fails_before_its_first_byte_is_a_problem(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(answered(500), "_view", times=math.inf)
+    async with client.get("/things") as response:
+        await problem_of(response, 503)
+
+
+async def test_list_that_fails_in_the_middle_is_never_taken_for_a_whole_one(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    put_things(documents, 501)
+    proxy.inject(answered(500), "startkey", times=math.inf)
+    async with client.get("/things") as response:
+        assert response.status == 200
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+        url = str(response.url)
+    proxy.inject(cut_before, "startkey", times=math.inf)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        await asyncio.to_thread(requests.get, url, timeout=30)
+
+
+class EndlessHandler(ServiceHandler):
+    """A list without end."""
+
+    pages = 0
+
+    async def get(self) -> None:
+        await self.write_pages(self._fetch_page, lambda thing: {"key": thing.key, "padding": "x" * 1000})
+
+    async def _fetch_page(self, first_key: str | None, size: int) -> Page[Thing]:
+        EndlessHandler.pages += 1
+        return Page([Thing(key=number) for number in range(size)], "next")
+
+
+@pytest.fixture
+async def endless(lone_database: Database) -> AsyncIterator[tuple[ServiceApplication, aiohttp.ClientSession]]:
+    EndlessHandler.pages = 0
+    app = ServiceApplication([("/endless", EndlessHandler)], lone_database, version="1.0.0")
+    app.deadline_s = 0.5
+    async with serving(app) as client:
+        yield app, client
+
+
+async def test_list_is_read_no_faster_than_its_client_takes_it_and_cut_when_it_stops(
+    endless: tuple[ServiceApplication, aiohttp.ClientSession],
+) -> None:
+    app, client = endless
+    async with client.get("/endless") as response:
+        assert await response.content.read(100)
+        # Some half a megabyte a page: what the buffers between here and there hold is a few of them.
+        await wait_until(lambda: EndlessHandler.pages > 1)
+        await asyncio.wait_for(app.drain.wait(10), timeout=10)
+        assert EndlessHandler.pages < 60
+        with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ClientConnectionError)):
+            await response.read()
+
+
+async def test_long_list_may_take_longer_than_one_deadline(
+    endless: tuple[ServiceApplication, aiohttp.ClientSession],
+) -> None:
+    app, client = endless
+    app.deadline_s = 0.2
+    started_s = asyncio.get_running_loop().time()
+    async with client.get("/endless") as response:
+        for _ in itertools.count():
+            assert await response.content.read(200_000)
+            await asyncio.sleep(0.01)
+            if asyncio.get_running_loop().time() - started_s > 0.5:
+                break
+    assert EndlessHandler.pages > 1
+
+
+async def test_client_that_goes_away_ends_its_list(
+    endless: tuple[ServiceApplication, aiohttp.ClientSession],
+) -> None:
+    app, client = endless
+    async with client.get("/endless") as response:
+        assert json.loads((await response.content.read(1)) + b"]") == []
+        response.close()
+    assert await app.drain.wait(10) == 0
+
+
+async def test_draining_service_closes_its_connections(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    async with client.get("/things") as response:
+        assert response.headers.get("Connection") != "close"
+    app.drain.is_draining = True
+    async with client.get("/things") as response:
+        assert response.status == 200
+        assert response.headers["Connection"] == "close"
+
+
+async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
+    """Sends a request for the thing 'a', and leaves when the database has been asked for `path`."""
+
+    async def ask() -> None:
+        async with client.request(method, "/things/a" if method == "GET" else "/things", json={"key": "a"}):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await wait_until(lambda: any(path in request.path for request in proxy.requests))
+    asking.cancel()
+    await asyncio.wait([asking])
+
+
+def answers(app: ServiceApplication, status: int) -> float:
+    """How many requests for a thing the service has counted with this status."""
+    labels = {"method": "GET", "handler": "ThingHandler", "status": str(status)}
+    return app.metrics.registry.get_sample_value("http_request_duration_seconds_count", labels) or 0
+
+
+async def test_client_that_leaves_is_counted_as_such_and_not_as_an_error(
+    app: ServiceApplication,
+    client: aiohttp.ClientSession,
+    proxy: FaultProxy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(10) == 0
+    assert (answers(app, 499), answers(app, 500)) == (1, 0)
+    assert "499 GET /things/a" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_read_for_a_client_that_leaves_is_cut_off(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(never_answer)
+    await leave(client, proxy, "_view")
+    (read,) = proxy.requests
+    await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
+
+
+async def test_nothing_is_tried_again_for_a_client_that_leaves(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    before = asyncio.all_tasks()
+    proxy.inject(answered(503, headers={"Retry-After": "9"}))
+    await leave(client, proxy, "_view")
+    assert await app.drain.wait(5) == 0
+    # The connections of client and proxy have tasks too; a retry would be waited for in one of the library's.
+    await wait_until(lambda: all("Coalescer" not in repr(task) for task in asyncio.all_tasks() - before), 5)
+    assert len(proxy.requests) == 1
+
+
+async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
+    app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    proxy.inject(delayed(0.5), "_bulk_docs")
+    await leave(client, proxy, "_bulk_docs", "POST")
+    assert await app.drain.wait(10) == 0
+    assert documents.count() == 1
+    await wait_until(lambda: documents.count() == 2)
+
+
+async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    url = client._build_url("/things")
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    await writer.drain()
+    in_flight = app.drain._in_flight
+    await wait_until(lambda: len(in_flight) == 1)
+    writer.close()
+    assert await app.drain.wait(10) == 0

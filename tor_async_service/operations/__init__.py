@@ -1,0 +1,1 @@
+"""The endpoints that each service has for who operates it."""

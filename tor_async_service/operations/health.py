@@ -1,0 +1,72 @@
+"""`/_health`: is the service well, and what it depends on?"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import tornado.web
+
+from tor_async_couchdb import errors
+from tor_async_service.http.handler import ServiceHandler
+
+# Returns if all is well; raises a CouchDBError, or an UnhealthyError, that says what is not.
+HealthCheck = Callable[[], Awaitable[None]]
+
+
+class UnhealthyError(Exception):
+    """Something that the service depends on is not well; its text is the reason that `/_health` gives."""
+
+
+_SPELLINGS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+
+_REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
+    (errors.NotFoundError, "database gone"),
+    (errors.UnauthorizedError, "credentials refused"),
+    (errors.ForbiddenError, "credentials refused"),
+    (errors.TransportError, "unreachable"),
+)
+
+
+class HealthHandler(ServiceHandler):
+    """`?quick=true` (the default) does no I/O; `?quick=false` runs all of the service's health checks."""
+
+    async def get(self) -> None:
+        """200 and green, or 503 and red, with the reasons in `details`."""
+        is_quick = self._is_quick()
+        details = {}
+        if self.service.drain.is_draining:
+            details["service"] = _red("draining")
+        if not is_quick:
+            details |= await _failures(self.service.health_checks)
+        href = self.request.full_url()
+        self.set_header("Location", href)
+        self.set_status(503 if details else 200)
+        answer: dict[str, object] = {
+            "status": "red" if details else "green",
+            "links": {"self": {"href": href}},
+        }
+        self.write_json(answer | ({"details": details} if details else {}))
+
+    def _is_quick(self) -> bool:
+        spelling = self.get_query_argument("quick", "true").lower()
+        if spelling not in _SPELLINGS:
+            raise tornado.web.HTTPError(400, f"quick has to be one of {', '.join(_SPELLINGS)}.")
+        return _SPELLINGS[spelling]
+
+
+async def _failures(checks: Mapping[str, HealthCheck]) -> dict[str, dict[str, str]]:
+    failures = {}
+    for name, check in checks.items():
+        try:
+            await check()
+        except UnhealthyError as error:
+            failures[name] = _red(str(error))
+        except errors.CouchDBError as error:
+            reasons = (reason for error_class, reason in _REASONS if isinstance(error, error_class))
+            failures[name] = _red(next(reasons, "not working"))
+    return failures
+
+
+def _red(reason: str) -> dict[str, str]:
+    return {"status": "red", "reason": reason}

@@ -1,0 +1,109 @@
+import math
+
+import aiohttp
+import pytest
+
+from conftest import CouchDBServer
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
+from tor_async_couchdb.tests.things import Documents
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.operations.health import UnhealthyError
+from tor_async_service.tests.serving import problem_of, serving
+from tor_async_service.tests.thing_service import make_app
+
+
+@pytest.mark.parametrize("path", ["/_health", "/v1.0/_health"])
+@pytest.mark.parametrize("query", ["", "?quick=true", "?quick=false", "?quick=NO&x=1"])
+async def test_health_is_green_and_its_link_keeps_the_query(
+    client: aiohttp.ClientSession, path: str, query: str
+) -> None:
+    async with client.get(path + query) as response:
+        assert response.status == 200
+        href = str(response.url)
+        assert href.endswith(path + query)
+        assert await response.json() == {"status": "green", "links": {"self": {"href": href}}}
+        assert response.headers["Location"] == href
+
+
+@pytest.mark.parametrize("quick", ["true", "t", "YES", "y", "1", "True"])
+async def test_quick_health_asks_nobody(lone_client: aiohttp.ClientSession, quick: str) -> None:
+    async with lone_client.get("/_health", params={"quick": quick}) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("quick", ["false", "f", "No", "n", "0", "FALSE"])
+async def test_thorough_health_asks_couchdb(
+    client: aiohttp.ClientSession, proxy: FaultProxy, quick: str
+) -> None:
+    async with client.get("/_health", params={"quick": quick}) as response:
+        assert response.status == 200
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("quick", ["", "maybe", "2", "on", "truee", "null"])
+async def test_other_spelling_of_quick_is_refused(lone_client: aiohttp.ClientSession, quick: str) -> None:
+    async with lone_client.get("/_health", params={"quick": quick}) as response:
+        assert "quick has to be one of true, t," in (await problem_of(response, 400))["detail"]
+
+
+async def reason(database: Database) -> str:
+    """Why the database is red."""
+    async with serving(make_app(database)) as client, client.get("/_health?quick=false") as response:
+        assert response.status == 503
+        body = await response.json()
+        assert body["status"] == "red"
+        assert body["links"] == {"self": {"href": str(response.url)}}
+        assert set(body["details"]) == {"database"}
+        assert body["details"]["database"]["status"] == "red"
+        return str(body["details"]["database"]["reason"])
+
+
+async def test_reasons_to_be_red_are_told_apart(couchdb: CouchDBServer, proxy: FaultProxy) -> None:
+    username, password = couchdb.username, couchdb.password
+    async with Database(f"{proxy.url}_absent", username=username, password=password) as gone:
+        assert await reason(gone) == "database gone"
+    async with Database(proxy.url, username=username, password="wrong") as refused:
+        assert await reason(refused) == "credentials refused"
+    async with Database("http://127.0.0.1:1/db") as unreachable:
+        assert await reason(unreachable) == "unreachable"
+    async with Database(proxy.url, username=username, password=password) as broken:
+        proxy.inject(cut_before, times=math.inf)
+        assert await reason(broken) == "unreachable"
+        proxy.clear()
+        proxy.inject(answered(500), times=math.inf)
+        assert await reason(broken) == "not working"
+
+
+async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, proxy: FaultProxy) -> None:
+    proxy.inject(answered(404, '{"error":"not_found","reason":"Database does not exist."}'))
+    statuses = []
+    for _ in range(2):
+        async with client.get("/_health?quick=false") as response:
+            statuses.append(response.status)
+    assert statuses == [503, 200]
+
+
+@pytest.mark.parametrize("quick", ["true", "false"])
+async def test_draining_service_is_red(
+    app: ServiceApplication, client: aiohttp.ClientSession, quick: str
+) -> None:
+    app.drain.is_draining = True
+    async with client.get("/_health", params={"quick": quick}) as response:
+        assert response.status == 503
+        assert (await response.json())["details"] == {"service": {"status": "red", "reason": "draining"}}
+        assert response.headers["Connection"] == "close"
+
+
+async def test_service_may_have_checks_of_its_own(
+    app: ServiceApplication, client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    async def is_hungry() -> None:
+        raise UnhealthyError("no fruit left")
+
+    app.health_checks["stomach"] = is_hungry
+    async with client.get("/_health?quick=false") as response:
+        assert response.status == 503
+        assert (await response.json())["details"] == {"stomach": {"status": "red", "reason": "no fruit left"}}
+    async with client.get("/_health") as response:
+        assert response.status == 200

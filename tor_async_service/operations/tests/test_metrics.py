@@ -1,0 +1,150 @@
+import math
+
+import aiohttp
+import pytest
+from prometheus_client import Counter
+from prometheus_client.openmetrics import parser as openmetrics_text
+from prometheus_client.parser import text_string_to_metric_families
+
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
+from tor_async_couchdb.tests.things import Documents
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.tests.serving import problem_of
+
+
+async def samples(client: aiohttp.ClientSession) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """All that Prometheus is told, by name and labels."""
+    async with client.get("/_metrics", headers={"Accept": "text/plain"}) as response:
+        assert response.status == 200
+        assert response.content_type == "text/plain"
+        text = await response.text()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def value(client: aiohttp.ClientSession, name: str, **labels: str) -> float:
+    return (await samples(client)).get((name, frozenset(labels.items())), 0.0)
+
+
+@pytest.mark.parametrize("path", ["/_metrics", "/v1.0/_metrics"])
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
+async def test_metrics_are_json_to_a_person(
+    client: aiohttp.ClientSession, documents: Documents, path: str, accept: str
+) -> None:
+    documents.put_thing("a")
+    async with client.get(path, headers={"Accept": accept}) as response:
+        assert response.status == 200
+        assert response.content_type == "application/json"
+        assert response.headers["Location"] == str(response.url)
+        metrics = await response.json()
+    assert metrics["links"] == {"self": {"href": str(response.url)}}
+    assert metrics["database"]["docCount"] == 2
+    assert set(metrics["database"]) == {"docCount", "dataSize", "diskSize", "fragmentation", "views"}
+    assert set(metrics["database"]["views"]) == {"thing_by_key"}
+    for sizes in (metrics["database"], metrics["database"]["views"]["thing_by_key"]):
+        assert all(type(sizes[name]) is int for name in ("dataSize", "diskSize", "fragmentation"))
+
+
+async def test_metrics_of_a_database_that_is_down_are_a_problem(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(cut_before, times=math.inf)
+    async with client.get("/_metrics") as response:
+        await problem_of(response, 503)
+
+
+async def test_prometheus_is_told_the_sizes_of_the_database(
+    client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    documents.put_thing("a")
+    assert await value(client, "couchdb_documents") == 2
+    assert await value(client, "couchdb_disk_bytes", design_doc="") > 0
+    assert ("couchdb_data_bytes", frozenset({("design_doc", "thing_by_key")})) in await samples(client)
+
+
+async def test_view_that_is_gone_has_no_size_any_more(
+    client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    labels = frozenset({("design_doc", "thing_by_key")})
+    assert ("couchdb_disk_bytes", labels) in await samples(client)
+    documents.delete(documents.get("_design/thing_by_key"))
+    assert ("couchdb_disk_bytes", labels) not in await samples(client)
+
+
+async def test_scraper_is_answered_while_the_database_is_down(
+    client: aiohttp.ClientSession, proxy: FaultProxy
+) -> None:
+    proxy.inject(cut_before, times=math.inf)
+    failed = {"operation": "information", "status": "0"}
+    before = await value(client, "couchdb_call_duration_seconds_count", **failed)
+    assert await value(client, "couchdb_call_duration_seconds_count", **failed) > before
+
+
+async def test_openmetrics_is_spoken_too(client: aiohttp.ClientSession) -> None:
+    headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    async with client.get("/_metrics", headers=headers) as response:
+        assert response.content_type == "application/openmetrics-text"
+        families = openmetrics_text.text_string_to_metric_families(await response.text())  # type: ignore[no-untyped-call]  # untyped there
+        assert "conflicts_met" in {family.name for family in families}
+
+
+async def test_requests_and_calls_to_couchdb_are_counted(
+    client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    for path, status in (("/things", "200"), ("/things/absent", "404")):
+        async with client.get(path):
+            pass
+        handler = "ThingsHandler" if path == "/things" else "ThingHandler"
+        count = await value(
+            client, "http_request_duration_seconds_count", method="GET", handler=handler, status=status
+        )
+        assert count == 1
+    name = "couchdb_call_duration_seconds_count"
+    assert await value(client, name, operation="query_view", status="200") == 2
+
+
+async def test_methods_of_clients_own_invention_are_one_time_series(client: aiohttp.ClientSession) -> None:
+    for method in ("BREW", "WHEN"):
+        async with client.request(method, "/things", headers={"Connection": "close"}) as response:
+            assert response.status == 405
+    count = await value(
+        client, "http_request_duration_seconds_count", method="other", handler="ThingsHandler", status="405"
+    )
+    assert count == 2
+
+
+async def test_conflicts_that_end_in_a_refusal_are_given_up(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    documents.put_thing("a")
+    proxy.inject(changed_first(), "_bulk_docs")
+    async with client.put("/things/a", json={"key": "a", "count": 1}) as response:
+        assert response.status == 409
+    assert await value(client, "conflicts_met_total") == 1
+    assert await value(client, "conflicts_given_up_total") == 1
+    assert await value(client, "conflicts_resolved_total") == 0
+
+
+async def test_document_that_a_list_goes_without_is_counted(
+    client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    documents.put_thing("a", count="many")
+    documents.put_thing("b")
+    async with client.get("/things") as response:
+        assert [thing["key"] for thing in await response.json()] == ["b"]
+    assert await value(client, "documents_left_out_total", error="InvalidDocumentError") == 1
+
+
+async def test_service_may_add_metrics_of_its_own(
+    app: ServiceApplication, client: aiohttp.ClientSession
+) -> None:
+    eaten = Counter("fruits_eaten", "Fruits that were eaten.", registry=app.metrics.registry)
+
+    async def eat() -> None:
+        eaten.inc(3)
+
+    app.metrics_refreshers.append(eat)
+    assert await value(client, "fruits_eaten_total") == 3
