@@ -16,7 +16,7 @@ from benchmarks.strategies import PUBLISHED, STRATEGIES
 from suite.couchdb import CouchDB
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.retries.policy import Pause, RetryStrategy
+from tor_async_couchdb.retries import Pause, RetryStrategy
 
 WRITERS = (10, 50, 100, 190)
 MANY_WRITERS = (1_000, 10_000, 100_000)

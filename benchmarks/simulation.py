@@ -12,7 +12,7 @@ import itertools
 import math
 import random
 
-from tor_async_couchdb.retries.policy import Pause
+from tor_async_couchdb.retries import Pause
 
 # Those of the article's simulator.
 NETWORK_MEAN_S = 0.010

@@ -23,8 +23,7 @@ from benchmarks.services import alternated
 from suite.couchdb import CouchDB
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError, TransportError
-from tor_async_couchdb.retries.budget import RetryBudget
-from tor_async_couchdb.retries.policy import Pause, RetryStrategy, full_jitter, immediately
+from tor_async_couchdb.retries import Pause, RetryBudget, RetryStrategy, full_jitter, immediately
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request
 
 _CLIENTS_PER_S = 50

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from benchmarks.simulation import BASE_S, CAP_S
-from tor_async_couchdb.retries.policy import (
+from tor_async_couchdb.retries import (
     Pause,
     decorrelated_jitter,
     equal_jitter,

@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from conftest import CouchDBServer, running_couchdb_server
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer, running_couchdb
 
 _BATCH = 1000
 _LARGEST_EXACT_INTEGER = 2**53 - 1
@@ -54,10 +54,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=_random.randrange(2**32), help="to repeat a run")
     options = parser.parse_args()
     _random.seed(options.seed)
-    with tempfile.TemporaryDirectory() as folder, running_couchdb_server(Path(folder)) as couchdb:
+    with tempfile.TemporaryDirectory() as folder, running_couchdb(Path(folder)) as couchdb:
         alarms = _alarms(couchdb, Path(folder), options.documents)
         where = "CouchDB" if "COUCHDB_URL" in os.environ else "the stand-in for CouchDB"
-        where += f" {couchdb.request('GET', '').json()['version']}"
+        where += f" {couchdb.succeed('GET', '').json()['version']}"
     for document_id in alarms:
         print(f"false alarm: {document_id}")
     print(f"{options.documents} documents on {where}, seed {options.seed}: {len(alarms)} false alarms")
@@ -72,9 +72,9 @@ def _alarms(couchdb: CouchDBServer, folder: Path, count: int) -> list[str]:
         name = url.rpartition("/")[2]
         for first in range(0, count, _BATCH):
             documents = [_signed(signer, i) for i in range(first, min(first + _BATCH, count))]
-            couchdb.request("POST", f"{name}/_bulk_docs", data=json.dumps({"docs": documents}), **_JSON)
+            couchdb.succeed("POST", f"{name}/_bulk_docs", data=json.dumps({"docs": documents}), **_JSON)
             keys = {"keys": [document["_id"] for document in documents]}
-            answer = couchdb.request("POST", f"{name}/_all_docs?include_docs=true&conflicts=true", json=keys)
+            answer = couchdb.succeed("POST", f"{name}/_all_docs?include_docs=true&conflicts=true", json=keys)
             stored = [msgspec.json.decode(answer.content)["rows"], answer.json()["rows"]]
             alarms += [row["id"] for rows in stored for row in rows if not signing.verify(signer, row["doc"])]
     return alarms

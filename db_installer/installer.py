@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.installer import CommandLineParser, main
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.admin import AdminClient
 
 DESIGN_DOCS_FOLDER = Path(__file__).parent / "design_docs"
 SEED_DOCS_FOLDER = Path(__file__).parent / "seed_docs"
@@ -24,7 +24,7 @@ def design_docs_folder(language: str, host: str, *, verify_host_ssl_cert: bool =
 
 def _is_stand_in(host: str, verify_host_ssl_cert: bool) -> bool:
     try:
-        with Server(host, verify_host_ssl_cert=verify_host_ssl_cert) as server:
+        with AdminClient(host, verify_host_ssl_cert=verify_host_ssl_cert) as server:
             welcome = server.ask("GET", "")
     except CouchDBError:  # which the installation will meet, and tell
         return False

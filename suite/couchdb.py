@@ -15,10 +15,10 @@ from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node
 from embedded_couchdb.node import install as install_node_packages
 from suite.errors import SuiteError
-from tor_async_couchdb.clparserutil import UserPassword, scheme_host_port
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.admin import AdminClient
+from tor_async_couchdb.installer.option_types import UserPassword, scheme_host_port
 from tor_async_couchdb.protection.signing import Signer
 
 
@@ -36,9 +36,9 @@ class CouchDB:
         """What a service needs to know to use it."""
         return {"COUCHDB_USER": self.username, "COUCHDB_PASSWORD": self.password}
 
-    def connect(self) -> Server:
+    def connect(self) -> AdminClient:
         """A connection as the administrator."""
-        return Server(self.url, credentials=UserPassword(self.username, self.password))
+        return AdminClient(self.url, credentials=UserPassword(self.username, self.password))
 
     @contextlib.contextmanager
     def installed_database(

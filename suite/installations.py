@@ -9,7 +9,7 @@ from pathlib import Path
 
 from suite.couchdb import CouchDB
 from suite.services import Sample, Service, processes_of
-from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.folder import new_protection

@@ -11,7 +11,7 @@ from suite.installations import MASTERS, Installation
 from suite.multi_master import Experiment, Figures, run
 from suite.services import Service
 from suite.sites import connected
-from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 
 SAMPLE = "crud/multi_master"

@@ -1,1 +1,132 @@
-"""An async CouchDB client for Tornado services: models, conflicts, retries, signing, installing."""
+"""An async CouchDB client for Tornado services: models, conflicts, retries.
+
+What a service without signing or encryption needs is here. `protection`, `history`, `installer` and `testing`
+are imported by their own paths, because they need packages that such a service does not.
+"""
+
+from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
+from tor_async_couchdb.actions.inspect import (
+    AsyncAllViewMetricsRetriever,
+    AsyncCouchDBHealthCheck,
+    AsyncDatabaseMetricsRetriever,
+    AsyncViewMetricsRetriever,
+    DatabaseMetrics,
+    Sizes,
+    ViewMetrics,
+)
+from tor_async_couchdb.actions.retrieve import (
+    AsyncModelRetriever,
+    AsyncModelRetrieverByDocumentID,
+    AsyncModelsRetriever,
+    AsyncViewRetriever,
+    Cursor,
+    Page,
+)
+from tor_async_couchdb.actions.retrieve_merged import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
+from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.conflicts.reconciler import Reconciler
+from tor_async_couchdb.conflicts.resolver import ConflictResolver
+from tor_async_couchdb.documents.database import Database, Row
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    CouchDBError,
+    ForbiddenError,
+    InvalidDocumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ResponseError,
+    TooLargeError,
+    TransportError,
+    UnauthorizedError,
+    UnmergeableError,
+)
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.properties import (
+    AddsWin,
+    ChangeCount,
+    Counter,
+    Immutable,
+    Latest,
+    LatestBy,
+    MergedBy,
+    OnDeleteConflict,
+    Superseded,
+    UniqueKey,
+)
+from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.retries.pauses import (
+    Pause,
+    decorrelated_jitter,
+    equal_jitter,
+    exponential,
+    fixed,
+    full_jitter,
+    immediately,
+)
+from tor_async_couchdb.retries.strategy import RetryStrategy, retry
+
+__all__ = [
+    "AddsWin",
+    "AsyncAllViewMetricsRetriever",
+    "AsyncCouchDBHealthCheck",
+    "AsyncDatabaseMetricsRetriever",
+    "AsyncDeleter",
+    "AsyncGroupCommitter",
+    "AsyncMergedModelRetriever",
+    "AsyncMergedModelsRetriever",
+    "AsyncModelRetriever",
+    "AsyncModelRetrieverByDocumentID",
+    "AsyncModelsRetriever",
+    "AsyncPersister",
+    "AsyncViewMetricsRetriever",
+    "AsyncViewRetriever",
+    "ChangeCount",
+    "ConflictError",
+    "ConflictResolver",
+    "ConnectError",
+    "CouchDBError",
+    "Counter",
+    "Cursor",
+    "Database",
+    "DatabaseMetrics",
+    "Document",
+    "ForbiddenError",
+    "Immutable",
+    "InvalidDocumentError",
+    "Latest",
+    "LatestBy",
+    "MergedBy",
+    "Model",
+    "NotFoundError",
+    "Observer",
+    "OnDeleteConflict",
+    "OutcomeUnknownError",
+    "Page",
+    "Pause",
+    "Reconciler",
+    "ResponseError",
+    "RetryBudget",
+    "RetryStrategy",
+    "Row",
+    "Sizes",
+    "Superseded",
+    "Timestamp",
+    "TooLargeError",
+    "TransportError",
+    "UnauthorizedError",
+    "UniqueKey",
+    "UnmergeableError",
+    "ViewMetrics",
+    "decorrelated_jitter",
+    "equal_jitter",
+    "exponential",
+    "fixed",
+    "full_jitter",
+    "immediately",
+    "next_after",
+    "now",
+    "retry",
+]

@@ -1,57 +1,11 @@
-"""Types for `argparse` options: `parser.add_argument("--host", type=clparserutil.scheme_host_port)`.
+"""An alias of `tor_async_couchdb.installer.option_types`, under the name that the original had."""
 
-Each takes the option's text and raises `argparse.ArgumentTypeError` with what would have been right. None
-repeats the text in its error: it may hold a password.
-"""
-
-import logging
-import re
-from argparse import ArgumentTypeError
-from dataclasses import dataclass, field
-
-_LOGGING_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
-_BOOLEANS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
-_SCHEME_HOST_PORT = re.compile(
-    r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\]+)(:(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE
+from tor_async_couchdb.installer.option_types import (
+    UserPassword,
+    boolean,
+    logging_level,
+    scheme_host_port,
+    user_colon_password,
 )
 
-
-@dataclass(frozen=True)
-class UserPassword:
-    """Credentials for HTTP's basic authentication."""
-
-    user: str
-    password: str = field(repr=False)
-
-
-def logging_level(value: str) -> int:
-    """Turns a level's name, in any case, into `logging`'s number for it."""
-    if value.upper() not in _LOGGING_LEVELS:
-        raise ArgumentTypeError(f"should be one of {', '.join(_LOGGING_LEVELS)}")
-    return logging.getLevelNamesMapping()[value.upper()]
-
-
-def scheme_host_port(value: str) -> str:
-    """Takes `http[s]://host[:port]` and returns it without a trailing slash; an IPv6 host is in brackets."""
-    match = _SCHEME_HOST_PORT.fullmatch(value)
-    if match is None or not 0 < int(match["port"] or 80) < 65536:
-        raise ArgumentTypeError("required format is http[s]://host:port")
-    return value.rstrip("/")
-
-
-def user_colon_password(value: str) -> UserPassword:
-    """Takes `user:password`; only the password may hold a colon."""
-    user, colon, password = value.partition(":")
-    if not (user and colon and password):
-        raise ArgumentTypeError("required format is 'user:password'")
-    return UserPassword(user, password)
-
-
-def boolean(value: str) -> bool:
-    """Takes true, t, yes, y or 1, or their opposites, in any case."""
-    if value.lower() not in _BOOLEANS:
-        raise ArgumentTypeError("should be one of true, false, yes, no, 1 or 0")
-    return _BOOLEANS[value.lower()]
+__all__ = ["UserPassword", "boolean", "logging_level", "scheme_host_port", "user_colon_password"]

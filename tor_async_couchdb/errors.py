@@ -1,55 +1,55 @@
-"""Everything that can go wrong between a service and CouchDB, as one tree.
+"""All errors that the library raises for what happens at run time, as one tree.
 
     CouchDBError
-    ├── TransportError               no answer, or none that can be used
-    │   ├── ConnectError             provably never sent: no connection could be had
-    │   └── OutcomeUnknownError      a write that may or may not have been applied
-    ├── ResponseError                CouchDB answered, and refused
+    ├── TransportError               there is no answer, or none that can be used
+    │   ├── ConnectError             nothing was sent: there was no connection
+    │   └── OutcomeUnknownError      a write may or may not have been applied
+    ├── ResponseError                CouchDB refused the request
     │   ├── UnauthorizedError        401
     │   ├── ForbiddenError           403
     │   ├── NotFoundError            404: no such database, design document or document
-    │   ├── ConflictError            409: somebody else changed the document first
+    │   ├── ConflictError            409: the document has changed since it was read
     │   └── TooLargeError            413
-    ├── TamperedError                a document whose signature is wrong or missing, or a ciphertext in it
-    ├── ForgottenError               somebody whose data key was deleted is to be encrypted for
-    ├── DataKeyError                 the data keys can't be had
-    ├── HashingError                 a hash was not made in time
-    ├── IncompleteError              a document whose changes are still under way from another master
-    └── InvalidDocumentError         a document that does not fit its model, or JSON
-        └── UnmergeableError         a document whose conflicting revisions nothing says how to merge
+    ├── TamperedError                a signature or a ciphertext in a stored document is wrong
+    ├── SubjectErasedError           the data key of the document's subject was deleted
+    ├── DataKeyError                 the store of the data keys can't be used
+    ├── HashingError                 a hash was not computed before the deadline
+    ├── NotYetReplicatedError        changes of a document have not arrived from another master yet
+    └── InvalidDocumentError         a document does not fit its model, or is not JSON
+        └── UnmergeableError         nothing says how conflicting revisions of a document merge
 
-"No such model" is not an error: the retrievers return None.
+A model that does not exist is not an error: the retrievers return None.
 """
 
 from typing import Self
 
 
 class CouchDBError(Exception):
-    """The root of all errors that this library raises for what happened at run time.
+    """The root of the tree.
 
-    `retry_after_s` is how many seconds CouchDB, or a gateway, asked to wait before the next try.
+    `retry_after_s` is how many seconds CouchDB, or a gateway, asks a client to wait before the next try.
     """
 
     retry_after_s = 0.0
 
 
 class TransportError(CouchDBError):
-    """CouchDB gave no answer in time, or the connection broke before the answer was whole."""
+    """CouchDB did not answer in time, or the connection broke before the answer was complete."""
 
 
 class ConnectError(TransportError):
-    """No connection to CouchDB could be had, so nothing was sent."""
+    """There was no connection to CouchDB in time, so nothing was sent."""
 
 
 class OutcomeUnknownError(TransportError):
-    """A write was sent, its answer never came, and it can't be told what becomes of it."""
+    """A write was sent and not answered; it may or may not have been applied, or may still be."""
 
 
 class ResponseError(CouchDBError):
     """CouchDB refused a request.
 
-    `status` is the HTTP status, `error` and `reason` are CouchDB's own words, `method` and
-    `path` say what was asked. Neither credentials nor bodies are kept.
+    `status` is the HTTP status, `error` and `reason` are CouchDB's, `method` and `path` name the request.
+    The error holds neither credentials nor bodies.
     """
 
     def __init__(self, status: int, error: str, reason: str, *, method: str, path: str) -> None:
@@ -68,11 +68,11 @@ class ResponseError(CouchDBError):
 
 
 class UnauthorizedError(ResponseError):
-    """CouchDB wants credentials, or others than those it was given (401)."""
+    """CouchDB needs credentials, or refuses those that it was sent (401)."""
 
 
 class ForbiddenError(ResponseError):
-    """The credentials are good, but not for this; or a validation function refused the document (403)."""
+    """The user may not do this, or a validation function refused the document (403)."""
 
 
 class NotFoundError(ResponseError):
@@ -80,11 +80,11 @@ class NotFoundError(ResponseError):
 
 
 class ConflictError(ResponseError):
-    """Somebody else changed the document since it was read (409)."""
+    """The document has changed since it was read (409)."""
 
 
 class TooLargeError(ResponseError):
-    """A document or a request is larger than CouchDB takes (413)."""
+    """A document or a request is larger than CouchDB accepts (413)."""
 
 
 _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
@@ -97,19 +97,18 @@ _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
 
 
 class TamperedError(CouchDBError):
-    """A stored document's signature, or a ciphertext in it, is wrong: somebody without the key wrote it."""
+    """A signature or a ciphertext in a stored document is wrong: the writer did not have the key."""
 
     def __init__(self, document_id: str) -> None:
         super().__init__(f"tampering detected in document {document_id!r}")
         self.document_id = document_id
-        self.is_reported = False  # it may reach many who waited for the same read
 
 
-class ForgottenError(CouchDBError):
-    """A value is to be encrypted for a subject whose data key was deleted, so that nobody can read it."""
+class SubjectErasedError(CouchDBError):
+    """Data of a document's subject can't be encrypted or read: the subject's data key was deleted."""
 
     def __init__(self, document_id: str) -> None:
-        super().__init__(f"the subject of document {document_id!r} has been forgotten")
+        super().__init__(f"the subject of document {document_id!r} has been erased")
         self.document_id = document_id
 
 
@@ -118,14 +117,14 @@ class DataKeyError(CouchDBError):
 
 
 class HashingError(CouchDBError):
-    """A hash was not made before the deadline, as too many others were in front of it."""
+    """A hash was not computed before the deadline: too many others were ahead of it."""
 
 
-class IncompleteError(CouchDBError):
-    """A document lacks changes that it had: they were merged elsewhere, and that has to be replicated yet."""
+class NotYetReplicatedError(CouchDBError):
+    """Changes of a document were merged on another master, and the merge has not been replicated yet."""
 
     def __init__(self, document_id: str) -> None:
-        super().__init__(f"document {document_id!r} lacks changes that were merged on another master")
+        super().__init__(f"document {document_id!r} lacks changes that another master has merged")
         self.document_id = document_id
 
 

@@ -1,28 +1,34 @@
-"""Who wants to know what the library does: the chassis turns this into metrics."""
+"""Where the library reports what happens: the chassis makes metrics and response headers of it."""
 
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 
 
 class Observer:
-    """Told of everything worth counting; this one counts nothing. Its methods must not block or raise."""
+    """Receives every fact worth counting; this one ignores them. Its methods must not block or raise."""
 
     def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        """A request to CouchDB ended with an HTTP status, or with none."""
+        """A request to CouchDB ended with an HTTP status, or with None if there was no answer."""
+
+    def write_conflicted(self) -> None:
+        """CouchDB refused a write because the document had changed since it was read."""
+
+    def retried(self, pause_s: float) -> None:
+        """An attempt failed and is made again after a pause of `pause_s` seconds."""
 
     def tampering_detected(self, error: TamperedError) -> None:
-        """A document that was tampered with was read, alone or for a list; again each time."""
+        """A read met a document that was tampered with. It is reported at each such read."""
 
     def document_left_out(self, error: CouchDBError) -> None:
-        """A list went without a document that was tampered with or does not fit its model."""
+        """A list leaves out a document that was tampered with or does not fit its model."""
 
     def conflict_found(self) -> None:
-        """A document with conflicting revisions was met, by a reader or by a reconciler."""
+        """A reader or the reconciler met a document with conflicting revisions."""
 
     def conflict_merged(self, superseded_count: int) -> None:
-        """These revisions were merged; so many values lost to later ones by it."""
+        """Conflicting revisions were merged; `superseded_count` values lost to later ones."""
 
     def conflict_failed(self, error: CouchDBError) -> None:
-        """These revisions were not merged."""
+        """Conflicting revisions could not be merged."""
 
     def conflict_ended(self, lag_s: float) -> None:
-        """A document is without a conflict, so many seconds after the reconciler was told of it."""
+        """A document has no conflict any more, `lag_s` seconds after the reconciler learned of it."""

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.fixtures import database, proxy
 from tor_async_couchdb.tests.things import Documents
 from tor_async_etcd.testing import EtcdServer

@@ -1,16 +1,17 @@
-"""What a service counts of itself and of its database, for Prometheus."""
+"""What a service counts, for Prometheus."""
 
-import tornado.web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tor_async_couchdb.actions.metrics import DatabaseMetrics, Sizes
-from tor_async_couchdb.deadline import RequestContext
+from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.observer import Observer
 
 
 class ServiceMetrics(Observer):
-    """The metrics of one service, in a registry of their own; its database is told to report here."""
+    """The metrics of one service, in a registry of their own.
+
+    It is the observer of the service's database.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -22,27 +23,27 @@ class ServiceMetrics(Observer):
         )
         self._couchdb_calls = Histogram(
             "couchdb_call_duration_seconds",
-            "Calls to CouchDB, and how long each took; the status is 0 where no answer came.",
+            "Calls to CouchDB, and how long each took; the status is 0 if no answer came.",
             ["operation", "status"],
             registry=self.registry,
         )
         self._conflicts_met = self._counter("conflicts_met", "Writes that CouchDB refused with a conflict.")
         self._conflicts_resolved = self._counter(
-            "conflicts_resolved", "Requests that met a conflict and succeeded all the same."
+            "conflicts_resolved", "Requests that met a conflict and succeeded."
         )
         self._conflicts_given_up = self._counter(
             "conflicts_given_up", "Requests that met a conflict and failed."
         )
         self._retry_waits = Histogram(
             "retry_wait_seconds",
-            "How long each request that was retried waited between its tries.",
+            "How long each request that was retried waited between its attempts.",
             registry=self.registry,
         )
         self._tampering_detected = self._counter(
-            "tampering_detected", "Documents read that were tampered with, again each time."
+            "tampering_detected", "Reads of documents that were tampered with."
         )
         self._documents_left_out = Counter(
-            "documents_left_out", "Documents that lists went without.", ["error"], registry=self.registry
+            "documents_left_out", "Documents that lists left out.", ["error"], registry=self.registry
         )
         self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)
@@ -79,49 +80,58 @@ class ServiceMetrics(Observer):
         """See `Observer.conflict_ended`."""
         self.replication_conflicts.lag.observe(lag_s)
 
-    def answered(self, handler: tornado.web.RequestHandler, context: RequestContext) -> None:
-        """A request was answered, having met what its context says."""
-        # A client may send any method; each would be a time series for ever.
-        method = handler.request.method if handler.request.method in handler.SUPPORTED_METHODS else "other"
-        self._requests.labels(method, type(handler).__name__, handler.get_status()).observe(
-            handler.request.request_time()
-        )
-        if context.conflict_count:
-            self._conflicts_met.inc(context.conflict_count)
-            is_success = handler.get_status() < 400
-            (self._conflicts_resolved if is_success else self._conflicts_given_up).inc()
-        if context.retry_count:
-            self._retry_waits.observe(context.retry_wait_s)
+    def request_answered(
+        self,
+        *,
+        method: str,
+        handler: str,
+        status: int,
+        duration_s: float,
+        conflict_count: int,
+        retry_wait_s: float | None,
+    ) -> None:
+        """A request was answered.
+
+        It met `conflict_count` conflicts; `retry_wait_s` is None without retries.
+        """
+        self._requests.labels(method, handler, status).observe(duration_s)
+        if conflict_count:
+            self._conflicts_met.inc(conflict_count)
+            (self._conflicts_resolved if status < 400 else self._conflicts_given_up).inc()
+        if retry_wait_s is not None:
+            self._retry_waits.observe(retry_wait_s)
 
     def database_measured(self, metrics: DatabaseMetrics) -> None:
-        """The sizes of the database and of its views, as they are now."""
+        """Sets the gauges of the database and of its views."""
         self._database.set(metrics)
 
 
 class ReplicationConflictMetrics:
-    """What became of documents that were changed on two masters at the same time."""
+    """What becomes of documents that were changed on two masters at the same time."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.found = Counter(
-            "replication_conflicts_found", "Documents met in conflict, again each time.", registry=registry
+            "replication_conflicts_found", "Reads of documents in conflict.", registry=registry
         )
         self.merged = Counter(
-            "replication_conflicts_merged", "Conflicts that were merged here.", registry=registry
+            "replication_conflicts_merged", "Conflicts that this process merged.", registry=registry
         )
         self.superseded = Counter(
-            "replication_values_superseded", "Values that lost to later ones in these.", registry=registry
+            "replication_values_superseded",
+            "Values that lost to later ones in these merges.",
+            registry=registry,
         )
         self.failed = Counter(
-            "replication_conflicts_failed", "Conflicts not merged, by why not.", ["error"], registry=registry
+            "replication_conflicts_failed",
+            "Conflicts that could not be merged, by error.",
+            ["error"],
+            registry=registry,
         )
         self.lag = Histogram(
             "replication_convergence_lag_seconds",
-            "From when the reconciler was told of a conflict until it was gone.",
+            "From when the reconciler learned of a conflict until it was resolved.",
             buckets=(0.5, 1, 2, 5, 10, 30, 60, 120, 300),
             registry=registry,
-        )
-        self.unresolved = Gauge(
-            "replication_conflicts_unresolved", "Documents that are in conflict now.", registry=registry
         )
 
 
@@ -132,14 +142,20 @@ class _DatabaseGauges:
         )
         labels = ["design_doc"]
         self._data = Gauge(
-            "couchdb_data_bytes", "Bytes in use; no design_doc: the database.", labels, registry=registry
+            "couchdb_data_bytes",
+            "Bytes in use; without design_doc those of the database.",
+            labels,
+            registry=registry,
         )
         self._disk = Gauge(
-            "couchdb_disk_bytes", "Bytes in the file; no design_doc: the database.", labels, registry=registry
+            "couchdb_disk_bytes",
+            "Bytes in the file; without design_doc those of the database.",
+            labels,
+            registry=registry,
         )
 
     def set(self, metrics: DatabaseMetrics) -> None:
-        self._data.clear()  # a view that is gone has no size any more
+        self._data.clear()  # drops views that are gone
         self._disk.clear()
         self._documents.set(metrics.doc_count)
         self._set_sizes("", metrics.sizes)

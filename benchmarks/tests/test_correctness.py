@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.correctness import SAMPLES, Usage, complaints, count_changes, watch_memory, write
 from benchmarks.tally import Tally
-from conftest import CouchDBServer
 from suite.couchdb import CouchDB
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 @pytest.fixture

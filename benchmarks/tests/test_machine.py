@@ -1,8 +1,8 @@
 import socket
 
 from benchmarks import machine
-from conftest import CouchDBServer
 from suite.couchdb import CouchDB
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 def test_machine_versions_and_database_are_named(couchdb: CouchDBServer) -> None:

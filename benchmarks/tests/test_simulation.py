@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.simulation import Outcome, network_delay_s, simulate
 from benchmarks.strategies import PUBLISHED, STRATEGIES
-from tor_async_couchdb.retries.policy import immediately
+from tor_async_couchdb.retries import immediately
 
 _RUNS = {10: 200, 50: 40, 100: 20}
 _CELLS = [(name, writers) for name in PUBLISHED for writers in (10, 50, 100)]

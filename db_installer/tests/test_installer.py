@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from conftest import CouchDBServer
 from db_installer.installer import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER, design_docs_folder
 from samples.crud.basic.model import Fruit
 from tor_async_couchdb.installer import CommandLineParser
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 README = Path(__file__).parent.parent / "README.md"
 FRUIT_ID = "e370582d3894489192a679533e4f01ef"
@@ -44,7 +44,7 @@ def _install(couchdb: CouchDBServer, database: str, *arguments: str) -> subproce
 
 
 def _documents(couchdb: CouchDBServer, database: str) -> dict[str, str]:
-    rows = couchdb.request("GET", f"{database}/_all_docs").json()["rows"]
+    rows = couchdb.succeed("GET", f"{database}/_all_docs").json()["rows"]
     return {row["id"]: row["value"]["rev"] for row in rows}
 
 
@@ -99,12 +99,12 @@ def test_the_views_hold_fruits_and_survive_whatever_else_is_in_the_database(
         {"type": "fruit_v1.0_peel", "fruit_id": "1", "color": "red"},
     ]
     fruits = [{"type": "fruit_v2.13", "fruit_id": "2", "color": "blue"}]
-    couchdb.request("POST", f"{database}/_bulk_docs", json={"docs": strangers + fruits})
+    couchdb.succeed("POST", f"{database}/_bulk_docs", json={"docs": strangers + fruits})
     assert _install(couchdb, database).returncode == 0
 
     def keys(view: str) -> list[str]:
         path = f"{database}/_design/{view}/_view/{view}?reduce=false"
-        return [row["key"] for row in couchdb.request("GET", path).json()["rows"]]
+        return [row["key"] for row in couchdb.succeed("GET", path).json()["rows"]]
 
     assert keys("fruit_by_fruit_id") == ["2", FRUIT_ID]
     assert keys("fruit_by_color") == ["blue", "red"]
@@ -116,8 +116,8 @@ def test_the_view_of_conflicts_finds_a_document_with_two_leaves(
 ) -> None:
     assert _install(couchdb, database).returncode == 0
     leaves = [{"_id": "1", "_rev": f"1-{letter * 32}", "color": letter} for letter in "ab"]
-    couchdb.request("POST", f"{database}/_bulk_docs", json={"docs": leaves, "new_edits": False})
-    rows = couchdb.request("GET", f"{database}/_design/conflicts/_view/conflicts?reduce=false").json()["rows"]
+    couchdb.succeed("POST", f"{database}/_bulk_docs", json={"docs": leaves, "new_edits": False})
+    rows = couchdb.succeed("GET", f"{database}/_design/conflicts/_view/conflicts?reduce=false").json()["rows"]
     assert [(row["id"], row["key"]) for row in rows] == [("1", [f"1-{'a' * 32}"])]
 
 

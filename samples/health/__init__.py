@@ -1,1 +1,1 @@
-"""A service that knows whether it is well."""
+"""A sample: README.md says what it shows."""

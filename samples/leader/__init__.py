@@ -1,1 +1,1 @@
-"""Several processes of one service, of which exactly one leads."""
+"""A sample: README.md says what it shows."""

@@ -1,7 +1,8 @@
-"""The interactions: leading as long as one is allowed to, and finding out who leads."""
+"""The interactions: leading while the lease lasts, and finding out who leads."""
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from tor_async_etcd import Client, CompModified, EtcdError, KeyValue, Leadership, OpSet, Transaction
 
@@ -9,24 +10,24 @@ from .model import COUNTER_KEY, ELECTION, Counter
 
 _logger = logging.getLogger(__name__)
 
-# A leader that hangs is followed by another after this time; one that ends is followed at once.
+# A leader that hangs is followed after this time; one that ends normally is followed at once.
 LEASE_S = 5
 _PAUSE_S = 0.2
 
 
+@dataclass(frozen=True)
 class AsyncLeader:
-    """Wants to lead, and counts while it does."""
+    """Campaigns for the leadership, and counts while it has it."""
 
-    def __init__(self, name: str, *, client: Client) -> None:
-        self._name = name
-        self._client = client
+    name: str
+    client: Client
 
     async def lead(self) -> None:
-        """Campaigns for ever: whoever loses the leadership, or etcd, tries to get it again."""
-        election = self._client.election(ELECTION, ttl_s=LEASE_S)
+        """Campaigns for ever, also after the leadership or the connection to etcd was lost."""
+        election = self.client.election(ELECTION, ttl_s=LEASE_S)
         while True:
             try:
-                async with election.campaign(self._name.encode()) as leadership:
+                async with election.campaign(self.name.encode()) as leadership:
                     _logger.info("leading in term %d", leadership.token)
                     await leadership.run(self._count(leadership))
             except EtcdError as error:
@@ -35,23 +36,23 @@ class AsyncLeader:
 
     async def _count(self, leadership: Leadership) -> None:
         while True:
-            stored = await self._client.get(COUNTER_KEY)
+            stored = await self.client.get(COUNTER_KEY)
             counter = Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()
             unchanged = CompModified(COUNTER_KEY, "==", stored.kvs[0].mod_revision if stored.kvs else 0)
             counted = OpSet(COUNTER_KEY, counter.increment(leadership.token).as_bytes())
-            # The guard is the fence: etcd refuses this of a leader whose lease has ended without its notice.
-            await self._client.submit(Transaction([leadership.guard(), unchanged], [counted]))
+            # The guard is the fence: etcd refuses a leader whose lease has ended without its notice.
+            await self.client.submit(Transaction([leadership.guard(), unchanged], [counted]))
             await asyncio.sleep(_PAUSE_S)
 
 
+@dataclass(frozen=True)
 class AsyncLeaderRetriever:
     """Finds out who leads, and how far the counter is."""
 
-    def __init__(self, *, client: Client) -> None:
-        self._client = client
+    client: Client
 
     async def fetch(self) -> tuple[KeyValue | None, Counter]:
         """The leader's key, whose value is its name, or None while nobody leads; and the counter."""
-        leader = await self._client.election(ELECTION, ttl_s=LEASE_S).leader()
-        stored = await self._client.get(COUNTER_KEY)
+        leader = await self.client.election(ELECTION, ttl_s=LEASE_S).leader()
+        stored = await self.client.get(COUNTER_KEY)
         return leader, Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()

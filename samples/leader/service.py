@@ -3,14 +3,9 @@
 import os
 import socket
 
-from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb import Database
 from tor_async_etcd import Client, EtcdError
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.options import Option
-from tor_async_service.app.run import run
-from tor_async_service.http.handler import ServiceHandler
-from tor_async_service.http.problems import Problem
-from tor_async_service.operations.health import UnhealthyError
+from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
 
 from .async_action import AsyncLeader, AsyncLeaderRetriever
 
@@ -19,20 +14,16 @@ class LeaderHandler(ServiceHandler):
     """The leader."""
 
     async def get(self) -> None:
-        leader, counter = await AsyncLeaderRetriever(client=self.settings["etcd"]).fetch()
+        leader, counter = await AsyncLeaderRetriever(self.settings["etcd"]).fetch()
         name = None if leader is None else leader.value.decode()
         is_me = name == self.settings["name"]
         self.write_json({"leader": name, "is_me": is_me, "count": counter.count, "term": counter.term})
 
 
-def make_app(database: Database, etcd: str) -> ServiceApplication:
+def make_app(database: Database, etcd: str, parts: Parts | None = None) -> ServiceApplication:
     """The service on a database and an etcd, ready to listen."""
     client = Client(etcd)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    app = ServiceApplication([(r"/v1\.0/leader", LeaderHandler)], database, version="1.0.0")
-    app.settings.update(etcd=client, name=name)
-    app.problems[EtcdError] = Problem(503, "etcd can't be reached or is too slow. Try again later.")
-    app.background_work.append(AsyncLeader(name, client=client).lead)
 
     async def check_etcd() -> None:
         try:
@@ -40,8 +31,16 @@ def make_app(database: Database, etcd: str) -> ServiceApplication:
         except EtcdError as error:
             raise UnhealthyError("unreachable") from error
 
-    app.health_checks["etcd"] = check_etcd
-    return app
+    return ServiceApplication(
+        [(r"/v1\.0/leader", LeaderHandler)],
+        database,
+        version="1.0.0",
+        health_checks={"etcd": check_etcd},
+        problems={EtcdError: Problem(503, "etcd can't be reached or is too slow. Try again later.")},
+        background_work=[AsyncLeader(name, client).lead],
+        settings={"etcd": client, "name": name},
+        parts=parts,
+    )
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""A service that counts what its users care about."""
+"""A sample: README.md says what it shows."""

@@ -2,26 +2,33 @@
 
 from prometheus_client import Gauge
 
-from tor_async_couchdb.documents.database import Database
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
+from tor_async_couchdb import Database
+from tor_async_service import Parts, ServiceApplication, run
 
 from .async_action import AsyncFruitCensusTaker
 
 
-def make_app(database: Database) -> ServiceApplication:
-    """The service on a database, ready to listen."""
-    app = ServiceApplication([], database, version="1.0.0")
-    gauge = Gauge("fruits", "Fruits, by their color.", ["color"], registry=app.metrics.registry)
+class FruitMetrics:
+    """The number of fruits of each color, as a gauge."""
 
-    async def take_census() -> None:
-        census = await AsyncFruitCensusTaker(database=database).take()
-        gauge.clear()  # a color that no fruit has any more
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._fruits = Gauge("fruits", "Fruits, by their color.", ["color"], registry=None)
+        self.collectors = [self._fruits]
+
+    async def refresh(self) -> None:
+        """Counts the fruits; called before a scraper is answered."""
+        census = await AsyncFruitCensusTaker(self._database).take()
+        self._fruits.clear()  # drops colors that no fruit has any more
         for color, count in census.count_by_color.items():
-            gauge.labels(color).set(count)
+            self._fruits.labels(color).set(count)
 
-    app.metrics_refreshers.append(take_census)
-    return app
+
+def make_app(database: Database, parts: Parts | None = None) -> ServiceApplication:
+    """The service on a database, ready to listen."""
+    return ServiceApplication(
+        [], database, version="1.0.0", own_metrics=[FruitMetrics(database)], parts=parts
+    )
 
 
 if __name__ == "__main__":

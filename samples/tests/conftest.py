@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from conftest import CouchDBServer
 from samples.tests.folders import ROOT
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.fixtures import database, proxy
 from tor_async_couchdb.tests.things import Documents
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from conftest import CouchDBServer
 from samples.tests.folders import SAMPLES, name_of, sample_folders
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.folder import new_protection
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 

@@ -13,7 +13,6 @@ import aiohttp
 import argon2
 import pytest
 
-from conftest import CouchDBServer
 from samples.crud.hash_and_encrypt.model import Fruit, Owner
 from samples.crud.hash_and_encrypt.service import make_app
 from tor_async_couchdb.documents.database import Database
@@ -21,6 +20,7 @@ from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.folder import Protector, new_protection
 from tor_async_couchdb.protection.hashing import SlowHasher
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.processes import running
@@ -78,7 +78,7 @@ def assert_no_marker(text: str) -> None:
 def test_each_property_is_classified() -> None:
     with pytest.raises(TypeError, match=r"Pear\.taste is not classified"):
 
-        class Pear(Fruit, tag="pear_v1.0", frozen=True, kw_only=True):
+        class Pear(Fruit, tag="pear_v1.0"):
             taste: str
 
 

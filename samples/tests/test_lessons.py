@@ -13,7 +13,7 @@ from aiohttp import web
 
 from samples.crud.exp_backoff import async_action as exp_backoff
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.retries.policy import full_jitter
+from tor_async_couchdb.retries import full_jitter
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, changed_first, cut_after, cut_before
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.http.problems import OUTCOME_UNKNOWN

@@ -12,13 +12,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from conftest import CouchDBServer
 from samples.crud.multi_master.service import make_app
 from samples.tests.folders import ROOT
 from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import Documents
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.couchdb.signing import witness_store
@@ -110,7 +110,7 @@ def make_conflict(documents: Documents, couchdb: CouchDBServer) -> str:
     base = documents.put(**fruit, color="green", change_counts={})
     leaves = [child(base, {**fruit, "color": name, "change_counts": {name: 1}}) for name in ("east", "west")]
     body = {"docs": leaves, "new_edits": False}
-    couchdb.request("POST", f"{documents.name}/_bulk_docs", json=body)
+    couchdb.succeed("POST", f"{documents.name}/_bulk_docs", json=body)
     return str(base["_id"])
 
 
@@ -192,7 +192,7 @@ class Master:
         auth = {"basic": {"username": self.couchdb.username, "password": self.couchdb.password}}
         ends = [{"url": f"{self.couchdb.url}/{end.documents.name}", "auth": auth} for end in (source, self)]
         job = dict(zip(("source", "target"), ends, strict=True))
-        assert self.couchdb.request("POST", "_replicate", json=job).json()["ok"]
+        assert self.couchdb.succeed("POST", "_replicate", json=job).json()["ok"]
 
     async def wait_until_witnessed(self, fruit_id: str, etcd: EtcdServer, master: str) -> None:
         """Until the record of this master's has as many changes as its document."""

@@ -11,13 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from conftest import CouchDBServer
 from samples.crud.tampering.service import make_app
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.history.witness import DatabaseWitnessStore
 from tor_async_couchdb.protection import key_set, signing
 from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
 from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.serving import problem_of, serving
 
@@ -236,7 +236,7 @@ async def test_leaf_of_a_conflict_is_caught_where_it_is_the_one_that_couchdb_sho
     doc = await attacked.create()
     leaf = doc | {"color": "black", "_rev": rev.replace("-", "-" + "0" * 31)}
     body = {"docs": [leaf], "new_edits": False}
-    couchdb.request("POST", f"{attacked.documents.name}/_bulk_docs", json=body)
+    couchdb.succeed("POST", f"{attacked.documents.name}/_bulk_docs", json=body)
     assert attacked.documents.get(doc["_id"], conflicts="true")["_conflicts"]
     if is_caught:
         await attacked.assert_caught(doc, "black")
@@ -261,7 +261,7 @@ def _replicate(couchdb: CouchDBServer, source: str, target: str) -> None:
     auth = {"basic": {"username": couchdb.username, "password": couchdb.password}}
     source_and_target = [{"url": f"{couchdb.url}/{name}", "auth": auth} for name in (source, target)]
     job = dict(zip(("source", "target"), source_and_target, strict=True))
-    assert couchdb.request("POST", "_replicate", json=job).json()["ok"]
+    assert couchdb.succeed("POST", "_replicate", json=job).json()["ok"]
 
 
 async def test_what_a_retired_key_signed_is_caught(

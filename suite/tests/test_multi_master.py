@@ -1,13 +1,13 @@
 import asyncio
 from pathlib import Path
 
-from conftest import CouchDBServer
 from db_installer.installer import DESIGN_DOCS_FOLDER
 from suite.multi_master import Experiment, run
 from suite.sites import running
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import install
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 async def test_two_masters_that_are_parted_and_joined_lose_nothing_though_a_reconciler_is_killed(

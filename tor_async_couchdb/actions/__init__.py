@@ -1,1 +1,1 @@
-"""What a service does with its models in CouchDB: one class an action."""
+"""What a service does with its models in CouchDB: one class for each action."""

@@ -1,76 +1,91 @@
-"""Changes of one model that wait at the same time, applied together: one read, one write, an answer each.
+"""Group commit: changes of one model that wait at the same time are applied with one read and one write.
 
 Databases do this for their logs ("group commit", DeWitt et al., "Implementation Techniques for Main Memory
-Database Systems", 1984); here the log is a document. Within one process nobody is in conflict any more.
+Database Systems", 1984); here the log is a document. Within one process no change conflicts with another.
 """
 
 import asyncio
 import contextvars
 import math
-from collections.abc import Callable
-from typing import Generic, TypeVar
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
-from tor_async_couchdb.actions.retrieve import AsyncDeleter, AsyncModelRetriever, AsyncPersister
-from tor_async_couchdb.deadline import RequestContext
+from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
+from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
+    CouchDBError,
     DataKeyError,
     HashingError,
     OutcomeUnknownError,
     ResponseError,
+    TamperedError,
     TransportError,
 )
-from tor_async_couchdb.model.model import Model
-from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
+from tor_async_couchdb.model import Model
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retries.pauses import full_jitter
+from tor_async_couchdb.retries.strategy import RetryStrategy
 
 M = TypeVar("M", bound=Model)
 
-# A pure function from the model as it is to the model as it shall be; None deletes it.
+# A pure function of the current model to the changed one; None deletes the model.
 Change = Callable[[M], M | None]
 
 _MAX_SIZE = 1000
 _STATUSES_OF_THE_DOCUMENT = (400, 403, 413)
 
+# The groups that have changes to make, by what they change.
+_groups: weakref.WeakKeyDictionary[Database, dict[Hashable, "_Group[Any]"]] = weakref.WeakKeyDictionary()
+
 
 class AsyncGroupCommitter(AsyncAction, Generic[M]):
-    """Changes the model that a retriever finds, together with all others who want to change it now.
+    """Changes the model that a retriever finds, together with all other changes of it that wait now.
 
-    Changes are made in the order in which they came; CouchDB sees what they make of the document together.
-    Conflicts with other processes are tried again after a pause with full jitter, until the deadline.
+        await AsyncGroupCommitter(AsyncFruitRetriever(fruit_id, database)).commit(Fruit.ripen)
+
+    Changes are applied in the order of their arrival, and CouchDB sees only the final document. Conflicts
+    with other processes are retried, after a pause with full jitter, until the deadline.
     """
 
-    def __init__(self, retriever: AsyncModelRetriever[M], *, database: Database | None = None) -> None:
-        super().__init__(database=database)
+    def __init__(self, retriever: AsyncModelRetriever[M]) -> None:
+        super().__init__(database=retriever.database)
         self._retriever = retriever
 
     async def commit(self, change: Change[M]) -> M | None:
-        """The model after this change; as it was, if the change deletes it; None if there is none.
+        """The model after this change; the model as it was if the change deletes it; None if there is none.
 
         Raises:
             ConflictError: other processes were faster until the deadline.
-            ConnectError: it did not get its turn before the deadline.
-            OutcomeUnknownError: it may or may not have been written.
-            Exception: what the change itself raises; the others in the group don't notice.
+            ConnectError: the change was not started before the deadline.
+            OutcomeUnknownError: the change may or may not have been written.
+            Exception: whatever the change itself raises; the other changes are not affected.
         """
-        async with self._connected() as connection:
-            key = self._retriever.identity
-            group: _Group[M] | None = connection.groups.get(key)
-            if group is None:
-                group = _Group(self._retriever, connection, on_idle=lambda: connection.groups.pop(key))
-                connection.groups[key] = group
-            return await group.submit(change)
+        origin = self.database.origin
+        groups = _groups.setdefault(origin, {})
+        sought = self._retriever.sought
+        key = (type(self._retriever), sought.model_class, sought.view, msgspec.json.encode(sought.key))
+        group: _Group[M] | None = groups.get(key)
+        if group is None:
+            group = groups[key] = _Group(self._retriever, origin, on_idle=lambda: groups.pop(key))
+        return await group.submit(change, self.database.observer)
 
 
 class _Entry(Generic[M]):
-    """One caller's change, and what the caller gets once the group has been written."""
+    """A caller's change, and its result once the group is written."""
 
-    def __init__(self, change: Change[M]) -> None:
+    def __init__(self, change: Change[M], observer: Observer) -> None:
         self.change = change
-        self.context = deadline.current()
+        self.observer = observer
+        self.deadline = deadline.current()
         self.future: asyncio.Future[M | None] = asyncio.get_running_loop().create_future()
         self.is_part_of_write = False
         self.answer: M | None = None
@@ -78,13 +93,13 @@ class _Entry(Generic[M]):
         self._conflict: ConflictError | None = None
 
     def apply_to(self, model: M | None) -> M | None:
-        """The model after this change; the same if the change fails or there is nothing to change."""
+        """The model after this change; the same model if the change fails or there is nothing to change."""
         self.answer, self._failure, self.is_part_of_write = model, None, False
         if model is None:
             return None
         try:
             changed = self.change(model)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
             self._failure = error
             return model
         self.is_part_of_write = changed is not model
@@ -93,54 +108,75 @@ class _Entry(Generic[M]):
         return changed
 
     def meet(self, conflict: ConflictError) -> None:
-        """The write that this change was part of, or came after, was refused."""
+        """Called when the write of this entry's turn was refused."""
         self.is_part_of_write = False
         self._conflict = conflict
-        self.context.conflict_count += 1
 
     def settle(self) -> None:
-        """Gives the caller its own answer, unless the caller has gone."""
+        """Gives the caller its result."""
         if self._failure is not None:
             self.fail(self._failure)
         elif not self.future.done():
             self.future.set_result(self.answer)
 
     def fail(self, error: Exception) -> None:
-        """Gives the caller an error, unless the caller has gone."""
+        """Gives the caller an error."""
         if not self.future.done():
             self.future.set_exception(error)
-            self.future.exception()  # a caller who is cancelled in this very moment never asks for it
+            self.future.exception()  # a caller that is cancelled at this moment never retrieves it
 
     def expire(self) -> None:
-        """Tells the caller, at its deadline, what is known of its change by now."""
+        """Gives the caller, at its deadline, the error for what is known of its change."""
         if self.is_part_of_write:
             self.fail(OutcomeUnknownError("the change was not answered before the deadline"))
         else:
-            self.fail(self._conflict or ConnectError("the change did not get its turn before the deadline"))
+            self.fail(self._conflict or ConnectError("the change was not started before the deadline"))
+
+
+class _TurnObserver(Observer):
+    """Reports conflicts and retries to all callers of a turn, and the rest to the database's observer."""
+
+    def __init__(self, origin: Observer) -> None:
+        self._origin = origin
+        self.entries: list[_Entry[Any]] = []
+
+    def write_conflicted(self) -> None:
+        for entry in self.entries:
+            entry.observer.write_conflicted()
+
+    def retried(self, pause_s: float) -> None:
+        for entry in self.entries:
+            entry.observer.retried(pause_s)
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        self._origin.tampering_detected(error)
+
+    def document_left_out(self, error: CouchDBError) -> None:
+        self._origin.document_left_out(error)
 
 
 class _Group(Generic[M]):
-    """All changes of one model that wait in this process, and the task that makes them."""
+    """The changes of one model that wait in this process, and the task that applies them."""
 
     def __init__(
         self, retriever: AsyncModelRetriever[M], database: Database, on_idle: Callable[[], object]
     ) -> None:
-        self._retriever = retriever
-        self._database = database
+        self._observer = _TurnObserver(database.observer)
+        self._database = database.observed_by(self._observer)
+        self._retriever = retriever.on(self._database)
         self._on_idle = on_idle
         self._entries: list[_Entry[M]] = []
-        self._in_turn: list[_Entry[M]] = []
         self._turn: asyncio.Task[None] | None = None
-        self._written: M | None = None  # spares the next turn the read
+        self._written: M | None = None  # the base of the next turn, which then need not read it
         self._max_size = _MAX_SIZE
-        # In a context of its own, as its deadlines are those of all callers.
+        # In a context of its own: its deadline is the latest of its callers'.
         self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
 
-    async def submit(self, change: Change[M]) -> M | None:
-        """The answer to one change; see `AsyncGroupCommitter.commit`."""
-        entry = _Entry(change)
+    async def submit(self, change: Change[M], observer: Observer) -> M | None:
+        """The result of one change; see `AsyncGroupCommitter.commit`."""
+        entry = _Entry(change, observer)
         self._entries.append(entry)
-        remaining_s = entry.context.remaining_s()
+        remaining_s = entry.deadline.remaining_s()
         loop = asyncio.get_running_loop()
         timer = None if remaining_s == math.inf else loop.call_later(remaining_s, entry.expire)
         try:
@@ -150,8 +186,12 @@ class _Group(Generic[M]):
                 timer.cancel()
             self._end_turn_if_abandoned()
 
+    @property
+    def _in_turn(self) -> list[_Entry[M]]:
+        return self._observer.entries
+
     def _end_turn_if_abandoned(self) -> None:
-        """Ends the turn once nobody waits for it; a write that has been sent is not disturbed by that."""
+        """Ends the turn once no caller waits for it; a write that was sent runs to its end."""
         is_abandoned = self._in_turn and all(entry.future.done() for entry in self._in_turn)
         if is_abandoned and self._turn is not None:
             self._turn.cancel()
@@ -167,33 +207,30 @@ class _Group(Generic[M]):
             self._on_idle()
 
     def _waiting(self) -> list[_Entry[M]]:
-        """The changes to make, in the order in which they came; those whose callers have gone are dropped."""
+        """The changes to apply, in the order of their arrival; those whose callers are gone are dropped."""
         self._entries = [entry for entry in self._entries if not entry.future.done()]
         return self._entries
 
     async def _take_turn(self) -> None:
-        with deadline.request() as context:
+        with deadline.within() as limit:
             strategy = RetryStrategy(full_jitter(), max_retries=None)
             try:
-                await strategy.run(lambda: self._try_to_commit(context))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+                await strategy.run(lambda: self._try_to_commit(limit), observer=self._observer)
+            except Exception as error:  # noqa: BLE001 - it belongs to the callers, whatever it is
                 self._fail(error)
             else:
                 self._max_size = _MAX_SIZE
                 for entry in self._in_turn:
                     entry.settle()
             finally:
-                for entry in self._in_turn:
-                    entry.context.retry_count += context.retry_count
-                    entry.context.retry_wait_s += context.retry_wait_s
-                self._in_turn = []
+                self._observer.entries = []
 
     def _fail(self, error: Exception) -> None:
-        """Gives an error to those whom it concerns; the others have another turn."""
+        """Gives an error to the callers that it concerns; the others take part in the next turn."""
         self._written = None
         written = [entry for entry in self._in_turn if entry.is_part_of_write]
         if len(written) > 1 and _is_of_the_document(error):
-            # One of the changes makes a document that can't be stored: a smaller group will show which.
+            # One of the changes makes a document that can't be stored: smaller groups will show which one.
             self._max_size = len(self._in_turn) // 2
             for entry in written:
                 entry.is_part_of_write = False
@@ -201,21 +238,21 @@ class _Group(Generic[M]):
         for entry in written or self._in_turn:
             entry.fail(error)
 
-    async def _try_to_commit(self, context: RequestContext) -> None:
-        """Makes all changes that wait by now, with one write."""
-        self._in_turn = self._waiting()[: self._max_size]
-        context.deadline_s = max((entry.context.deadline_s for entry in self._in_turn), default=-math.inf)
+    async def _try_to_commit(self, limit: Deadline) -> None:
+        """Applies all changes that wait now, with one write."""
+        self._observer.entries = self._waiting()[: self._max_size]
+        limit.at_s = max((entry.deadline.at_s for entry in self._in_turn), default=-math.inf)
         before = await self._retriever.fetch() if self._written is None else self._written
-        self._in_turn = [entry for entry in self._in_turn if not entry.future.done()]
+        self._observer.entries = [entry for entry in self._in_turn if not entry.future.done()]
         after = before
         for entry in self._in_turn:
             after = entry.apply_to(after)
         if before is not None and after is not before:
             await self._write(before, after)
         elif self._written is not None:
-            # Nothing is written that could show whether others have changed the model since: read it again.
+            # Nothing is written that would show whether another process has changed the model: read it again.
             self._written = None
-            await self._try_to_commit(context)
+            await self._try_to_commit(limit)
 
     async def _write(self, before: M, after: M | None) -> None:
         try:

@@ -1,138 +1,229 @@
-"""What a service does with its models in CouchDB: one class an action, named for who does it.
+"""Actions that read models.
 
-An action is given its database when it is made:
+class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
+    def __init__(self, fruit_id: str, database: Database) -> None:
+        super().__init__("fruit_by_fruit_id", fruit_id, database=database)
 
-    fruit = await AsyncFruitRetriever(fruit_id, database=database).fetch()
-
-One that was given none uses the settings of this module:
-
-    from tor_async_couchdb.actions import retrieve as async_model_actions
-    async_model_actions.database = "http://127.0.0.1:5984/database"
+fruit = await AsyncFruitRetriever(fruit_id, database).fetch()
 """
 
 import abc
+import asyncio
 import dataclasses
 import functools
-import json
-from typing import Any, Generic, TypeVar
+import logging
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar, get_args
 
-from tor_async_couchdb.actions.inspect import (
-    AsyncAllViewMetricsRetriever,
-    AsyncCouchDBHealthCheck,
-    AsyncDatabaseMetricsRetriever,
-    AsyncViewMetricsRetriever,
-)
-from tor_async_couchdb.actions.model_reader import ModelReader
-from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database, Row
-from tor_async_couchdb.history.witness import record_id_by_document_id, record_id_by_key
-from tor_async_couchdb.model.model import Document, Model
-from tor_async_couchdb.protection import signing
+from tor_async_couchdb.errors import (
+    CouchDBError,
+    InvalidDocumentError,
+    NotFoundError,
+    NotYetReplicatedError,
+    TamperedError,
+)
+from tor_async_couchdb.guard import Open, Sought
+from tor_async_couchdb.model import Document, Model
 
-__all__ = [
-    "AsyncAllViewMetricsRetriever",
-    "AsyncCouchDBHealthCheck",
-    "AsyncDatabaseMetricsRetriever",
-    "AsyncDeleter",
-    "AsyncModelRetriever",
-    "AsyncModelRetrieverByDocumentID",
-    "AsyncModelsRetriever",
-    "AsyncPersister",
-    "AsyncViewMetricsRetriever",
-    "BaseAsyncModelRetriever",
-]
+# CouchDB's reasons for a 404 on a document; a missing database or view has others, and is an error.
+_NO_SUCH_DOCUMENT = ("missing", "deleted")
 
-# The settings of actions that are given no database. A URL is opened for each action on its own, with the
-# settings below; a Database is used as it is.
-database: str | Database = "http://127.0.0.1:5984/database"
-tampering_signer: signing.Signer | None = None
-username: str | None = None
-password: str | None = None
-validate_cert: bool = True
+_NO_LIMIT = 1_000_000_000
+
+# What a list leaves out instead of failing.
+_BAD_DOCUMENT = (InvalidDocumentError, NotYetReplicatedError, TamperedError)
+
+_logger = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=Model)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a view: the row of this document under this key."""
+
+    key: Any
+    document_id: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Page(Generic[M]):
-    """Some models, and the key that the next page starts with; None on the last one."""
+    """Some models, and where the next page starts; None on the last page."""
 
     models: list[M]
-    next_key: Any
+    next: Cursor | None
 
 
-class BaseAsyncModelRetriever(ModelReader[M], abc.ABC):
-    """Reads what a view finds; design document and view share one name."""
+class BaseAsyncModelRetriever(AsyncAction, abc.ABC, Generic[M]):
+    """Makes models of documents. A subclass names its model once: `AsyncModelRetriever[Fruit]`."""
 
-    def __init__(self, design_doc: str, *, database: Database | None = None) -> None:
+    model_class: type[M]
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, Model):
+                    cls.model_class = argument  # type: ignore[assignment]  # mypy can't know that it is M
+
+    def create_model_from_doc(self, doc: Document) -> M:
+        """Override it where a document's type decides the class."""
+        return self.model_class.from_doc(doc)
+
+    async def _read_document(self, document_id: str) -> M | None:
+        try:
+            doc = await self.database.fetch(document_id)
+        except NotFoundError as error:
+            if error.reason in _NO_SUCH_DOCUMENT:
+                return None
+            raise
+        return await self._opened(doc)
+
+    async def _opened(self, doc: Document) -> M:
+        open_document = await self.database.guard.opener(self.model_class, [doc])
+        return self.create_model_from_doc(open_document(doc))
+
+    async def _opened_all(self, docs: Sequence[Document]) -> list[M]:
+        """The models of those documents that fit and were not tampered with."""
+        open_document = await self.database.guard.opener(self.model_class, docs)
+        opening = [self._opened_or_left_out(doc, open_document) for doc in docs]
+        # Without a history nothing is waited for, and tasks would only cost time.
+        models = (
+            await asyncio.gather(*opening)
+            if self.database.guard.keeps_history
+            else [await each for each in opening]
+        )
+        return [model for model in models if model is not None]
+
+    async def _opened_or_left_out(self, doc: Document, open_document: Open) -> M | None:
+        try:
+            return await self.database.guard.check_not_rolled_back(
+                self.create_model_from_doc(open_document(doc)),
+                Sought(self.model_class, None, doc["_id"]),
+                functools.partial(self._read_document, doc["_id"]),
+                self.database.fetch_leaves,
+            )
+        except _BAD_DOCUMENT as error:
+            self._leave_out(error)
+            return None
+
+    def _leave_out(self, error: CouchDBError) -> None:
+        if isinstance(error, TamperedError):
+            self.database.guard.report_tampering(error, self.database.observer)
+        else:
+            _logger.error("left out of a list: %s", error)
+        self.database.observer.document_left_out(error)
+
+
+class _OneModelRetriever(BaseAsyncModelRetriever[M]):
+    """Reads one model."""
+
+    async def fetch(self) -> M | None:
+        """The model, or None if there is none.
+
+        Raises:
+            InvalidDocumentError: the document does not fit the model.
+            TamperedError: the signature is missing or wrong, or the witness has seen a newer document.
+            NotYetReplicatedError: changes that another master has merged are missing.
+        """
+        try:
+            return await self.database.guard.check_not_rolled_back(
+                await self._read(), self._sought(), self._read, self.database.fetch_leaves
+            )
+        except TamperedError as error:
+            self.database.guard.report_tampering(error, self.database.observer)
+            raise
+
+    @abc.abstractmethod
+    async def _read(self) -> M | None:
+        """The model as the database has it."""
+
+    @abc.abstractmethod
+    def _sought(self) -> Sought:
+        """What this retriever looks for."""
+
+
+class AsyncModelRetrieverByDocumentID(_OneModelRetriever[M]):
+    """Reads the model that is stored under a document's id."""
+
+    def __init__(self, document_id: str, *, database: Database) -> None:
+        super().__init__(database=database)
+        self._document_id = document_id
+
+    async def _read(self) -> M | None:
+        return await self._read_document(self._document_id)
+
+    def _sought(self) -> Sought:
+        return Sought(self.model_class, None, self._document_id)
+
+
+class AsyncViewRetriever(BaseAsyncModelRetriever[M]):
+    """Reads what a view finds; the view has the name of its design document."""
+
+    def __init__(self, design_doc: str, *, database: Database) -> None:
         super().__init__(database=database)
         self._design_doc = design_doc
 
     @abc.abstractmethod
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
-        """CouchDB's options for the view, not yet encoded.
+        """CouchDB's options for the view, as Python values.
 
-        The most recent of the documents whose key is [a, b, timestamp] is `{"descending": True, "limit": 1,
-        "startkey": [a, b, {}], "endkey": [a, b]}`.
+        Of documents under keys [a, b, timestamp] the most recent one is found by `{"descending": True,
+        "limit": 1, "startkey": [a, b, {}], "endkey": [a, b]}`.
         """
 
-    async def _rows(self, connection: Database, **options: Any) -> list[Row]:
+    async def _rows(self, **options: Any) -> list[Row]:
         options = {"include_docs": True} | self.get_query_string_key_value_pairs() | options
-        return await connection.query_view(self._design_doc, **options)
+        return await self.database.query_view(self._design_doc, **options)
 
 
-class AsyncModelRetriever(BaseAsyncModelRetriever[M]):
-    """Reads the one model that a view has under `key`: any JSON value, 0, "" and [] among them."""
+class AsyncModelRetriever(AsyncViewRetriever[M], _OneModelRetriever[M]):
+    """Reads the one model under `key` in a view: any JSON value, 0, "" and [] among them."""
 
-    def __init__(self, design_doc: str, key: Any, *, database: Database | None = None) -> None:
+    def __init__(self, design_doc: str, key: Any, *, database: Database) -> None:
         super().__init__(design_doc, database=database)
         self._key = key
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """What is the same for all who read this model."""
-        return self._design_doc, json.dumps(self._key)
+    def sought(self) -> Sought:
+        """What this retriever looks for."""
+        return self._sought()
 
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
-        """The key; of several documents under it CouchDB gives the one with the smallest id first."""
+        """The key; of several documents under it CouchDB returns the one with the smallest id."""
         return {"key": self._key, "limit": 1}
 
-    async def fetch(self) -> M | None:
-        """The model, or None if there is no such model.
+    def _sought(self) -> Sought:
+        return Sought(self.model_class, self._design_doc, self._key)
 
-        Raises:
-            InvalidDocumentError: the document does not fit the model.
-            TamperedError: the document's signature is missing or wrong, or its witness says otherwise.
-        """
-        record_id = record_id_by_key(self.model_class, self._design_doc, self._key)
-        async with self._connected() as connection:
-            read = functools.partial(self._read, connection)
-            return await self._confirmed(connection, await read(), record_id, read)
+    async def _read(self) -> M | None:
+        doc = await self._find()
+        return None if doc is None else await self._opened(doc)
 
-    async def _read(self, connection: Database) -> M | None:
-        doc = await self._find(connection)
-        return None if doc is None else await self._verified_model(connection, doc)
+    async def _find(self) -> Document | None:
+        name = self.model_class.unique_keys.get(self._design_doc)
+        if name is None or not isinstance(self._key, str):
+            return await self._find_by_view()
+        wanted = {"type": self.model_class.type_name(), name: self._key}
+        return await self.database.find(
+            self._design_doc, self._key, lambda doc: wanted.items() <= doc.items()
+        )
 
-    async def _find(self, connection: Database) -> Document | None:
-        model_class = self.model_class
-        name = None if model_class is None else model_class.unique_keys.get(self._design_doc)
-        if model_class is not None and name is not None and isinstance(self._key, str):
-            wanted = {"type": model_class.type_name(), name: self._key}
-            return await connection.find(
-                self._design_doc, self._key, lambda doc: wanted.items() <= doc.items()
-            )
-        return await self._find_by_view(connection)
-
-    async def _find_by_view(self, connection: Database) -> Document | None:
-        docs = _docs(await self._rows(connection))
+    async def _find_by_view(self) -> Document | None:
+        rows = await self._rows()
+        if rows and rows[0].key != self._key and "key" in self.get_query_string_key_value_pairs():
+            # Unicode collation takes some different keys for equal, such as "José" in its two spellings.
+            rows = [row for row in await self._rows(limit=_NO_LIMIT) if row.key == self._key]
+        docs = _docs(rows)
         return docs[0] if docs else None
 
 
-class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
-    """Reads the models that a view has from `start_key` to `end_key`, both included; None is open.
+class AsyncModelsRetriever(AsyncViewRetriever[M]):
+    """Reads the models from `start_key` to `end_key` in a view, both included; None is open.
 
-    A document that does not fit the model or was tampered with is left out, and logged and counted;
-    `request_context` has how many were tampered with.
+    A document that does not fit the model or was tampered with is left out; the observer learns of it.
     """
 
     def __init__(
@@ -144,7 +235,7 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
         limit: int | None = None,
         skip: int = 0,
         descending: bool = False,
-        database: Database | None = None,
+        database: Database,
     ) -> None:
         super().__init__(design_doc, database=database)
         bounds = {"startkey": start_key, "endkey": end_key, "limit": limit}
@@ -157,39 +248,38 @@ class AsyncModelsRetriever(BaseAsyncModelRetriever[M]):
 
     async def fetch(self) -> list[M]:
         """The models in the order of their keys."""
-        async with self._connected() as connection:
-            return await self._valid_models(connection, _docs(await self._rows(connection)))
+        return await self._opened_all(_docs(await self._rows()))
 
-    async def fetch_page(self, size: int) -> Page[M]:
-        """At most `size` of the models; for a view whose keys are unique.
+    async def fetch_page(self, size: int, start: Cursor | None = None) -> Page[M]:
+        """At most `size` models, from a cursor on, for a view whose keys are unique.
 
-        Of several documents under one key it takes the one with the smallest id, as all others do.
+        If several documents share a key, the page has the first of them in the view's order.
         """
-        async with self._connected() as connection:
-            rows = await self._rows(connection, limit=size + 1)
-            unique_rows = [row for i, row in enumerate(rows) if i == 0 or row.key != rows[i - 1].key]
-            is_last = len(rows) <= size
-            if len(unique_rows) == 1 and not is_last:  # more documents under one key than a page holds
-                return await self.fetch_page(size * 2)
-            next_key = None if is_last else unique_rows.pop().key
-            return Page(await self._valid_models(connection, _docs(unique_rows)), next_key)
+        rows: list[Row] = []  # the first row of each key
+        limit, is_last = size + 1, False
+        while len(rows) <= size and not is_last:
+            window = await self._rows_from(start, limit)
+            is_last = len(window) < limit
+            for row in window:
+                if not rows or row.key != rows[-1].key:
+                    rows.append(row)
+            if window:
+                start = _place_of(window[-1])
+            limit = size + 2  # the next window begins with the last row of this one
+        next_start = _place_of(rows[size]) if len(rows) > size else None
+        return Page(await self._opened_all(_docs(rows[:size])), next_start)
+
+    async def _rows_from(self, start: Cursor | None, limit: int) -> list[Row]:
+        if start is None:
+            return await self._rows(limit=limit)
+        options = {"startkey": start.key, "startkey_docid": start.document_id, "skip": 0}
+        return await self._rows(limit=limit, **options)
+
+
+def _place_of(row: Row) -> Cursor:
+    return Cursor(row.key, str(row.id))
 
 
 def _docs(rows: list[Row]) -> list[Document]:
-    """The rows' documents; one that was deleted since the view was read has none."""
+    """The documents of the rows; a row whose document was deleted since the view was read has none."""
     return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
-
-
-class AsyncModelRetrieverByDocumentID(ModelReader[M]):
-    """Reads the model that is stored under a document's id."""
-
-    def __init__(self, document_id: str, *, database: Database | None = None) -> None:
-        super().__init__(database=database)
-        self._document_id = document_id
-
-    async def fetch(self) -> M | None:
-        """The model, or None if there is no such document; raises as `AsyncModelRetriever.fetch` does."""
-        record_id = record_id_by_document_id(self.model_class, self._document_id)
-        async with self._connected() as connection:
-            read = functools.partial(self._read_document, connection, self._document_id)
-            return await self._confirmed(connection, await read(), record_id, read)

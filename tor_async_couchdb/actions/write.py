@@ -1,54 +1,47 @@
-"""Actions that write a model, or delete it."""
+"""Actions that write a model or delete it."""
 
 from typing import Generic, TypeVar
-
-import msgspec
 
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.model.model import Model
-from tor_async_couchdb.protection import signing
+from tor_async_couchdb.model import Model
 
 M = TypeVar("M", bound=Model)
 
 
 class AsyncPersister(AsyncAction, Generic[M]):
-    """Writes a model: creates it if it has no `rev`, else replaces the revision that it was read as."""
+    """Writes a model: creates it if it has no `rev`, else replaces the revision that was read."""
 
-    def __init__(self, model: M, *, database: Database | None = None) -> None:
+    def __init__(self, model: M, *, database: Database) -> None:
         super().__init__(database=database)
         self._model = model
 
     async def persist(self) -> M:
-        """The model with its new `rev`, and its `id` where CouchDB had to choose one.
+        """The model with its new `rev`, and with an `id` made by CouchDB if it had none.
 
         Raises:
-            ConflictError: somebody else changed the document since the model was read.
+            ConflictError: the document has changed since the model was read.
             InvalidDocumentError: the model can't be stored as JSON.
-            ForgottenError: it has something to encrypt, and its subject has been forgotten.
-            OutcomeUnknownError: it may or may not have been written.
+            SubjectErasedError: the model has something to encrypt, and its subject's data key was deleted.
+            OutcomeUnknownError: the model may or may not have been written.
         """
-        async with self._connected() as connection:
-            # The id is known before the write, so that a write can be looked up, and signed with its id.
-            document_id = self._model.id if self._model.id is not None else await connection.new_document_id()
-            doc = self._model.as_doc_for_store() | {"_id": document_id}
-            doc = await connection.encryption.encrypted(type(self._model), doc)
-            if connection.tampering_signer is not None:
-                signing.sign(connection.tampering_signer, doc)
-            rev = await connection.save(doc)
-            for view, name in self._model.unique_keys.items():
-                connection.remember(view, doc[name], document_id)
-            stored = msgspec.structs.replace(self._model, id=document_id, rev=rev)
-            if connection.witness is not None:
-                await connection.witness.wrote(stored)
-            return stored
+        model, database = self._model, self.database
+        # The id is known before the write, so that the signature covers it and the write can be looked up.
+        document_id = model.id if model.id is not None else await database.new_document_id()
+        doc = model.as_doc_for_store() | {"_id": document_id}
+        rev = await database.save(await database.guard.seal(type(model), doc))
+        for view, name in model.unique_keys.items():
+            database.remember(view, doc[name], document_id)
+        stored = model.replace(id=document_id, rev=rev)
+        await database.guard.wrote(stored)
+        return stored
 
 
 class AsyncDeleter(AsyncAction):
     """Deletes the revision of a model that was read."""
 
-    def __init__(self, model: Model, *, database: Database | None = None) -> None:
+    def __init__(self, model: Model, *, database: Database) -> None:
         super().__init__(database=database)
         self._model = model
 
@@ -56,16 +49,13 @@ class AsyncDeleter(AsyncAction):
         """Deletes the document.
 
         Raises:
-            ConflictError: somebody else changed or deleted the document since the model was read.
+            ConflictError: the document has changed, or was deleted, since the model was read.
             InvalidDocumentError: the model was never stored.
-            OutcomeUnknownError: it may or may not have been deleted.
+            OutcomeUnknownError: the document may or may not have been deleted.
         """
-        if self._model.id is None or self._model.rev is None:
-            raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=self._model.id)
-        async with self._connected() as connection:
-            if connection.witness is None:
-                await connection.delete(self._model.id, self._model.rev)
-                return
-            await connection.witness.deletes(self._model)
-            await connection.delete(self._model.id, self._model.rev)
-            await connection.witness.deleted(self._model)
+        model = self._model
+        if model.id is None or model.rev is None:
+            raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=model.id)
+        await self.database.guard.deletes(model)
+        await self.database.delete(model.id, model.rev)
+        await self.database.guard.deleted(model)

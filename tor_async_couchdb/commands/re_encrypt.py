@@ -7,11 +7,11 @@ import sys
 import time
 
 from tor_async_couchdb.commands.rewriting import new_parser, run, signer_of
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.protection.encryption import MAX_AGE_S
 from tor_async_couchdb.protection.folder import Protector
 
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--keyset", metavar="FILE", help="Tink key set, where documents are signed")
     options = parser.parse_args()
 
-    def rewrite(database: Database, on_progress: OnProgress) -> Rewritten:
+    def rewrite(database: AdminDatabase, on_progress: OnProgress) -> Rewritten:
         signer = None if options.keyset is None else signer_of(options.keyset)
         model_class, data_keys = _model_class(options.model), _protector(options.protection).data_keys
         data_keys.rotate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from tor_async_couchdb.commands.rewriting import new_parser, run, signer_of
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
@@ -26,7 +26,7 @@ def main() -> int:
     )
     options = parser.parse_args()
 
-    def rewrite(database: Database, on_progress: OnProgress) -> Rewritten:
+    def rewrite(database: AdminDatabase, on_progress: OnProgress) -> Rewritten:
         return re_sign(database, _signer(options.keyset, options.keyczar), on_progress)
 
     return run(parser, options, rewrite, done="re-signed", current="signed by the primary key")

@@ -8,7 +8,7 @@ import sys
 
 import urllib3
 
-from tor_async_couchdb import clparserutil
+from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.command_line import credentials_of_environment
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
@@ -47,21 +47,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--and", required=True, metavar="URL", dest="and_", help="the other database")
     parser.add_argument(
         "--creds",
-        type=clparserutil.user_colon_password,
+        type=option_types.user_colon_password,
         metavar="USER:PASSWORD",
         help="credentials for both [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD];"
         " where they differ, in the URL: they are not stored in it",
     )
     parser.add_argument(
-        "--delete", type=clparserutil.boolean, default=False, help="end the replication [default: false]"
+        "--delete", type=option_types.boolean, default=False, help="end the replication [default: false]"
     )
     parser.add_argument(
         "--verify_host_ssl_cert",
-        type=clparserutil.boolean,
+        type=option_types.boolean,
         default=True,
         help="trust only certificates of known authorities [default: true]",
     )
     parser.add_argument(
-        "--log", type=clparserutil.logging_level, default="ERROR", help="the least severe level"
+        "--log", type=option_types.logging_level, default="ERROR", help="the least severe level"
     )
     return parser

@@ -10,16 +10,15 @@ import urllib3
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tor_async_couchdb import clparserutil
 from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.installer import option_types
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.command_line import credentials_of_environment
-from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
-from tor_async_couchdb.installer.server import Server
 from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
-Rewrite = Callable[[Database, OnProgress], Rewritten]
+Rewrite = Callable[[AdminDatabase, OnProgress], Rewritten]
 
 
 def new_parser(what: str) -> argparse.ArgumentParser:
@@ -31,20 +30,20 @@ def new_parser(what: str) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--host",
-        type=clparserutil.scheme_host_port,
+        type=option_types.scheme_host_port,
         default="http://127.0.0.1:5984",
         help="where CouchDB is [default: %(default)s]",
     )
     parser.add_argument("--database", required=True, metavar="NAME", help="name of the database")
     parser.add_argument(
         "--creds",
-        type=clparserutil.user_colon_password,
+        type=option_types.user_colon_password,
         metavar="USER:PASSWORD",
         help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD]",
     )
     parser.add_argument(
         "--verify_host_ssl_cert",
-        type=clparserutil.boolean,
+        type=option_types.boolean,
         default=True,
         help="trust only certificates of known authorities [default: true]",
     )
@@ -94,7 +93,7 @@ def _rewritten(options: argparse.Namespace, rewrite: Rewrite) -> Rewritten:
     columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     credentials = options.creds or credentials_of_environment()
     with (
-        Server(
+        AdminClient(
             options.host, credentials=credentials, verify_host_ssl_cert=options.verify_host_ssl_cert
         ) as server,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
@@ -102,6 +101,6 @@ def _rewritten(options: argparse.Namespace, rewrite: Rewrite) -> Rewritten:
         server.check()
         task = progress.add_task("documents", total=None)
         return rewrite(
-            Database(server, options.database),
+            AdminDatabase(server, options.database),
             lambda done, total: progress.update(task, completed=done, total=total),
         )

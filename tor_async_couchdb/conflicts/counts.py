@@ -1,19 +1,19 @@
-"""How far a document has come: of each master the changes that are in it.
+"""How many changes of each master a document has.
 
-What is read in one database never has fewer of them later, unless it was deleted or put back: who changes a
-document adds to its counts, and a merge takes the highest of each.
+In one database these counts never go down, unless the document is deleted or put back: a change adds to them,
+and a merge takes the highest count of each master.
 """
 
 from collections.abc import Iterable, Mapping
 
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import Counter
 
 ChangeCounts = dict[str, int]
 
 
 def counts_of(model_class: type[Model], document: Document) -> ChangeCounts:
-    """The sum of the document's `Counter` properties, which have to be maps, by master."""
+    """The sums of the document's `Counter` properties, by master."""
     counts: ChangeCounts = {}
     for declared in model_class.properties.values():
         if isinstance(declared.merge, Counter):
@@ -23,7 +23,7 @@ def counts_of(model_class: type[Model], document: Document) -> ChangeCounts:
 
 
 def highest_of(several: Iterable[Mapping[str, int]]) -> ChangeCounts:
-    """What all of them have together."""
+    """The highest count of each master."""
     highest: ChangeCounts = {}
     for counts in several:
         for master, count in counts.items():

@@ -1,9 +1,9 @@
 """Merging the conflicting revisions of a document, property by property, as its model declares.
 
-The merge is a function of nothing but the set of the leaf revisions' bodies: it knows no clock, host or
-chance, nor in which order or in which groups it is given them (it is commutative, associative and
-idempotent). So all masters come to the same result on their own, whatever reached them first.
-"M. Shapiro et al., A comprehensive study of Convergent and Commutative Replicated Data Types", INRIA, 2011.
+The result depends on nothing but the set of the leaf revisions' bodies: on no clock, host or random number,
+nor on the order or the groups in which revisions are merged (the merge is commutative, associative and
+idempotent). So each master computes the same result on its own. M. Shapiro et al., "A comprehensive study of
+Convergent and Commutative Replicated Data Types", INRIA, 2011.
 """
 
 import dataclasses
@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from tor_async_couchdb.errors import UnmergeableError
+from tor_async_couchdb.guard import Open
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.canonical import canonical, canonical_bytes
-from tor_async_couchdb.model.model import Document, Model
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
@@ -28,35 +29,34 @@ from tor_async_couchdb.model.properties import (
     Protection,
     Superseded,
 )
-from tor_async_couchdb.protection.encryption import Decrypt
 
-# What these make of several values need not be one of them, and nobody could protect it twice alike.
+# These strategies make new values, and no two masters could encrypt or hash a new value alike.
 _MAKING_NEW_VALUES = (Superseded, Counter, AddsWin, MergedBy)
 
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """One leaf revision: its document as it is stored, and its properties' values as the model reads them."""
+    """One leaf revision: its stored document, and the values that the model reads from it."""
 
     document: Document
     values: Mapping[str, Any] = dataclasses.field(repr=False)
 
     @classmethod
-    def of(cls, model_class: type[Model], document: Document, decrypt: Decrypt = dict) -> typing.Self:
+    def of(cls, model_class: type[Model], document: Document, open_document: Open = dict) -> typing.Self:
         """The leaf; InvalidDocumentError if the document does not fit the model."""
-        return cls(document, msgspec.to_builtins(model_class.from_doc(decrypt(document))))
+        return cls(document, msgspec.to_builtins(model_class.from_doc(open_document(document))))
 
     @functools.cached_property
     def canonical_values(self) -> dict[str, bytes]:
-        """What decides whether two leaves say the same, whatever a ciphertext or a signature looks like."""
+        """What two leaves are compared by: their values, however they are encrypted or signed."""
         return {name: canonical_bytes(value) for name, value in self.values.items() if name[0] != "_"}
 
 
 def check_mergeable(model_class: type[Model]) -> None:
-    """Makes sure that the model declares how each of its properties merges.
+    """Checks that the model declares how each of its properties merges.
 
     Raises:
-        TypeError: a property declares no strategy, or one that can't work there.
+        TypeError: a property declares no strategy, or one that does not fit it.
     """
     hints = typing.get_type_hints(model_class)
     for declared in model_class.properties.values():
@@ -68,7 +68,7 @@ def _why_unmergeable(
     declared: Property, hints: Mapping[str, Any], properties: Mapping[str, Property]
 ) -> str | None:
     if declared.protection is not Protection.PUBLIC and isinstance(declared.merge, _MAKING_NEW_VALUES):
-        return f"is {declared.protection.value}, so its strategy has to take one of the values as it is"
+        return f"is {declared.protection.value}, so its strategy must take one of the values as it is"
     match declared.merge:
         case None:
             return "declares no merge strategy"
@@ -89,10 +89,10 @@ def _why_unmergeable(
 
 
 def merge(model_class: type[Model], leaves: Sequence[Leaf]) -> Leaf:
-    """What the leaves say together: a document without `_id`, `_rev` and signature.
+    """The merged document of the leaves, without `_id`, `_rev` and signature.
 
     Raises:
-        UnmergeableError: an immutable property differs, or a function of one's own refuses the values.
+        UnmergeableError: an immutable property differs, or a `MergedBy` function refuses the values.
     """
     values: dict[str, Any] = {"type": leaves[0].values["type"]}
     document = dict(values)
@@ -135,7 +135,7 @@ def _rank(value: Any) -> tuple[bool, Any]:
 
 
 def _recency(leaf: Leaf, name: str, timestamp: str) -> tuple[Any, bytes]:
-    # Of two values set at the same moment any will do, if only all masters take the same.
+    # Of two values set at the same moment all masters must take the same; which one does not matter.
     return _rank(leaf.values[timestamp]), leaf.canonical_values[name]
 
 
@@ -175,10 +175,10 @@ def _merged_by(function: typing.Callable[[Sequence[Any]], Any], name: str, leave
 
 
 def _stored(name: str, value: Any, leaves: Sequence[Leaf]) -> Any:
-    """The value as it is to be stored: as one of the leaves has it, where one does.
+    """The stored form of the value: the smallest of those that the leaves have, or the value itself.
 
-    The same value may be stored in several forms: encrypted with another nonce, hashed with another salt.
-    To make one more would be a new revision on each master, and a conflict again: the smallest is taken.
+    A value may have several forms, encrypted with different nonces or hashed with different salts. A new form
+    would be another one on each master, and a conflict again.
     """
     wanted = canonical_bytes(value)
     forms = [

@@ -1,36 +1,33 @@
-"""Ending a document's conflict: which revisions to insert into its tree, so that all masters insert the same.
+"""How a document's conflict ends: which revisions each master inserts, all of them the same.
 
-A revision's name is made from its parent and its body. Masters that merge the same leaves so write the same
-revisions, and when these meet there is nothing to resolve. They are inserted as a replicator inserts what
-another server made (`new_edits: false`): nothing that is there can be lost by it, whatever happened
-meanwhile only leaves another conflict, and to insert them twice is to insert them once.
+A revision's name is made from its parent and its body, so masters that merge the same leaves write the same
+revisions. They are inserted as a replicator inserts revisions of another server (`new_edits: false`): this
+loses nothing, a concurrent change only makes another conflict, and inserting them twice changes nothing.
 
-What loses is only ever deleted in favour of a leaf that says at least as much, and of two that say the same
-the one with the lower revision loses. So no two masters can delete each other's, and it ends.
+A leaf is deleted only in favour of one that has all its changes; of two equal leaves the one with the lower
+revision is deleted. So no two masters delete each other's leaf, and the process ends.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of
 from tor_async_couchdb.conflicts.merge import Leaf, merge
+from tor_async_couchdb.guard import Open
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.canonical import canonical_bytes
-from tor_async_couchdb.model.model import Document, Model
-from tor_async_couchdb.model.properties import Deletes, Superseded
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.encryption import Decrypt
+from tor_async_couchdb.model.properties import OnDeleteConflict, Superseded
+from tor_async_couchdb.wire.revision import generation_and_hash
 
-# Tells a leaf that a merge made superfluous from a document that somebody deleted.
-_TOMBSTONE = {"_deleted": True, "merged": True}
+Sign = Callable[[Document], Document]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Resolution:
-    """How a conflict ends: with `document`, or with None where it is deleted.
+    """How a conflict ends: with `document`, or with None if the document is deleted.
 
-    `revisions` are what has to be inserted for it, and `superseded_count` says how many values lose by it
-    to later ones.
+    `revisions` are to be inserted for that. `superseded_count` values lose to later ones.
     """
 
     document: Document | None
@@ -41,43 +38,44 @@ class Resolution:
 def resolve(
     model_class: type[Model],
     leaves: Sequence[Document],
-    signer: signing.Signer | None = None,
-    decrypt: Decrypt = dict,
+    open_document: Open = dict,
+    sign: Sign = dict,
 ) -> Resolution:
-    """The end of the conflict between the leaf revisions of a document; without `revisions` if there is none.
+    """How the conflict between the leaf revisions of a document ends; no `revisions` if there is no conflict.
 
-    Deleted leaves matter only where the model says that deletes win. Leaves are compared as `decrypt` makes
-    them readable, and what is written are the ciphertexts that they have: no new ones.
+    Tombstones matter only if the model keeps deletions. Leaves are compared as `open_document` opens them.
+    The revisions contain the ciphertexts of the leaves, never new ones, and `sign` signs them.
 
     Raises:
-        UnmergeableError: the model does not say how these merge.
+        TamperedError: a leaf was tampered with.
+        UnmergeableError: the model does not say how the leaves merge.
         InvalidDocumentError: a leaf does not fit the model.
     """
     live = [leaf for leaf in leaves if "_deleted" not in leaf]
-    deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merged_away(leaf)]
-    if model_class.deletes is Deletes.WIN and deletions:
-        return Resolution(None, [_tombstone(model_class, leaf, signer) for leaf in live])
+    deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merge_tombstone(leaf)]
+    if model_class.on_delete_conflict is OnDeleteConflict.KEEP_DELETION and deletions:
+        for leaf in live:
+            open_document(leaf)
+        return Resolution(None, [_tombstone(model_class, leaf, sign) for leaf in live])
     if not live:
         return Resolution(None)
-    readable = [Leaf.of(model_class, leaf, decrypt) for leaf in live]
+    readable = [Leaf.of(model_class, leaf, open_document) for leaf in live]
     merged = merge(model_class, readable)
     complete = [leaf.document for leaf in readable if leaf.canonical_values == merged.canonical_values]
-    winner = max(complete or live, key=_precedence)
+    winner = max(complete or live, key=_rank)
     losers = [leaf for leaf in live if leaf["_rev"] != winner["_rev"]]
-    tombstones = [_tombstone(model_class, leaf, signer) for leaf in losers]
+    tombstones = [_tombstone(model_class, leaf, sign) for leaf in losers]
     superseded_count = _newly_superseded(model_class, merged, readable)
     if complete:
         return Resolution(winner, tombstones, superseded_count)
-    body = {"_id": winner["_id"]} | merged.document
-    if signer is not None:
-        signing.sign(signer, body)
+    body = sign({"_id": winner["_id"]} | merged.document)
     revision = child(winner, body)
     return Resolution({"_rev": revision["_rev"]} | body, [revision, *tombstones], superseded_count)
 
 
 def child(parent: Document, body: Mapping[str, object]) -> Document:
-    """`body` as the revision after `parent`, under the name that everybody gives to it."""
-    start, parent_hash = _generation_and_hash(parent)
+    """`body` as the revision after `parent`, with the name that each master gives it."""
+    start, parent_hash = generation_and_hash(parent["_rev"])
     revision_hash = hashlib.sha256(canonical_bytes([parent["_rev"], body])).hexdigest()[:32]
     return {
         **body,
@@ -87,36 +85,30 @@ def child(parent: Document, body: Mapping[str, object]) -> Document:
     }
 
 
-def _tombstone(model_class: type[Model], leaf: Document, signer: signing.Signer | None) -> Document:
-    if signer is None:
-        return child(leaf, _TOMBSTONE)
+def _tombstone(model_class: type[Model], leaf: Document, sign: Sign) -> Document:
     merged = {"rev": leaf["_rev"], "counts": counts_of(model_class, leaf)}
-    body = {"_id": leaf["_id"], "_deleted": True, "type": leaf["type"], "merged": merged}
-    return child(leaf, signing.sign(signer, body))
+    return child(leaf, sign({"_id": leaf["_id"], "_deleted": True, "type": leaf["type"], "merged": merged}))
 
 
-def is_merged_away(leaf: Document) -> bool:
-    """Whether a leaf is what a merge left of a revision, and says nothing any more."""
+def is_merge_tombstone(leaf: Document) -> bool:
+    """Whether a merge deleted the leaf, because another one has all its changes."""
     return "_deleted" in leaf and "merged" in leaf
 
 
-def merged_away(leaf: Document, signer: signing.Signer) -> ChangeCounts | None:
-    """The changes in the revision that a merge left this leaf of; None if that is not what it is."""
-    if not (is_merged_away(leaf) and signing.verify(signer, leaf)):
+def counts_in_tombstone(leaf: Document) -> ChangeCounts | None:
+    """The changes in the revision that a merge deleted; None if the leaf is no tombstone of a merge.
+
+    Whether the tombstone's signature is right is for the caller to check.
+    """
+    if not (is_merge_tombstone(leaf) and isinstance(leaf["merged"], dict)):
         return None
     start, ids = leaf["_revisions"]["start"], leaf["_revisions"]["ids"]
-    is_its_own = len(ids) > 1 and leaf["merged"]["rev"] == f"{start - 1}-{ids[1]}"
-    return dict(leaf["merged"]["counts"]) if is_its_own else None
+    is_of_parent = len(ids) > 1 and leaf["merged"].get("rev") == f"{start - 1}-{ids[1]}"
+    return dict(leaf["merged"]["counts"]) if is_of_parent else None
 
 
-def _precedence(document: Document) -> tuple[int, str]:
-    """CouchDB's order of live leaves, by which all servers choose the same winner."""
-    return _generation_and_hash(document)
-
-
-def _generation_and_hash(document: Document) -> tuple[int, str]:
-    generation, _, revision_hash = document["_rev"].partition("-")
-    return int(generation), revision_hash
+def _rank(document: Document) -> tuple[int, str]:
+    return generation_and_hash(document["_rev"])
 
 
 def _newly_superseded(model_class: type[Model], merged: Leaf, leaves: Sequence[Leaf]) -> int:

@@ -1,24 +1,23 @@
-"""Ending conflicts in a database: read the leaves, merge them, insert the result, and look again."""
+"""Resolves conflicts in a database: reads the leaves, merges them, inserts the result, and looks again."""
 
 from collections.abc import Iterable, Sequence
 
 from tor_async_couchdb.conflicts.merge import check_mergeable
-from tor_async_couchdb.conflicts.plan import Resolution, is_merged_away, resolve
+from tor_async_couchdb.conflicts.plan import Resolution, is_merge_tombstone, resolve
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ConflictError, CouchDBError, TamperedError, UnmergeableError
-from tor_async_couchdb.model.model import Document, Model
-from tor_async_couchdb.model.properties import Deletes
-from tor_async_couchdb.protection import signing
+from tor_async_couchdb.errors import ConflictError, CouchDBError, UnmergeableError
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.properties import OnDeleteConflict
 
-# Another conflict in between takes another replication: nobody is that unlucky so often.
+# Each further round means that replication brought another conflict meanwhile.
 _MAX_ROUNDS = 10
 
 
 class ConflictResolver:
-    """Resolves conflicts on documents of the types that `model_classes` are for.
+    """Resolves conflicts on documents of the types of `model_classes`.
 
     Raises:
-        TypeError: a model does not say how one of its properties merges.
+        TypeError: a model does not declare how one of its properties merges.
     """
 
     def __init__(self, model_classes: Iterable[type[Model]], *, database: Database) -> None:
@@ -32,21 +31,21 @@ class ConflictResolver:
         """The types whose conflicts are resolved."""
         return sorted(self._model_classes)
 
-    def does_deletion_win(self, document: Document) -> bool:
-        """Whether its type says that a deletion wins over a change."""
+    def keeps_deletion(self, document: Document) -> bool:
+        """Whether the model of the document's type keeps a deletion that conflicts with a change."""
         model_class = self._model_classes.get(str(document.get("type")))
-        return model_class is not None and model_class.deletes is Deletes.WIN
+        return model_class is not None and model_class.on_delete_conflict is OnDeleteConflict.KEEP_DELETION
 
     async def resolve(self, document_id: str) -> Document | None:
-        """The document without a conflict; None if there is no such document, or it loses to a deletion.
+        """The document without a conflict; None if there is no such document, or a deletion of it is kept.
 
-        When it returns, the document had one live leaf. So who changes that one has all changes before him
-        that were made in this database, and who would change another leaf meets a conflict.
+        The document then has one live leaf. A change of that leaf includes all changes made in this database
+        before, and a change of another leaf meets a conflict.
 
         Raises:
-            UnmergeableError: nothing says how these revisions merge; they are left as they are.
-            TamperedError, InvalidDocumentError: the same, for what is wrong with one of them.
-            ConflictError: there was always one more conflict.
+            UnmergeableError: no model says how the revisions merge; they stay as they are.
+            TamperedError, InvalidDocumentError: something is wrong with one of them; they stay as they are.
+            ConflictError: each resolution met another conflict.
         """
         for _ in range(_MAX_ROUNDS):
             leaves = await self._leaves(document_id)
@@ -64,11 +63,13 @@ class ConflictResolver:
         raise ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
 
     async def _leaves(self, document_id: str) -> list[Document]:
-        """The live leaves, and where deletions win these too; [] if nothing is live."""
+        """The live leaves, and tombstones if deletions are kept; [] if there is no live leaf."""
         leaves = await self._database.revisions.fetch_live_leaves(document_id)
-        if leaves and self.does_deletion_win(leaves[0]):
+        if leaves and self.keeps_deletion(leaves[0]):
             leaves = [
-                leaf for leaf in await self._database.fetch_leaves(document_id) if not is_merged_away(leaf)
+                leaf
+                for leaf in await self._database.fetch_leaves(document_id)
+                if not is_merge_tombstone(leaf)
             ]
             if all("_deleted" in leaf for leaf in leaves):
                 return []
@@ -76,13 +77,10 @@ class ConflictResolver:
 
     async def _resolution(self, leaves: Sequence[Document]) -> Resolution:
         live = [leaf for leaf in leaves if "_deleted" not in leaf]
-        document_id, document_type = live[0]["_id"], live[0].get("type")
+        document_type = live[0].get("type")
         model_class = self._model_classes.get(str(document_type))
         if model_class is None:
             reason = f"nothing says how conflicts on documents of type {document_type!r} merge"
-            raise UnmergeableError(reason, document_id=document_id)
-        signer = self._database.tampering_signer
-        if signer is not None and not all(signing.verify(signer, leaf) for leaf in live):
-            raise TamperedError(document_id)
-        decrypt = await self._database.encryption.decrypter(model_class, live)
-        return resolve(model_class, leaves, signer, decrypt)
+            raise UnmergeableError(reason, document_id=live[0]["_id"])
+        open_document = await self._database.guard.opener(model_class, live)
+        return resolve(model_class, leaves, open_document, self._database.guard.sign)

@@ -3,7 +3,7 @@
 import asyncio
 import collections
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Annotated, Any, Self
 
@@ -11,17 +11,14 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.revisions import Revisions
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
-from tor_async_couchdb.errors import TamperedError
-from tor_async_couchdb.history.witness import BaseWitness
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.protection.alarm import TamperingAlarm
-from tor_async_couchdb.protection.encryption import Encryption
-from tor_async_couchdb.protection.signing import Signer
-from tor_async_couchdb.turns import turn
+from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.wire.bulk_requests import BulkRequests
 from tor_async_couchdb.wire.coalescer import Coalescer
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
@@ -31,7 +28,7 @@ _ID_BATCH_SIZE = 100
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of a view; a reduced one has no `id`, and one whose document was deleted meanwhile no `doc`."""
+    """A row of a view. A reduced row has no `id`; a row whose document was deleted meanwhile has no `doc`."""
 
     key: Any
     id: str | None = None
@@ -54,10 +51,12 @@ class _ViewInformation(msgspec.Struct, frozen=True):
 class Database:
     """A database at `url`, for instance `http://127.0.0.1:5984/fruits`, and the connections to it.
 
-    Use it as an async context manager, one for the life of a service; its methods may be called
-    concurrently. Each request ends within `timeout_s` seconds, and within the deadline of the request
-    that is being handled (`request_context`). All methods raise TransportError when CouchDB doesn't
-    answer and ResponseError when it refuses.
+    Use it as an async context manager, one for the life of a service. Its methods may be called concurrently.
+    Each request ends within `timeout_s` seconds, and before the request's deadline. The `guard` seals and
+    opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, and
+    a `transport` of your own replaces HTTP (then credentials and timeout are the transport's).
+
+    All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
     Raises:
         ValueError: `url` is not the URL of a database.
@@ -70,35 +69,43 @@ class Database:
         username: str | None = None,
         password: str | None = None,
         validate_cert: bool = True,
-        tampering_signer: Signer | None = None,
+        guard: Guard | None = None,
         observer: Observer | None = None,
+        retry_budget: RetryBudget | None = None,
+        transport: Transport | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         parsed = yarl.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
-        self.tampering_signer = tampering_signer
-        self.witness: BaseWitness | None = None  # set it to have one; it is closed with the database
-        self.encryption = Encryption()  # set one with data keys for models with encrypted properties
-        self._alarm = TamperingAlarm()
-        self.groups: dict[Hashable, Any] = {}  # see group_commit
-        self._transport = Transport(
+        self.guard = guard or Guard()
+        self.observer = observer or Observer()
+        self.origin: Database = self  # the database that `observed_by` was called on first
+        retry_budget = retry_budget or RetryBudget()
+        self._transport = transport or Transport(
             username=parsed.user if username is None else username,
             password=parsed.password if password is None else password,
             validate_cert=validate_cert,
             timeout_s=timeout_s,
-            observer=observer or Observer(),
+            observer=self.observer,
+            retry_budget=retry_budget,
         )
         url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
         self.revisions = Revisions(self._endpoint)
-        self._bulk = BulkRequests(self._endpoint)
-        self._reads = Coalescer(self._bulk.fetch, is_read=True)
-        self._leaves = Coalescer(self._bulk.fetch_leaves, is_read=True)
-        self._writes = Coalescer(self._bulk.write, is_read=False)
+        bulk = BulkRequests(self._endpoint)
+        self._bulk = bulk
+        self._reads = Coalescer(bulk.fetch, is_read=True)
+        self._leaves = Coalescer(bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
-        self._writer = DocumentWriter(self)
+        writes = Coalescer(bulk.write, is_read=False)
+        self._writer = DocumentWriter(
+            send=lambda document_id, encoded: writes.submit(encoded, key=document_id),
+            fetch_leaves=self.fetch_leaves,
+            fetch_revision=self.fetch_revision,
+            retry_budget=retry_budget,
+        )
         self._new_ids: collections.deque[str] = collections.deque()
         self._new_ids_lock = asyncio.Lock()
 
@@ -111,13 +118,23 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Closes all connections to CouchDB, and the witness."""
+        """Closes all connections to CouchDB, and the guard."""
         await self._transport.close()
-        if self.witness is not None:
-            await self.witness.close()
+        await self.guard.close()
 
     def __repr__(self) -> str:
         return f"Database({self.url!r})"
+
+    def observed_by(self, observer: Observer) -> Self:
+        """This database for one caller: `observer` learns what happens through it.
+
+        It shares the connections, and the requests to CouchDB go on being reported to the database's own
+        observer, as one request serves many callers.
+        """
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.observer = observer
+        return view
 
     @property
     def url(self) -> str:
@@ -129,92 +146,72 @@ class Database:
         """The database's name."""
         return self._endpoint.url.name
 
-    @property
-    def observer(self) -> Observer:
-        """Who is told what the database does."""
-        return self._transport.observer
-
-    @observer.setter
-    def observer(self, observer: Observer) -> None:
-        self._transport.observer = observer
-
-    def tampering_detected(self, error: TamperedError) -> None:
-        """Sounds the alarm about a document that was read, and tells the observer; once for each error."""
-        if error.is_reported:
-            return
-        error.is_reported = True
-        self._alarm.sound(error)
-        self.observer.tampering_detected(error)
-
     async def information(self) -> dict[str, Any]:
-        """What CouchDB says of the database: `doc_count`, `sizes` and more."""
+        """CouchDB's information about the database: `doc_count`, `sizes` and more."""
         return await self._endpoint.get_json("information", "")
 
     async def fetch(self, document_id: str) -> Document:
         """The winning revision of a document.
 
         Raises:
-            NotFoundError: the document, or the database, is not there.
+            NotFoundError: there is no such document, or no such database.
         """
         return await self._reads.submit(document_id)
 
     async def fetch_revision(self, document_id: str, rev: str) -> Document:
-        """One revision of a document, as long as CouchDB keeps it; raises as `fetch` does."""
+        """One revision of a document, as long as CouchDB keeps it; raises what `fetch` raises."""
         return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
-        """The document that the view of this name has under a key that is unique and never changes.
+        """The document under a key that is unique and never changes, in the view named `design_doc`.
 
-        Which document that is is remembered: `has_key` has to say whether a document has the key. Of several
-        it is the one with the smallest id.
+        The database remembers the document's id, so most calls do not ask the view; `has_key` says whether a
+        document has the key. Of several documents it is the one with the smallest id.
 
         Raises:
-            NotFoundError: the database or the design document is not there.
+            NotFoundError: there is no such database or design document.
         """
         return await self._unique_keys.find(design_doc, key, has_key)
 
     def remember(self, design_doc: str, key: str, document_id: str) -> None:
-        """Spares `find` its look-up of a document that has been written with this key."""
+        """Remembers which document has a key, so that `find` need not ask the view."""
         self._unique_keys.remember(design_doc, key, document_id)
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
-        """A document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
+        """The leaf revisions of a document, tombstones included, with `_revisions`; [] if there are none."""
         return await self._leaves.submit(document_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
-        """The rows of the view that has its design document's name.
+        """The rows of the view that has the name of its design document.
 
-        `options` are CouchDB's for views (`key`, `startkey`, `limit`, `include_docs`, …), not yet encoded.
+        `options` are CouchDB's options for views (`key`, `startkey`, `limit`, `include_docs`, …), as Python
+        values.
 
         Raises:
-            NotFoundError: the database or the design document is not there.
+            NotFoundError: there is no such database or design document.
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
         return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
-        """Writes a document that has its `_id`; the revision that it became.
+        """Writes a document that has an `_id`; returns its new revision.
 
         Raises:
-            ConflictError: its `_rev` is not, or no longer, the current one.
-            InvalidDocumentError: it can't be written as JSON.
-            OutcomeUnknownError: it may or may not have been written.
+            ConflictError: the document's `_rev` is not the current one.
+            InvalidDocumentError: the document is not JSON.
+            OutcomeUnknownError: the document may or may not have been written.
         """
-        return await self._writer.write(document)
-
-    async def send_write(self, document_id: str, encoded: bytes) -> str:
-        """Sends a write once, whatever becomes of it: what `save` is made of."""
-        return await self._writes.submit(encoded, key=document_id)
+        return await self._writer.write(document, self.observer)
 
     async def delete(self, document_id: str, rev: str) -> str:
-        """Deletes a document; raises as `save` does. The revision of the tombstone."""
-        return await self._writer.write({"_id": document_id, "_rev": rev, "_deleted": True})
+        """Deletes a document; returns the tombstone's revision and raises what `save` raises."""
+        return await self.save({"_id": document_id, "_rev": rev, "_deleted": True})
 
     async def new_document_id(self) -> str:
-        """An id for a new document, chosen by CouchDB: sequential, which keeps its B-tree compact."""
-        deadline_s = deadline.current().deadline_s
-        async with turn(self._new_ids_lock, deadline_s, "CouchDB was too slow to choose an id"):
+        """An id for a new document, made by CouchDB: sequential ids keep its B-tree compact."""
+        complaint = "CouchDB was too slow to make an id"
+        async with acquired_before(deadline.current().at_s, self._new_ids_lock, complaint):
             if not self._new_ids:
                 url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
                 response = await self._transport.send("new_document_ids", "GET", url)
@@ -227,10 +224,10 @@ class Database:
         return [str(row.id).removeprefix("_design/") for row in response.decode(_Rows).rows]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:
-        """What CouchDB says of a design document's index: its `sizes` and more.
+        """CouchDB's information about a design document's index: its `sizes` and more.
 
         Raises:
-            NotFoundError: the database or the design document is not there.
+            NotFoundError: there is no such database or design document.
         """
         path = f"_design/{quote_id(design_doc)}/_info"
         response = await self._endpoint.request("view_information", "GET", path)

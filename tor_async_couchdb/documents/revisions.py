@@ -1,4 +1,4 @@
-"""What a replicator and a reconciler ask of a database: leaves, changes, and revisions made elsewhere."""
+"""What a replicator and the reconciler need: leaf revisions, the changes feed, revisions of other servers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tor_async_couchdb.errors import CouchDBError, NotFoundError
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.bulk_requests import Written, written
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
@@ -17,7 +17,7 @@ class _Leaf(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A document that has changed, as it is now; `changes` are all its leaves, deleted ones included."""
+    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included."""
 
     id: str
     changes: list[_Leaf]
@@ -25,22 +25,22 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Changes in their order, and where in the feed the next ones are."""
+    """Changes in their order, and the sequence after which the next ones follow."""
 
     results: list[Change]
     last_seq: str | int
 
 
 class Revisions:
-    """The revisions of one database; `Database.revisions` is one."""
+    """The revisions of one database: `Database.revisions`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
     async def fetch_live_leaves(self, document_id: str) -> list[Document]:
-        """The leaf revisions of a document that are not deleted, the winning one first; [] if there are none.
+        """The live leaf revisions of a document, the winner first; [] if there are none.
 
-        Tombstones are not asked for: a document has one more of them for each conflict that it ever had.
+        Tombstones are left out: a document keeps one for each conflict that it ever had.
         """
         path = quote_id(document_id)
         winner = await self._get_or_none(path, {"conflicts": True})
@@ -50,13 +50,13 @@ class Revisions:
         return [winner, *[await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}) for rev in others]]
 
     async def insert(self, revisions: Sequence[Document]) -> None:
-        """Inserts revisions into their documents' trees as they are, beside all that is there.
+        """Inserts revisions into their documents' trees as they are, as a replicator does.
 
-        Each has `_revisions` with its own and its parent's name. To insert one again changes nothing.
+        Each has `_revisions` with its own name and its parent's. To insert a revision again changes nothing.
         https://docs.couchdb.org/en/stable/replication/protocol.html#upload-batch-of-changed-documents
 
         Raises:
-            ResponseError: CouchDB refuses one of them; the others may have been inserted.
+            ResponseError: CouchDB refuses one of them; others may have been inserted.
         """
         encoded = b",".join(document_json.encode(revision) for revision in revisions)
         body = b'{"new_edits":false,"docs":[' + encoded + b"]}"
@@ -67,7 +67,7 @@ class Revisions:
                 raise outcome
 
     async def changes(self, since: str | int, *, limit: int, timeout_s: float) -> Changes:
-        """The next changes; none, if there are none within `timeout_s` seconds."""
+        """The next changes; none if nothing changes within `timeout_s` seconds."""
         options = {
             "feed": "longpoll",
             "style": "all_docs",
@@ -81,14 +81,14 @@ class Revisions:
         return response.decode(Changes)
 
     async def read_local(self, name: str) -> Document | None:
-        """A document that is not replicated; None if there is none of this name."""
+        """The local document of this name, which is not replicated; None if there is none."""
         return await self._get_or_none(f"_local/{quote_id(name)}")
 
     async def write_local(self, name: str, body: Document) -> None:
-        """Writes a document that is not replicated; of two writers at a time, either's may stay.
+        """Writes a local document, which is not replicated. Two writers may overwrite each other.
 
         Raises:
-            ConflictError: the other's did.
+            ConflictError: another writer was faster, on a database that notices (CouchDB does not).
         """
         current = await self.read_local(name)
         rev = {} if current is None else {"_rev": current["_rev"]}

@@ -1,11 +1,11 @@
-"""Finding documents by a key that is unique and never changes, without asking the view each time."""
+"""Finds documents by a key that is unique and never changes, mostly without asking the view."""
 
 import collections
 import logging
 from collections.abc import Awaitable, Callable
 
 from tor_async_couchdb.errors import NotFoundError
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 
 _logger = logging.getLogger(__name__)
 
@@ -13,10 +13,10 @@ _MAX_REMEMBERED = 50_000  # some 200 bytes each
 
 
 class UniqueKeys:
-    """Remembers which document has which key, and finds those that it doesn't remember.
+    """Remembers which document has which key, and looks up the others.
 
-    `look_up` gives the ids that a view has under a key, `fetch` a document or NotFoundError. What is
-    remembered is only ever a guess: the document itself says whether it still has the key.
+    `look_up` returns the ids under a key in a view, `fetch` a document or NotFoundError. A remembered id is
+    only a guess: the document itself says whether it still has the key.
     """
 
     def __init__(
@@ -29,14 +29,17 @@ class UniqueKeys:
         self._ids: collections.OrderedDict[tuple[str, str], str] = collections.OrderedDict()
 
     def remember(self, design_doc: str, key: str, document_id: str) -> None:
-        """Takes the document for the one that has the key in the view; forgets the least used one."""
+        """Remembers that the document has the key in the view.
+
+        Forgets the key that was not used for longest.
+        """
         self._ids[design_doc, key] = document_id
         self._ids.move_to_end((design_doc, key))
         if len(self._ids) > _MAX_REMEMBERED:
             self._ids.popitem(last=False)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
-        """The document that has the key, or None; of several, the one with the smallest id."""
+        """The document that has the key, or None. Of several it is the one with the smallest id."""
         document = await self._recall(design_doc, key, has_key)
         if document is not None:
             return document

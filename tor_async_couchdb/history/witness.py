@@ -1,37 +1,33 @@
-"""A witness: it remembers, outside of a database, how far each document of it had come.
+"""A witness: it keeps, outside of a database, a record of how far each document had come.
 
-A signature can't show that a document was put back to an older signed revision, or deleted: nothing that is
-left in the database is wrong. The witness keeps a signed record of each model: how often it has been changed
-(the sum of its `Counter` properties), and whether it exists. A model that falls behind its record was
-tampered with.
+A signature can't show that a document was put back to an older signed revision, or deleted: everything left
+in the database is genuine. The witness keeps a signed record of each model, with the number of its changes
+and whether it exists. A model that is behind its record was tampered with.
 
-The record is written after the document. So a crash between the two leaves one change uncovered, and never
-raises a false alarm. A `Witness` is for one database: to it a replica that lags behind looks like a rollback.
-Several databases that replicate need the one in `masters_witness`.
+The record is written after the document. A crash between the two leaves one change uncovered, and never
+raises a false alarm. A `Witness` is for one database: to it, a replica that lags behind looks like a
+rollback. Databases that replicate with each other need a `MastersWitness`.
 """
-
-from __future__ import annotations
 
 import abc
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, Protocol, TypeVar
 
+from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, NotFoundError, TamperedError
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.guard import Sought
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import Counter
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
-
-if TYPE_CHECKING:
-    from tor_async_couchdb.documents.database import Database
 
 _logger = logging.getLogger(__name__)
 
 _TYPE = "witness_v1.0"
 
-# What a record says of the document. Of two records with the same count the later of these states holds.
+# The states of a document. Of two records with the same count the one with the later state is valid.
 _EXISTS = "exists"
 _MAY_BE_DELETED = "may be deleted"
 _DELETED = "deleted"
@@ -41,20 +37,20 @@ M = TypeVar("M", bound=Model)
 
 
 class WitnessStore(Protocol):
-    """Keeps a witness's records, out of reach of who administers the witnessed database."""
+    """Keeps a witness's records, out of reach of the administrator of the witnessed database."""
 
     async def fetch(self, record_id: str) -> Document | None:
-        """The record, with its `_rev`, or None."""
+        """The record with its `_rev`, or None."""
 
     async def save(self, record: Document) -> None:
-        """Writes a record; ConflictError if its `_rev` is not the current one."""
+        """Writes a record; raises ConflictError if its `_rev` is not the current one."""
 
     async def close(self) -> None:
-        """Called when the witnessed database is closed."""
+        """Closes the store. The guard calls it when the witnessed database is closed."""
 
 
 class DatabaseWitnessStore:
-    """Keeps a witness's records in a CouchDB database of their own; best on another server."""
+    """Keeps a witness's records in a CouchDB database of their own, best on another server."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -78,7 +74,7 @@ class DatabaseWitnessStore:
 
 
 class BaseWitness(abc.ABC):
-    """What all witnesses do: keep records that `signer` signs in a store, and compare models with them."""
+    """Keeps records in a store, signed by `signer`, and compares models with them."""
 
     def __init__(self, store: WitnessStore, signer: Signer) -> None:
         self._store = store
@@ -90,54 +86,65 @@ class BaseWitness(abc.ABC):
 
     @abc.abstractmethod
     async def wrote(self, model: Model) -> None:
-        """Remembers a model that has been stored. If it can't, it logs that: the model is stored."""
+        """Records that the model was stored. A failure is only logged, because the model is stored."""
 
     @abc.abstractmethod
     async def deletes(self, model: Model) -> None:
-        """Remembers that the model is about to be deleted; raises a CouchDBError if it can't."""
+        """Records that the model is about to be deleted; raises a CouchDBError if it can't."""
 
     @abc.abstractmethod
     async def deleted(self, model: Model) -> None:
-        """Remembers that the model has been deleted. If it can't, it logs that."""
+        """Records that the model was deleted. A failure is only logged."""
 
-    async def confirmed(
-        self, model: M | None, record_id: str, read: Callable[[], Awaitable[M | None]]
+    async def check_not_rolled_back(
+        self,
+        model: M | None,
+        sought: Sought,
+        read: Callable[[], Awaitable[M | None]],
+        fetch_leaves: Callable[[str], Awaitable[list[Document]]],
     ) -> M | None:
-        """The model that was read, or what it has become meanwhile; `read` reads it again.
+        """See `Guard.check_not_rolled_back`.
 
-        What the record says of the model was true when the record was written, which is before it was read.
-        So a model that is read later must not be behind it, and one that was read before may be.
-
-        Raises:
-            TamperedError: the model, or the record itself.
+        A record is older than any read that starts after it was fetched. So a model that is read then must
+        not be behind it, and one that was read earlier may be.
         """
+        record_id = self._record_id(model, sought)
+        if record_id is None:
+            return model
         record = await self._fetch(record_id)
         while record is not None and self._is_behind(model, record):
             model = await read()
             record_before, record = record, await self._fetch(record_id)
-            # If the record was written meanwhile, so was the model, or it was deleted: look again.
+            # If the record has changed meanwhile, the model was changed or deleted: compare again.
             if record == record_before and self._is_behind(model, record_before):
-                await self._accuse(model, record_before)
+                await self._raise_for(model, record_before, fetch_leaves)
         return model
 
     @abc.abstractmethod
-    def _is_behind(self, model: Model | None, record: Document) -> bool:
-        """Whether the model, or that there is none, contradicts the record."""
+    def _record_id(self, model: Model | None, sought: Sought) -> str | None:
+        """The id of the record to compare with; None if there can be no record."""
 
-    async def _accuse(self, model: Model | None, record: Document) -> NoReturn:
+    @abc.abstractmethod
+    def _is_behind(self, model: Model | None, record: Document) -> bool:
+        """Whether the model, or its absence, contradicts the record."""
+
+    async def _raise_for(
+        self,
+        model: Model | None,
+        record: Document,
+        fetch_leaves: Callable[[str], Awaitable[list[Document]]],
+    ) -> NoReturn:
         """Raises the error for a model that is behind its record."""
         raise TamperedError(record["document_id"])
 
-    async def _remember_afterwards(self, model: Model, remembering: Awaitable[None]) -> None:
+    async def _record_afterwards(self, model: Model, recording: Awaitable[None]) -> None:
         try:
-            await remembering
+            await recording
         except CouchDBError as error:
             _logger.error("document %r is not covered by the witness: %s", model.id, error)
 
-    async def _remember(
-        self, record_id: str, following: Callable[[Document | None], Document | None]
-    ) -> None:
-        """Writes the record that follows the one that is there, if there is one to follow."""
+    async def _update(self, record_id: str, following: Callable[[Document | None], Document | None]) -> None:
+        """Writes what `following` makes of the current record, unless that is None."""
         while True:
             record = await self._fetch(record_id)
             new = following(record)
@@ -146,7 +153,7 @@ class BaseWitness(abc.ABC):
             new["_id"] = record_id
             if record is not None:
                 new["_rev"] = record["_rev"]
-            # Who loses to somebody else that remembers the same model looks again.
+            # Another process has recorded the same model: read its record and try again.
             with contextlib.suppress(ConflictError):
                 await self._store.save(signing.sign(self._signer, new))
                 return
@@ -161,31 +168,41 @@ class BaseWitness(abc.ABC):
 
 
 class Witness(BaseWitness):
-    """Remembers the models of one database, and tells whether one has fallen behind."""
+    """The witness of one database."""
 
     async def wrote(self, model: Model) -> None:
         """See `BaseWitness.wrote`."""
-        await self._remember_afterwards(model, self._remember_state(model, _EXISTS))
+        await self._record_afterwards(model, self._record_state(model, _EXISTS))
 
     async def deletes(self, model: Model) -> None:
         """See `BaseWitness.deletes`."""
-        await self._remember_state(model, _MAY_BE_DELETED)
+        await self._record_state(model, _MAY_BE_DELETED)
 
     async def deleted(self, model: Model) -> None:
         """See `BaseWitness.deleted`."""
-        await self._remember_afterwards(model, self._remember_state(model, _DELETED))
+        await self._record_afterwards(model, self._record_state(model, _DELETED))
 
-    async def _remember_state(self, model: Model, state: str) -> None:
+    async def _record_state(self, model: Model, state: str) -> None:
         new = {
             "type": _TYPE,
             "document_id": model.id,
             "change_count": _change_count(model),
             "state": state,
         }
-        await self._remember(
-            record_id_of(model),
+        await self._update(
+            _record_id_of(model),
             lambda record: None if record is not None and _order(new) <= _order(record) else dict(new),
         )
+
+    def _record_id(self, model: Model | None, sought: Sought) -> str | None:
+        if model is not None:
+            return _record_id_of(model)
+        if sought.model_class is None:
+            return None
+        first_view = next(iter(sought.model_class.unique_keys), None)
+        if sought.view is None:
+            return f"id/{sought.key}" if first_view is None else None
+        return f"{sought.view}/{sought.key}" if sought.view == first_view else None
 
     def _is_behind(self, model: Model | None, record: Document) -> bool:
         if model is None:
@@ -193,31 +210,21 @@ class Witness(BaseWitness):
         return bool(record["state"] == _DELETED or _change_count(model) < record["change_count"])
 
 
-def record_id_of(model: Model) -> str:
-    """The id of a model's record: by its unique key if it has one, as this is what it is asked for by."""
+def _record_id_of(model: Model) -> str:
+    """The id of a model's record: by its unique key if it has one, because readers look for that."""
     for view, name in model.unique_keys.items():
         return f"{view}/{getattr(model, name)}"
     return f"id/{model.id}"
 
 
-def record_id_by_key(model_class: type[Model] | None, view: str, key: object) -> str | None:
-    """The id of the record of the model that has a key in a view; None if that key doesn't tell it."""
-    if model_class is None or next(iter(model_class.unique_keys), None) != view:
-        return None
-    return f"{view}/{key}"
-
-
-def record_id_by_document_id(model_class: type[Model] | None, document_id: str) -> str | None:
-    """The id of the record of the model with this document id; None if it is under a unique key."""
-    return None if model_class is None or model_class.unique_keys else f"id/{document_id}"
-
-
 def _change_count(model: Model) -> int:
     count = 0
     for declared in type(model).properties.values():
+        value: Any = getattr(model, declared.name)
         if isinstance(declared.merge, Counter):
-            value: Any = getattr(model, declared.name)
-            count += sum(value.values()) if isinstance(value, Mapping) else value
+            count += sum(value.values())
+        elif declared.change_count is not None:
+            count += value
     return count
 
 

@@ -13,11 +13,11 @@ import urllib3
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from tor_async_couchdb import clparserutil
-from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
 
@@ -26,11 +26,11 @@ class CommandLineParser(argparse.ArgumentParser):
 
     def __init__(self, description: str, default_database: str) -> None:
         super().__init__(description=description, allow_abbrev=False)
-        self._add_text("--host", clparserutil.scheme_host_port, "http://127.0.0.1:5984", "where CouchDB is")
+        self._add_text("--host", option_types.scheme_host_port, "http://127.0.0.1:5984", "where CouchDB is")
         self._add_text("--database", str, default_database, "name of the database")
         self.add_argument(
             "--creds",
-            type=clparserutil.user_colon_password,
+            type=option_types.user_colon_password,
             metavar="USER:PASSWORD",
             help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD,"
             " which no list of processes shows]",
@@ -46,13 +46,13 @@ class CommandLineParser(argparse.ArgumentParser):
             help="Tink key set to sign the seed documents with [default: they are not signed]",
         )
         self._add_boolean("--verify_host_ssl_cert", "true", "trust only certificates of known authorities")
-        self._add_text("--log", clparserutil.logging_level, "ERROR", "the least severe level to log")
+        self._add_text("--log", option_types.logging_level, "ERROR", "the least severe level to log")
 
     def _add_text(self, flag: str, option_type: Callable[[str], object], default: str, what: str) -> None:
         self.add_argument(flag, type=option_type, default=default, help=f"{what} [default: %(default)s]")
 
     def _add_boolean(self, flag: str, default: str, what: str) -> None:
-        self._add_text(flag, clparserutil.boolean, default, what)
+        self._add_text(flag, option_types.boolean, default, what)
 
 
 def main(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from tor_async_couchdb.errors import CouchDBError, ResponseError, TransportError
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile
 
@@ -31,7 +31,7 @@ _STALLED_AFTER_S = 120.0
 
 
 def install_design_documents(
-    database: Database, files: Sequence[DocumentFile], on_progress: OnProgress
+    database: AdminDatabase, files: Sequence[DocumentFile], on_progress: OnProgress
 ) -> None:
     """Creates or upgrades those design documents that differ from what the database has.
 
@@ -62,7 +62,10 @@ def _without_revision(document: Document | None) -> Document | None:
 
 
 def _switch(
-    database: Database, changed: Sequence[DocumentFile], stored: dict[str, Document], on_progress: OnProgress
+    database: AdminDatabase,
+    changed: Sequence[DocumentFile],
+    stored: dict[str, Document],
+    on_progress: OnProgress,
 ) -> None:
     revisions = {document_id: {"_rev": document["_rev"]} for document_id, document in stored.items()}
     with ExitStack() as temporary_documents:
@@ -81,7 +84,7 @@ def _switch(
 
 
 @contextmanager
-def _temporary(database: Database, file: DocumentFile) -> Iterator[None]:
+def _temporary(database: AdminDatabase, file: DocumentFile) -> Iterator[None]:
     name = file.path.stem + _TEMPORARY_SUFFIX
     body: Document = {
         member: file.body[member] for member in ("language", "options", "views") if member in file.body
@@ -98,7 +101,7 @@ def _temporary(database: Database, file: DocumentFile) -> Iterator[None]:
             database.delete_design_document(name, revision)
 
 
-def _build_index(database: Database, file: DocumentFile, name: str, on_progress: OnProgress) -> None:
+def _build_index(database: AdminDatabase, file: DocumentFile, name: str, on_progress: OnProgress) -> None:
     view = next(iter(file.body.get("views", ())), None)
     if view is None:
         return

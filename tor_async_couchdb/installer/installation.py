@@ -8,13 +8,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.errors import CouchDBError, UnauthorizedError
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection.signing import Signer
 
 _logger = logging.getLogger(__package__)
@@ -48,7 +47,7 @@ def install(
     design_files = [] if design_docs_folder is None else read_design_documents(design_docs_folder)
     seed_files = [] if seed_docs_folder is None else read_seed_documents(seed_docs_folder, seed_doc_signer)
     with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
-        target = Database(server, database)
+        target = AdminDatabase(server, database)
         server.check()
         if delete:
             _delete(target, design_files, seed_files, is_rehearsed=create)
@@ -59,10 +58,10 @@ def install(
 @contextmanager
 def opened_server(
     host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
-) -> Iterator[Server]:
+) -> Iterator[AdminClient]:
     """A server whose CouchDBErrors become InstallerErrors that name the host."""
     try:
-        with Server(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
+        with AdminClient(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
             yield server
     except InstallerError:
         raise
@@ -73,7 +72,7 @@ def opened_server(
 
 
 def _delete(
-    target: Database,
+    target: AdminDatabase,
     design_files: Sequence[DocumentFile],
     seed_files: Sequence[DocumentFile],
     *,
@@ -84,7 +83,7 @@ def _delete(
         return
     if is_rehearsed:
         # On a database that nobody uses, so that no document can fail when the old one is gone.
-        rehearsal = Database(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
+        rehearsal = AdminDatabase(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
         _create(rehearsal, design_files, seed_files, on_progress=_ignore_progress)
         rehearsal.delete()
     target.delete()
@@ -92,7 +91,7 @@ def _delete(
 
 
 def _create(
-    target: Database,
+    target: AdminDatabase,
     design_files: Sequence[DocumentFile],
     seed_files: Sequence[DocumentFile],
     on_progress: OnProgress,
@@ -103,7 +102,7 @@ def _create(
 
 
 @contextmanager
-def _created(target: Database) -> Iterator[None]:
+def _created(target: AdminDatabase) -> Iterator[None]:
     if target.exists():
         _logger.info("No need to create %s: it exists", target)
         yield
@@ -118,7 +117,7 @@ def _created(target: Database) -> Iterator[None]:
         raise
 
 
-def _install_seed_documents(target: Database, files: Sequence[DocumentFile]) -> None:
+def _install_seed_documents(target: AdminDatabase, files: Sequence[DocumentFile]) -> None:
     stored = target.fetch([file.document_id for file in files])
     missing = [file for file in files if file.document_id not in stored]
     refusals = target.write([file.body for file in missing])

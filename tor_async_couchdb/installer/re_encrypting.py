@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tor_async_couchdb.errors import TamperedError
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.protection.encryption import decrypted, encrypted, is_outdated, needed_keys
@@ -13,7 +13,7 @@ from tor_async_couchdb.protection.signing import Signer
 
 
 def re_encrypt(
-    database: Database,
+    database: AdminDatabase,
     model_class: type[Model],
     data_keys: DataKeys,
     signer: Signer | None,

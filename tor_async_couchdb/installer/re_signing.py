@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tor_async_couchdb.errors import TamperedError
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
 
 
-def re_sign(database: Database, signer: Signer, on_progress: OnProgress) -> Rewritten:
+def re_sign(database: AdminDatabase, signer: Signer, on_progress: OnProgress) -> Rewritten:
     """Signs each live leaf of each document by the signer's primary key, unless that has been done.
 
     A document whose signature does not verify is left as it is, as signing it would launder it.

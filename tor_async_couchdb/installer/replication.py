@@ -13,12 +13,11 @@ import logging
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.errors import NotFoundError, ResponseError
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import opened_server
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.option_types import UserPassword
 
 _logger = logging.getLogger(__package__)
 
@@ -80,7 +79,7 @@ def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) ->
             master.host, master.credentials, verify_host_ssl_cert=verify_host_ssl_cert
         ) as server:
             server.check()
-            if not Database(server, master.database).exists():
+            if not AdminDatabase(server, master.database).exists():
                 raise InstallerError(f"{master.url}: no such database")
     for source, target in ((other, one), (one, other)):
         with opened_server(
@@ -108,7 +107,7 @@ def _check_different(one: Master, other: Master) -> None:
         raise InstallerError(f"{one.url}: a database does not replicate with itself")
 
 
-def _start(server: Server, source: Master, target: Master) -> None:
+def _start(server: AdminClient, source: Master, target: Master) -> None:
     try:
         server.ask("PUT", _REPLICATOR)
     except ResponseError as error:
@@ -125,7 +124,7 @@ def _start(server: Server, source: Master, target: Master) -> None:
     _logger.info("Successfully began to replicate from %s to %s", source.url, target.url)
 
 
-def _stop(server: Server, source: Master, target: Master) -> None:
+def _stop(server: AdminClient, source: Master, target: Master) -> None:
     document_id = _document_id(source, target)
     stored = _fetch(server, document_id)
     if stored is not None:
@@ -138,7 +137,7 @@ def _document_id(source: Master, target: Master) -> str:
     return f"{source.database.replace('/', '.')}-to-{target.database.replace('/', '.')}-{digest}"
 
 
-def _fetch(server: Server, document_id: str) -> dict[str, Any] | None:
+def _fetch(server: AdminClient, document_id: str) -> dict[str, Any] | None:
     try:
         document: dict[str, Any] = server.ask("GET", _REPLICATOR, document_id)
     except NotFoundError:
@@ -150,7 +149,7 @@ def _is_as(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return all(stored.get(name) == value for name, value in wanted.items())
 
 
-def _is_down(server: Server, document_id: str, stored: dict[str, Any]) -> bool:
+def _is_down(server: AdminClient, document_id: str, stored: dict[str, Any]) -> bool:
     if stored.get("_replication_state") in _ENDED_STATES:
         return True
     try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 
 _PAGE_SIZE = 500
@@ -32,7 +32,7 @@ class Rewritten:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def rewrite(database: Database, renew: Renew, on_progress: OnProgress) -> Rewritten:
+def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> Rewritten:
     """Renews each live leaf of each document, unless that has been done.
 
     What is interrupted goes on when it is called again: it writes only what is left.
@@ -55,7 +55,7 @@ def rewrite(database: Database, renew: Renew, on_progress: OnProgress) -> Rewrit
     raise InstallerError(f"{database}: services still use another key: give them the new one first")
 
 
-def _pages(database: Database, on_progress: OnProgress) -> Iterator[list[Document]]:
+def _pages(database: AdminDatabase, on_progress: OnProgress) -> Iterator[list[Document]]:
     total = database.count_documents()
     seen = 0
     document_ids = database.document_ids(None, _PAGE_SIZE)
@@ -87,7 +87,7 @@ def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> lis
     return renewed
 
 
-def _write(database: Database, documents: Sequence[Document], result: Rewritten) -> None:
+def _write(database: AdminDatabase, documents: Sequence[Document], result: Rewritten) -> None:
     refusals = database.write(documents) if documents else {}
     for document_id, reason in refusals.items():
         if not reason.startswith("conflict:"):

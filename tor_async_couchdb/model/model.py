@@ -2,28 +2,32 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import msgspec
 
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.model.properties import Deletes, Property, Protection, declared_properties
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME
+from tor_async_couchdb.model.properties import OnDeleteConflict, Property, Protection, declared_properties
 
 Document = dict[str, Any]
 
-# Whoever resolves a conflict must be able to tell the name of a type from its version.
-_TYPE_PATTERN = re.compile(r"[^\s]+_v\d+\.\d+", re.IGNORECASE)
-_IDENTITY = frozenset({"_id", "_rev"})
+# A type is a name and a version: conflict resolution must be able to tell them apart.
+TYPE_PATTERN = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
+
+# The property that holds a document's signature. No model sees it.
+SIGNATURE_PROPERTY_NAME = "801dbe4659a641739cbe94fcf0baab03_tampering_v1.0_sig"
+
+# Members that CouchDB owns and a change must send back: without its stubs CouchDB deletes the attachments.
+_COUCHDBS = frozenset({"_id", "_rev", "_attachments"})
 
 
 class _ModelMeta(msgspec.StructMeta):
-    """Checks a model's declarations when its class is made: at import, not at the first write."""
+    """Makes each model frozen and keyword-only, and checks its declarations at import."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> Any:
-        cls: Any = super().__new__(mcs, name, bases, namespace, **config)
+        cls: Any = super().__new__(mcs, name, bases, namespace, **{"frozen": True, "kw_only": True} | config)
         tag = cls.__struct_config__.tag
-        if bases != (msgspec.Struct,) and not (isinstance(tag, str) and _TYPE_PATTERN.fullmatch(tag)):
+        if bases != (msgspec.Struct,) and not (isinstance(tag, str) and TYPE_PATTERN.fullmatch(tag)):
             raise TypeError(f'model {name} needs a type such as tag="fruit_v1.0", not {tag!r}')
         cls.properties = declared_properties(cls)
         cls.unique_keys = {
@@ -36,11 +40,17 @@ class _ModelMeta(msgspec.StructMeta):
             for declared in cls.properties.values()
             if declared.protection is Protection.ENCRYPTED
         )
+        cls.shown_names = tuple(
+            declared.name
+            for declared in cls.properties.values()
+            if declared.protection is not Protection.HASHED
+        )
         subjects = [declared.name for declared in cls.properties.values() if declared.subject is not None]
         cls.subject_name = subjects[0] if subjects else None
         return cls
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class Model(
     msgspec.Struct,
     metaclass=_ModelMeta,
@@ -48,31 +58,34 @@ class Model(
     kw_only=True,
     forbid_unknown_fields=True,
     tag_field="type",
-    rename={"id": "_id", "rev": "_rev"},
+    rename={"id": "_id", "rev": "_rev", "attachments": "_attachments"},
 ):
-    """What a document is to a service. A change takes a copy (`msgspec.structs.replace`).
+    """What a document is to a service: immutable, so a change makes a copy (`replace`).
 
     The class names the documents' `type`, with its version, and declares the properties:
 
-        class Fruit(Model, tag="fruit_v1.0", frozen=True, kw_only=True):
-            color: Annotated[str, LatestBy("updated_on")]
-            updated_on: Annotated[Timestamp, Latest()]
+        class Fruit(Model, tag="fruit_v1.0"):
+            fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
+            color: str
 
-    `id` and `rev` are CouchDB's, and None until the model has been stored. `deletes` says what becomes of a
+    `id`, `rev` and `attachments` belong to CouchDB and are None until the model is stored. `attachments` are
+    the stubs of the document's attachments: a change keeps them. `on_delete_conflict` says what becomes of a
     document that one master deleted while another changed it.
     """
 
     properties: ClassVar[Mapping[str, Property]]
     unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
     encrypted_names: ClassVar[Sequence[str]]
-    subject_name: ClassVar[str | None]  # None: a document's id
-    deletes: ClassVar[Deletes] = Deletes.LOSE
+    shown_names: ClassVar[Sequence[str]]  # of the properties that a representation has
+    subject_name: ClassVar[str | None]  # None: each document is a subject of its own, by its id
+    on_delete_conflict: ClassVar[OnDeleteConflict] = OnDeleteConflict.KEEP_CHANGE
 
     id: str | None = None
     rev: str | None = None
+    attachments: dict[str, Any] | None = None
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What of the model may be shown, in logs for instance: no value that is protected."""
+        """The properties for logs and debuggers, without the values of protected ones."""
         hidden = {
             declared.name
             for declared in self.properties.values()
@@ -89,31 +102,39 @@ class Model(
         """The `type` of the documents."""
         return str(cls.__struct_config__.tag)
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other values for the properties that `changes` names."""
+        return msgspec.structs.replace(self, **changes)
+
+    def representation(self) -> dict[str, Any]:
+        """What clients of a service see: all properties but hashes. Override it to show others."""
+        return {name: getattr(self, name) for name in self.shown_names}
+
     def as_doc_for_store(self) -> Document:
         """The document to store. Override it to store a property in another form."""
         document: Document = msgspec.to_builtins(self)
-        return {name: value for name, value in document.items() if name not in _IDENTITY or value is not None}
+        return {name: value for name, value in document.items() if name not in _COUCHDBS or value is not None}
 
     @classmethod
     def from_doc(cls, doc: Document) -> Self:
         """The model that a stored document holds. Override it to read a property in another form.
 
         Raises:
-            InvalidDocumentError: a wrong or missing type, or a missing, unknown or wrong property.
+            InvalidDocumentError: the type is wrong or missing, or a property is missing, unknown or wrong.
         """
         document_id = doc.get("_id")
-        if "type" not in doc:  # msgspec takes a document without a type for one of the right type
+        if "type" not in doc:  # msgspec accepts a document without a type as one of the right type
             raise InvalidDocumentError("missing", document_id=document_id, property_name="type")
         try:
-            return msgspec.convert({name: doc[name] for name in doc if _is_own(name)}, cls)
+            return msgspec.convert({name: doc[name] for name in doc if _is_of_model(name)}, cls)
         except msgspec.ValidationError as error:
             reason = str(error)
-            if cls.encrypted_names:  # msgspec quotes some values, and this may be one that was decrypted
+            if cls.encrypted_names:  # msgspec quotes some values, and this may be a decrypted one
                 _, separator, path = reason.rpartition(" - at ")
                 reason = f"does not fit its model at {path}" if separator else "does not fit its model"
             raise InvalidDocumentError(reason, document_id=document_id) from None
 
 
-def _is_own(name: str) -> bool:
-    """Whether a member belongs to the model, and not to CouchDB (`_conflicts`, …) or to the signature."""
-    return name in _IDENTITY or not (name.startswith("_") or name == SIGNATURE_PROPERTY_NAME)
+def _is_of_model(name: str) -> bool:
+    """Whether a member is a property, or one of those members of CouchDB's that a model keeps."""
+    return name in _COUCHDBS or not (name.startswith("_") or name == SIGNATURE_PROPERTY_NAME)

@@ -1,13 +1,14 @@
-"""What a model's property declares beside its type: how conflicts on it merge, and how it is stored.
+"""What a property declares beside its type: how it is found, how conflicts on it merge, how it is stored.
 
-    class Fruit(Model, tag="fruit_v1.0", frozen=True, kw_only=True):
-        fruit_id: Annotated[str, Immutable(), UniqueKey("fruit_by_fruit_id")]
+    class Fruit(Model, tag="fruit_v1.0"):
+        fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
         color: Annotated[str, LatestBy("updated_on")]
         updated_on: Annotated[Timestamp, Latest()]
         change_counts: Annotated[dict[str, int], Counter()]
 
-A property that declares no protection is stored as it is. But where one of a model's properties declares one,
-all have to: what a new one is must not be forgotten. `merge` does what the strategies say.
+Only models whose conflicts are merged need merge strategies. A property that declares no protection is stored
+as it is; but if one property of a model declares a protection, all of them must, so that nobody forgets it
+for a new one.
 """
 
 import dataclasses
@@ -20,82 +21,94 @@ import msgspec
 
 T = TypeVar("T")
 
+# The fields of a model that hold what CouchDB owns.
+_COUCHDBS = ("id", "rev", "attachments")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MergeStrategy:
-    """How the values of one property in several conflicting revisions become one."""
+    """How one value is made of those that a property has in several conflicting revisions."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Immutable(MergeStrategy):
-    """The property never changes, so that all revisions agree on it."""
+    """The property never changes, so all revisions have the same value."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Latest(MergeStrategy):
-    """The greatest value: the most recent of several timestamps."""
+    """The greatest value, such as the most recent of several timestamps."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class LatestBy(MergeStrategy):
-    """The value of the revision whose property `timestamp`, a `Latest` one, is the most recent."""
+    """The value from the revision whose property `timestamp`, a `Latest` one, is the most recent."""
 
     timestamp: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Superseded(MergeStrategy):
-    """The values of the `LatestBy` property `of` that lost to a later one, each with its timestamp."""
+    """The values of the `LatestBy` property `of` that lost to a later value, each with its timestamp."""
 
     of: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counter(MergeStrategy):
-    """Counts that only grow, by the name of the master that counted: the highest of each.
+    """A map of counts that only grow, by the name of the master that counts: the highest of each.
 
-    The number is their sum. No change is lost and none counted twice, as only one master, which has all its
-    earlier changes before it, ever raises its own count.
+    The total is their sum. No change is lost or counted twice, because each master raises only its own count,
+    and always the last value that it wrote. (A G-Counter: Shapiro et al., INRIA, 2011.)
     """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AddsWin(MergeStrategy):
-    """A set, kept as a list: what any revision has. What one side removed and another kept is back."""
+    """A set, stored as a list: the union. An item that one side removed and the other kept comes back."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class MergedBy(MergeStrategy):
-    """What a function of one's own makes of the distinct values, which it is given in a fixed order.
+    """The result of a function of the distinct values, which it gets in a fixed order.
 
-    It has to give the same value in whatever order and groups values are merged, on every master; a
-    ValueError says that these can't be merged.
+    The result must not depend on the order or the groups in which values are merged, as each master merges on
+    its own. A ValueError says that the values can't be merged.
     """
 
     function: Callable[[Sequence[Any]], Any]
 
 
-class Deletes(enum.Enum):
+class OnDeleteConflict(enum.Enum):
     """What becomes of a document that one master deleted while another changed it."""
 
-    LOSE = "lose"
-    WIN = "win"
+    KEEP_CHANGE = "keep the change"
+    KEEP_DELETION = "keep the deletion"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChangeCount:
+    """The property, an int, counts the changes of the document.
+
+    A witness compares it with what it has seen.
+    """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class UniqueKey:
-    """A view has at most one document under a value of this property: a string that never changes.
+    """Documents are found by this property, a string that never changes, in the view named `view`.
 
-    The view and its design document are named `view`. Who reads by this key may remember the document.
+    At most one document has a given value. View and design document have the same name. The database
+    remembers which document has which key.
     """
 
     view: str
 
 
 class Protection(enum.Enum):
-    """How a property is stored: as it is, as a hash (which is what the model has, too), or encrypted.
+    """How a property is stored: as it is, as a hash (the model has the hash, too), or encrypted.
 
-    An encrypted one becomes None when its subject's data key is deleted, so it has to allow that.
+    An encrypted property reads as None once its subject's data key is deleted, so its type must allow None.
     """
 
     PUBLIC = "public"
@@ -105,32 +118,34 @@ class Protection(enum.Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Subject:
-    """The property says whom the document is about: whose data key encrypts what is encrypted in it.
+    """The property names the person that the document is about, whose data key encrypts its properties.
 
-    In a model without one each document is a subject of its own, by its id.
+    In a model without a subject each document has a data key of its own, under its id.
     """
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Property:
-    """What one property declares; None where it declares nothing."""
+    """The declarations of one property; None for what it does not declare."""
 
     name: str
     merge: MergeStrategy | None = None
     protection: Protection = Protection.PUBLIC
     unique_key: UniqueKey | None = None
     subject: Subject | None = None
+    change_count: ChangeCount | None = None
 
 
 def declared_properties(model_class: type[msgspec.Struct]) -> Mapping[str, Property]:
-    """The declarations of a model, by the property's name.
+    """The declarations of a model's properties, by name.
 
     Raises:
-        TypeError: a property declares the same thing twice, refers to one that is no property, is a unique
-            key or a subject that may change, can't be encrypted, or is not classified where another is.
+        TypeError: a property declares the same thing twice, refers to something that is no property, is a
+            unique key or a subject that may change, can't be encrypted, or has no protection although another
+            property has one.
     """
     hints = get_type_hints(model_class, include_extras=True)
-    names = [name for name in model_class.__struct_fields__ if name not in ("id", "rev")]
+    names = [name for name in model_class.__struct_fields__ if name not in _COUCHDBS]
     properties = {name: _property(name, hints[name]) for name in names}
     for declared in properties.values():
         match declared.merge:
@@ -165,18 +180,21 @@ def _extras(hint: Any) -> tuple[Any, ...]:
 
 def _property(name: str, hint: Any) -> Property:
     extras = _extras(hint)
-    declared = Property(
+    unique_key, subject = _only(UniqueKey, extras, name), _only(Subject, extras, name)
+    merge = _only(MergeStrategy, extras, name)
+    for role, what in ((unique_key, "a unique key"), (subject, "the subject")):
+        if role is not None:
+            merge = merge or Immutable()
+            if not isinstance(merge, Immutable):
+                raise TypeError(f"property {name!r} is {what}, so it has to be Immutable")
+    return Property(
         name=name,
-        merge=_only(MergeStrategy, extras, name),
+        merge=merge,
         protection=_only(Protection, extras, name) or Protection.PUBLIC,
-        unique_key=_only(UniqueKey, extras, name),
-        subject=_only(Subject, extras, name),
+        unique_key=unique_key,
+        subject=subject,
+        change_count=_only(ChangeCount, extras, name),
     )
-    for role in (declared.unique_key, declared.subject):
-        if role is not None and not isinstance(declared.merge, Immutable):
-            what = "a unique key" if role is declared.unique_key else "the subject"
-            raise TypeError(f"property {name!r} is {what}, so it has to be Immutable")
-    return declared
 
 
 def _only(kind: type[T], extras: tuple[Any, ...], name: str) -> T | None:

@@ -1,4 +1,4 @@
-"""Timestamps whose order as strings is their order in time: UTC, always six digits."""
+"""Timestamps whose order as strings is their order in time: UTC, always with six digits."""
 
 import datetime
 from typing import Annotated
@@ -18,10 +18,10 @@ def now() -> Timestamp:
 
 
 def next_after(previous: Timestamp) -> Timestamp:
-    """The current time, or one microsecond after `previous` where the clock has gone back."""
+    """The current time, or one microsecond after `previous` if the clock was set back."""
     return max(now(), _format(datetime.datetime.fromisoformat(previous) + _TICK))
 
 
 def _format(moment: datetime.datetime) -> Timestamp:
-    # isoformat() on its own drops the digits once in a million times, when they are all zero.
+    # Without timespec isoformat() drops the digits once in a million times, when all of them are zero.
     return moment.isoformat(timespec="microseconds")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tor_async_couchdb.errors import DataKeyError
+from tor_async_couchdb.protection.private_file import create_private_file
 
 _BUSY_TIMEOUT_S = 5.0
 
@@ -48,7 +49,7 @@ class SQLiteDataKeyStore:
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> None:
         """Makes an empty store that only the file's owner can read; FileExistsError if there is a file."""
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        create_private_file(path)
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.execute(_SCHEMA)
 
@@ -73,8 +74,8 @@ class SQLiteDataKeyStore:
         statement = "UPDATE data_keys SET wrapped = ? WHERE subject_id = ? AND wrapped = ? RETURNING 1"
         return bool(self._execute(statement, new, subject_id, old))
 
-    def forget(self, subject_id: str) -> None:
-        """See `DataKeyStore.forget`."""
+    def erase(self, subject_id: str) -> None:
+        """See `DataKeyStore.erase`."""
         self._execute(
             "INSERT INTO data_keys VALUES (?, NULL) ON CONFLICT DO UPDATE SET wrapped = NULL", subject_id
         )

@@ -38,7 +38,7 @@ class DataKeyStore(Protocol):
     def replace(self, subject_id: str, old: bytes, new: bytes) -> bool:
         """Replaces a subject's key if it still is the old one; whether it was."""
 
-    def forget(self, subject_id: str) -> None:
+    def erase(self, subject_id: str) -> None:
         """Deletes a subject's key, for good."""
 
     def subject_ids(self, after: str, limit: int) -> list[str]:
@@ -78,12 +78,12 @@ class DataKeys:
             found = self.fetch([subject_id])  # another process may have been first
         return found[subject_id]
 
-    def forget(self, subject_id: str) -> None:
+    def erase(self, subject_id: str) -> None:
         """Deletes the subject's key, for good: what it encrypted can't be read any more, wherever it is.
 
         A subject that never had a key will never have one.
         """
-        self._store.forget(subject_id)
+        self._store.erase(subject_id)
         self._unwrap.cache_clear()
 
     def rotate(self) -> int:

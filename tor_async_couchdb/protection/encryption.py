@@ -1,7 +1,7 @@
 """Encrypts the properties that a model declares as encrypted, by the data key of the document's subject.
 
-A ciphertext is bound to the document's type and id and to the property's name: moved to another place it does
-not decrypt. What is stored for a value is `{"encrypted": TEXT}`, which no model takes for the value.
+A ciphertext is bound to the document's type and id and to the property's name: elsewhere it does not decrypt.
+It is stored as `{"encrypted": TEXT}`, which no model takes for the value itself.
 """
 
 from __future__ import annotations
@@ -12,125 +12,127 @@ import collections
 import dataclasses
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from tor_async_couchdb.errors import ForgottenError, InvalidDocumentError, TamperedError
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb import deadline
+from tor_async_couchdb.errors import DataKeyError, InvalidDocumentError, SubjectErasedError, TamperedError
+from tor_async_couchdb.guard import Open
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet, key_id_of
 from tor_async_couchdb.protection.data_keys import DataKeys
 
+T = TypeVar("T")
+
 _ENCRYPTED = "encrypted"
 
-# How long a process may go on with a data key that another one has deleted or rotated, and how many it keeps
-# (some 4 kB each).
+# How long a process may use a data key that another process has deleted or rotated.
 MAX_AGE_S = 10.0
-_MAX_KEPT = 10_000
-
-# Makes of a document as it is stored one with the values that its model has.
-Decrypt = Callable[[Document], Document]
+_MAX_CACHED = 10_000  # some 4 kB each
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Kept:
+class _Cached:
     key: AeadKeySet | None = dataclasses.field(repr=False)
     until_s: float
 
     def has(self, key_ids: Collection[int]) -> bool:
-        """Whether it is recent, and, unless the subject was forgotten, has all of these keys."""
+        """Whether it is recent and, unless the subject was erased, has all of these keys."""
         is_recent = time.monotonic() < self.until_s
         return is_recent and (self.key is None or self.key.key_ids.issuperset(key_ids))
 
 
 class Encryption:
-    """Encrypts what a service writes and decrypts what it reads; keeps the data keys of the last subjects.
+    """Encrypts what a service writes and decrypts what it reads.
 
-    Without data keys it does for models that have nothing to encrypt; others are a TypeError.
+    It caches the data keys of the last subjects.
     """
 
-    def __init__(self, data_keys: DataKeys | None = None) -> None:
-        self._given_data_keys = data_keys
-        self._kept: collections.OrderedDict[str, _Kept] = collections.OrderedDict()
-
-    @property
-    def _data_keys(self) -> DataKeys:
-        if self._given_data_keys is None:
-            raise TypeError("a model has encrypted properties: set the encryption of its database")
-        return self._given_data_keys
+    def __init__(self, data_keys: DataKeys) -> None:
+        self._data_keys = data_keys
+        self._cached: collections.OrderedDict[str, _Cached] = collections.OrderedDict()
 
     async def encrypted(self, model_class: type[Model], document: Document) -> Document:
-        """The document as it is to be stored, made of one with the values that its model has.
+        """The document as it is stored, made of one with the values of its model.
 
         Raises:
-            ForgottenError: the document's subject has been forgotten.
-            DataKeyError: the data keys can't be had.
+            SubjectErasedError: the data key of the document's subject was deleted.
+            DataKeyError: the data keys can't be used.
         """
         if all(document.get(name) is None for name in model_class.encrypted_names):
             return document
         subject_id = subject_of(model_class, document)
-        kept = self._kept.get(subject_id)
-        if kept is None or not kept.has(()):
-            key = await asyncio.to_thread(self._data_keys.fetch_or_make, subject_id)
-            kept = self._keep(subject_id, key)
-        if kept.key is None:
-            raise ForgottenError(document["_id"])
-        return encrypted(model_class, document, kept.key)
+        cached = self._cached.get(subject_id)
+        if cached is None or not cached.has(()):
+            key = await _in_time(self._data_keys.fetch_or_make, subject_id)
+            cached = self._cache(subject_id, key)
+        if cached.key is None:
+            raise SubjectErasedError(document["_id"])
+        return encrypted(model_class, document, cached.key)
 
-    async def decrypter(self, model_class: type[Model], documents: Iterable[Document]) -> Decrypt:
-        """Fetches the keys of these documents; what decrypts each of them then needs nobody any more.
+    async def decrypter(self, model_class: type[Model], documents: Iterable[Document]) -> Open:
+        """Fetches the keys of these documents, and returns what decrypts each of them without I/O.
 
         Raises:
-            DataKeyError: the data keys can't be had.
+            DataKeyError: the data keys can't be used.
         """
         if not model_class.encrypted_names:
             return dict
         keys: dict[str, AeadKeySet | None] = {}
         missing = []
         for subject_id, key_ids in needed_keys(model_class, documents).items():
-            kept = self._kept.get(subject_id)
-            if kept is not None and kept.has(key_ids):
-                self._kept.move_to_end(subject_id)
-                keys[subject_id] = kept.key
+            cached = self._cached.get(subject_id)
+            if cached is not None and cached.has(key_ids):
+                self._cached.move_to_end(subject_id)
+                keys[subject_id] = cached.key
             else:
                 missing.append(subject_id)
         if missing:
-            found = await asyncio.to_thread(self._data_keys.fetch, missing)
+            found = await _in_time(self._data_keys.fetch, missing)
             for subject_id, key in found.items():
-                self._keep(subject_id, key)
+                self._cache(subject_id, key)
             keys |= found
         return lambda document: decrypted(model_class, document, keys)
 
-    async def forget(self, subject_id: str) -> None:
+    async def erase(self, subject_id: str) -> None:
         """Deletes the subject's data key for good: what it encrypted reads as None from now on.
 
-        Other processes may go on with it for `MAX_AGE_S` seconds.
+        Other processes may use the key for another `MAX_AGE_S` seconds.
 
         Raises:
-            DataKeyError: the data keys can't be had; nobody was forgotten.
+            DataKeyError: the data keys can't be used, or did not answer in time; erase the subject again.
         """
-        await asyncio.to_thread(self._data_keys.forget, subject_id)
-        self._keep(subject_id, None)
+        await _in_time(self._data_keys.erase, subject_id)
+        self._cache(subject_id, None)
 
-    def _keep(self, subject_id: str, key: AeadKeySet | None) -> _Kept:
-        kept = self._kept[subject_id] = _Kept(key, time.monotonic() + MAX_AGE_S)
-        self._kept.move_to_end(subject_id)
-        if len(self._kept) > _MAX_KEPT:
-            self._kept.popitem(last=False)
-        return kept
+    def _cache(self, subject_id: str, key: AeadKeySet | None) -> _Cached:
+        cached = self._cached[subject_id] = _Cached(key, time.monotonic() + MAX_AGE_S)
+        self._cached.move_to_end(subject_id)
+        if len(self._cached) > _MAX_CACHED:
+            self._cached.popitem(last=False)
+        return cached
+
+
+async def _in_time(function: Callable[..., T], *arguments: Any) -> T:
+    """The result of a function that blocks, run in a thread; DataKeyError at the deadline."""
+    try:
+        return await deadline.met(asyncio.to_thread(function, *arguments))
+    except TimeoutError as error:
+        raise DataKeyError("the store of the data keys did not answer before the deadline") from error
 
 
 def subject_of(model_class: type[Model], document: Document) -> str:
-    """Whose data key encrypts what is encrypted in a document; InvalidDocumentError if nothing says it."""
+    """The subject whose data key encrypts the document; InvalidDocumentError if the document names none."""
     name = model_class.subject_name
     subject_id = document.get("_id" if name is None else name)
     if not isinstance(subject_id, str):
-        raise _invalid(document, name, "says whom the document is about, so it has to be a string")
+        raise _invalid(document, name, "names the subject of the document, so it has to be a string")
     return subject_id
 
 
 def encrypted(model_class: type[Model], document: Document, key: AeadKeySet) -> Document:
-    """The document as it is to be stored, made of one with the values that its model has."""
+    """The document as it is stored, made of one with the values of its model."""
     ciphertexts = {
         name: key.encrypt(msgspec.json.encode(document[name]), _associated_data(document, name))
         for name in model_class.encrypted_names
@@ -145,11 +147,11 @@ def encrypted(model_class: type[Model], document: Document, key: AeadKeySet) -> 
 def decrypted(
     model_class: type[Model], document: Document, keys: Mapping[str, AeadKeySet | None]
 ) -> Document:
-    """The document with the values that its model has; those of a forgotten subject are None.
+    """The document with the values of its model; those of an erased subject are None.
 
     Raises:
         TamperedError: a ciphertext was changed, or belongs to another property or document.
-        InvalidDocumentError: a value is not encrypted, or its key is not among the subject's.
+        InvalidDocumentError: a value is not encrypted, or the subject has no such key.
     """
     ciphertexts = dict(_ciphertexts(model_class, document))
     if not ciphertexts:
@@ -174,21 +176,21 @@ def _decrypted(document: Document, name: str, ciphertext: bytes, key: AeadKeySet
 
 
 def is_outdated(model_class: type[Model], document: Document, key: AeadKeySet) -> bool:
-    """Whether a document has something that another than the primary key has encrypted."""
+    """Whether a key other than the primary one has encrypted a property of the document."""
     return any(
         key_id_of(ciphertext) != key.primary_id for _, ciphertext in _ciphertexts(model_class, document)
     )
 
 
 def needed_keys(model_class: type[Model], documents: Iterable[Document]) -> dict[str, set[int]]:
-    """The ids of the keys that decrypt these documents, by subject; what can't be read needs none."""
+    """The ids of the keys that decrypt these documents, by subject; malformed ciphertexts are left out."""
     needed: dict[str, set[int]] = {}
     for document in documents:
         try:
             key_ids = {key_id_of(ciphertext) for _, ciphertext in _ciphertexts(model_class, document)}
             if key_ids:
                 needed.setdefault(subject_of(model_class, document), set()).update(key_ids)
-        except InvalidDocumentError:  # which who reads it will meet
+        except InvalidDocumentError:  # decrypting the document raises it again
             continue
     return needed
 
@@ -204,7 +206,7 @@ def _ciphertexts(model_class: type[Model], document: Document) -> Iterator[tuple
         try:
             yield name, binascii.a2b_base64(text, strict_mode=True)
         except ValueError:
-            raise _invalid(document, name, "is no ciphertext") from None
+            raise _invalid(document, name, "is not a ciphertext") from None
 
 
 def _associated_data(document: Document, name: str) -> bytes:

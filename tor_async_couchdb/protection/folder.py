@@ -24,6 +24,7 @@ from tor_async_couchdb.protection.data_key_store import SQLiteDataKeyStore
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.protection.encryption import Encryption
 from tor_async_couchdb.protection.hashing import Pepper, SlowHasher
+from tor_async_couchdb.protection.private_file import create_private_file
 
 MASTER_KEY, _DATA_KEYS, _PEPPER = "master_key.json", "data_keys.sqlite", "pepper"
 
@@ -58,9 +59,7 @@ def new_protection(folder: str | os.PathLike[str]) -> None:
     """Makes a folder with new secrets that only its owner can read; FileExistsError if there is one."""
     folder = Path(folder)
     folder.mkdir(mode=0o700)
-    descriptor = os.open(folder / MASTER_KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(AeadKeySet.new().text)
+    create_private_file(folder / MASTER_KEY, AeadKeySet.new().text.encode())
     SQLiteDataKeyStore.create(folder / _DATA_KEYS)
     Pepper.create(folder / _PEPPER)
 
@@ -75,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         data_keys = Protector.from_folder(options.folder).data_keys
         match options.command:
             case "forget":
-                data_keys.forget(options.subject_id)
+                data_keys.erase(options.subject_id)
             case "rewrap":
                 sys.stdout.write(f"{data_keys.rewrap()} data keys wrapped anew\n")
             case "retire":

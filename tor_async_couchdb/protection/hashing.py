@@ -1,7 +1,7 @@
-"""Hashes of what a service need not know, but has to recognize: to find it, or to compare it.
+"""Hashes of values that a service does not need to know, but has to find or to compare.
 
-Both take a pepper: a secret that is not in the database. Who has the database alone can't try what the hashes
-may be of, though an e-mail address can be guessed, and a PIN is one of ten thousand.
+Both kinds of hash take a pepper, a secret that is not in the database. Without it nobody can guess values
+from a copy of the database, even though e-mail addresses can be guessed and there are only ten thousand PINs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import base64
 import concurrent.futures
 import hmac
-import math
 import os
 import secrets
 from collections.abc import Callable
@@ -22,9 +21,10 @@ from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatc
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.errors import HashingError, InvalidDocumentError
+from tor_async_couchdb.protection.private_file import create_private_file
 
 _PEPPER_SIZE_BYTES = 64
-# Each takes a core for some 50 ms, and 64 MiB.
+# A hash takes a core for some 50 ms, and 64 MiB of memory.
 _MAX_THREADS = 2
 _COMPARED = "compared"
 
@@ -32,10 +32,10 @@ T = TypeVar("T")
 
 
 class Pepper:
-    """A secret of at least 64 random bytes, which is kept apart from the database.
+    """A secret of at least 64 random bytes, kept apart from the database.
 
     Raises:
-        ValueError: it is shorter.
+        ValueError: the secret is shorter.
     """
 
     def __init__(self, secret: bytes) -> None:
@@ -45,18 +45,16 @@ class Pepper:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> None:
-        """Writes a new one that only the file's owner can read; FileExistsError if there is a file."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(secrets.token_bytes(_PEPPER_SIZE_BYTES)) + b"\n")
+        """Writes a file with a new pepper that only its owner can read; FileExistsError if there is one."""
+        create_private_file(path, base64.b64encode(secrets.token_bytes(_PEPPER_SIZE_BYTES)) + b"\n")
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Pepper:
-        """Reads one that `create` wrote.
+        """Reads a pepper that `create` wrote.
 
         Raises:
             OSError: the file can't be read.
-            ValueError: it holds no pepper.
+            ValueError: the file holds no pepper.
         """
         try:
             return cls(base64.b64decode(Path(path).read_bytes().strip(), validate=True))
@@ -64,17 +62,17 @@ class Pepper:
             raise ValueError(f"'{path}' holds no pepper") from None
 
     def hash(self, purpose: str, text: str) -> str:
-        """The HMAC with SHA3-512 of a text: the same for the same purpose and text, 128 hexadecimal digits.
+        """The HMAC-SHA3-512 of a text, 128 hexadecimal digits: equal for equal purpose and text.
 
-        With the purpose, such as a property's name, equal texts show as equal only within one property.
+        The purpose, such as a property's name, keeps equal texts in two properties from having equal hashes.
         """
         return hmac.digest(self._secret, f"{purpose}\0{text}".encode(), "sha3_512").hex()
 
 
 class SlowHasher:
-    """Hashes with argon2id (RFC 9106) what is only ever compared: each time otherwise, as it is salted.
+    """Hashes values that are only compared, with argon2id (RFC 9106) and a salt: each hash is different.
 
-    A few threads do it, off the event loop, and no more than these at a time.
+    A few threads do it beside the event loop; more hashes wait for one of these threads.
     """
 
     def __init__(self, pepper: Pepper, hasher: argon2.PasswordHasher | None = None) -> None:
@@ -83,19 +81,19 @@ class SlowHasher:
         self._threads = concurrent.futures.ThreadPoolExecutor(_MAX_THREADS, "slow-hash")
 
     async def hash(self, secret: str) -> str:
-        """The hash, with all that comparing takes but for the pepper.
+        """The hash, which includes its parameters and salt.
 
         Raises:
-            HashingError: it was not its turn before the deadline.
+            HashingError: the hash was not computed before the deadline.
         """
         return await self._run(self._hash, secret)
 
     async def matches(self, secret: str, hashed: str) -> bool:
-        """Whether a hash is one of the secret.
+        """Whether `hashed` is a hash of the secret.
 
         Raises:
-            HashingError: as `hash`.
-            InvalidDocumentError: `hashed` is no such hash, or one that takes more than those made here.
+            HashingError: the hash was not computed before the deadline.
+            InvalidDocumentError: `hashed` is no argon2 hash, or one that takes more time or memory than ours.
         """
         return await self._run(self._matches, secret, hashed)
 
@@ -106,18 +104,17 @@ class SlowHasher:
         try:
             cost = argon2.extract_parameters(hashed)
             if cost.memory_cost > self._hasher.memory_cost or cost.time_cost > self._hasher.time_cost:
-                raise InvalidDocumentError("a hash in it takes too much to compare with")
+                raise InvalidDocumentError("one of its hashes takes too much time or memory to compare with")
             return self._hasher.verify(hashed, self._pepper.hash(_COMPARED, secret))
         except VerifyMismatchError:
             return False
         except (InvalidHashError, VerificationError):
-            raise InvalidDocumentError("a hash in it is none of argon2") from None
+            raise InvalidDocumentError("one of its hashes is no argon2 hash") from None
 
     async def _run(self, function: Callable[..., T], *arguments: str) -> T:
-        remaining_s = deadline.current().remaining_s()
+        # A caller that is cancelled before its turn takes the work out of the queue.
         work = asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
         try:
-            async with asyncio.timeout(None if remaining_s == math.inf else remaining_s):
-                return await work  # who leaves before it has begun takes it back
+            return await deadline.met(work)
         except TimeoutError:
-            raise HashingError("a hash was not made before the deadline") from None
+            raise HashingError("a hash was not computed before the deadline") from None

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet
+from tor_async_couchdb.protection.private_file import create_private_file
 from tor_async_couchdb.protection.signing import TamperingSigner, new_key_set, new_key_set_text
 
 _STATUS_RETIRED = "DISABLED"
@@ -136,12 +137,8 @@ def _replace(path: str | os.PathLike[str], keys: dict[str, Any]) -> None:
     """Replaces the file as a whole, for its owner only; who changes it at the same time is refused."""
     new_path = Path(f"{os.fspath(path)}.new")
     try:
-        descriptor = os.open(new_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        create_private_file(new_path, json.dumps(keys, indent=2).encode())
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(keys, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
             new_path.replace(path)
         except BaseException:
             new_path.unlink(missing_ok=True)

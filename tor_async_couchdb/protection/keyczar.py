@@ -1,8 +1,8 @@
-"""Reads the key sets that python-keyczar wrote, so that documents signed with them still verify.
+"""Reads the key sets that python-keyczar wrote, so that documents signed with them can still be verified.
 
-Keyczar is dead and its authors point to Tink. A signature of it covers neither a document's `_id` nor its
-`_rev`: a copy of a signed document under another id verifies. Re-signing with a Tink key set ends that; until
-it is done a service takes both:
+Keyczar is no longer maintained; its authors recommend Tink. A Keyczar signature covers neither a document's
+`_id` nor its `_rev`, so a copy of a signed document under another id is accepted. Re-signing with a Tink key
+set ends that. Until then a service accepts both:
 
     signer = TransitionalSigner(
         TamperingSigner.from_file("keys.json"), KeyczarSigner(KeyczarKeySet.from_folder("old_keys"))
@@ -22,7 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, Signer
+from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
+from tor_async_couchdb.protection.signing import Signer
 
 _FORMAT_VERSION = b"\x00"
 _KEY_HASH_SIZE_BYTES = 4
@@ -30,7 +31,7 @@ _HEADER_SIZE_BYTES = len(_FORMAT_VERSION) + _KEY_HASH_SIZE_BYTES
 
 
 class KeyczarKeySet:
-    """Signs and verifies bytes as Keyczar did: the primary version signs, each version verifies."""
+    """Signs bytes by the primary version of a Keyczar key set, and verifies by any version."""
 
     def __init__(self, keys: Mapping[bytes, bytes], primary: bytes | None) -> None:
         self._keys = keys
@@ -100,11 +101,11 @@ class KeyczarSigner:
         """
         if not self._signs:
             raise TypeError("a Keyczar key set signs no new documents unless it is told to (signs=True)")
-        return self._key_set.sign(_canonical(doc))
+        return self._key_set.sign(_signed_bytes(doc))
 
     def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
         """Whether the signature is that of the document's body, under whatever id."""
-        return self._key_set.verify(_canonical(doc), signature)
+        return self._key_set.verify(_signed_bytes(doc), signature)
 
 
 class TransitionalSigner:
@@ -130,8 +131,8 @@ def _verifies(signer: Signer, doc: Mapping[str, Any], signature: str) -> bool:
         return False
 
 
-def _canonical(doc: Mapping[str, Any]) -> bytes:
-    """What the original signed: Python's own JSON, with its spaces and escapes, in the order of names."""
+def _signed_bytes(doc: Mapping[str, Any]) -> bytes:
+    """The bytes that the original signed: Python's own JSON, with its spaces and escapes, names sorted."""
     covered = {
         name: value
         for name, value in doc.items()

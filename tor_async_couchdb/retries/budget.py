@@ -1,13 +1,13 @@
-"""How many retries a `Database` may make: many for a hiccup, hardly any while CouchDB is in trouble."""
+"""How many retries a `Database` may make: enough for a hiccup, hardly any while CouchDB is overloaded."""
 
 
 class RetryBudget:
-    """A bucket of tokens: a retry takes one, and a request that succeeds puts a part of one back.
+    """A token bucket: a retry takes a token, and each success puts a part of one back.
 
-    While everything fails nothing is put back, so that the retries end, and clients that have to ask again do
-    not keep a database down that they overwhelmed. With the defaults 10,000 requests that find the bucket
-    full are sent at most 10,480 times if all of them fail, and about 11,030 times if each try fails with a
-    probability of one half. (Site Reliability Engineering, chapter 22, "Retries"; Finagle's RetryBudget.)
+    While everything fails nothing is put back, so the retries end, and they do not keep down a database that
+    is overloaded. With the defaults, 10,000 requests that find a full bucket are sent at most 10,480 times if
+    all of them fail, and about 11,030 times if each attempt fails with a probability of one half. (Site
+    Reliability Engineering, chapter 22, "Retries"; Finagle's RetryBudget.)
     """
 
     def __init__(self, *, max_tokens: float = 480.0, tokens_per_success: float = 0.1) -> None:
@@ -16,7 +16,7 @@ class RetryBudget:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no token left for a retry."""
+        """Whether there is no token for a retry."""
         return self._tokens < 1.0
 
     def spend(self) -> None:

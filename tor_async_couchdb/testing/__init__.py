@@ -1,1 +1,4 @@
-"""For tests of services: a CouchDB, databases of their own, faults."""
+"""For tests of services: a CouchDB, databases of a test's own, faults between service and database.
+
+`plugin` has the pytest fixtures.
+"""

@@ -2,16 +2,14 @@
 
 from typing import Annotated, Any
 
-from conftest import CouchDBServer
-from tor_async_couchdb.conflicts.plan import child
-from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.model.model import Document, Model
-from tor_async_couchdb.model.properties import Counter, Deletes, Immutable, Latest, LatestBy, Superseded
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.conflicts.plan import child from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.model import Document, Model from tor_async_couchdb.model.properties import Counter,
+OnDeleteConflict, Immutable, Latest, LatestBy, Superseded from tor_async_couchdb.protection import signing
+from tor_async_couchdb.testing.couchdb import CouchDBServer from tor_async_couchdb.tests.things import
+Documents
 
 
-class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
+class Basket(Model, tag="basket_v1.0"):
     key: Annotated[str, Immutable()]
     color: Annotated[str, LatestBy("updated_on")]
     superseded: Annotated[dict[str, int], Superseded("color")]
@@ -19,8 +17,8 @@ class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
     change_counts: Annotated[dict[str, int], Counter()]
 
 
-class FragileBasket(Basket, tag="fragile_basket_v1.0", frozen=True, kw_only=True):
-    deletes = Deletes.WIN
+class FragileBasket(Basket, tag="fragile_basket_v1.0"):
+    on_delete_conflict = OnDeleteConflict.KEEP_DELETION
 
 
 RED = {"color": "red", "updated_on": 1, "change_counts": {"east": 2}}
@@ -56,7 +54,7 @@ class Conflicts:
 
     def all_leaves(self, document_id: str) -> list[Document]:
         """The leaves, tombstones included, by their revisions."""
-        answer = self._couchdb.request(
+        answer = self._couchdb.succeed(
             "GET",
             f"{self.documents.name}/{document_id}",
             params={"open_revs": "all"},

@@ -1,31 +1,32 @@
-"""Fixtures of the library's tests: a database of a test's own, behind a proxy that can do harm."""
-
-from collections.abc import AsyncIterator
+"""Fixtures of the library's own tests."""
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.baskets import Conflicts
 from tor_async_couchdb.tests.things import Documents
 
 
 @pytest.fixture
-async def proxy(database_url: str) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy(database_url) as proxy:
-        yield proxy
+def database_url(couchdb_database_url: str) -> str:
+    return couchdb_database_url
 
 
 @pytest.fixture
-async def database(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[Database]:
-    async with Database(proxy.url, username=couchdb.username, password=couchdb.password) as database:
-        yield database
+async def proxy(couchdb_faults: FaultProxy) -> FaultProxy:
+    return couchdb_faults
 
 
 @pytest.fixture
-def documents(couchdb: CouchDBServer, database_url: str) -> Documents:
-    return Documents(couchdb, database_url)
+async def database(couchdb_database: Database) -> Database:
+    return couchdb_database
+
+
+@pytest.fixture
+def documents(couchdb: CouchDBServer, couchdb_database_url: str) -> Documents:
+    return Documents(couchdb, couchdb_database_url)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class MemoryDataKeyStore:
             self.wrapped[subject_id] = new
         return is_old
 
-    def forget(self, subject_id: str) -> None:
+    def erase(self, subject_id: str) -> None:
         self.wrapped[subject_id] = None
 
     def subject_ids(self, after: str, limit: int) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import msgspec
 
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 
 
 class StaleRevisionError(Exception):

@@ -13,7 +13,7 @@ def test_outside_of_a_request_nothing_is_bounded_or_remembered() -> None:
 
 
 def test_request_has_a_deadline_and_counts_until_its_end() -> None:
-    with deadline.request(5) as context:
+    with deadline.within(5) as context:
         assert 4 < context.remaining_s() <= 5
         deadline.current().conflict_count += 1
         assert context.conflict_count == 1
@@ -21,20 +21,20 @@ def test_request_has_a_deadline_and_counts_until_its_end() -> None:
 
 
 def test_request_ends_with_its_block_also_when_it_fails() -> None:
-    with pytest.raises(ZeroDivisionError), deadline.request(5):
+    with pytest.raises(ZeroDivisionError), deadline.within(5):
         raise ZeroDivisionError
     assert deadline.current().deadline_s == math.inf
 
 
 def test_inner_request_hides_the_outer() -> None:
-    with deadline.request(5) as outer:
-        with deadline.request(1) as inner:
+    with deadline.within(5) as outer:
+        with deadline.within(1) as inner:
             assert deadline.current() is inner
         assert deadline.current() is outer
 
 
 def test_deadline_that_has_passed_is_negative_until_it_is_extended() -> None:
-    with deadline.request(-1) as context:
+    with deadline.within(-1) as context:
         assert context.remaining_s() < 0
         context.extend(5)
         assert 4 < context.remaining_s() <= 5
@@ -58,6 +58,6 @@ async def test_tasks_of_one_request_count_together() -> None:
     async def meet_conflict() -> None:
         deadline.current().conflict_count += 1
 
-    with deadline.request() as context:
+    with deadline.within() as context:
         await asyncio.gather(meet_conflict(), meet_conflict())
     assert context.conflict_count == 2

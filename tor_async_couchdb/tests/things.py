@@ -4,14 +4,14 @@ import uuid
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from conftest import CouchDBServer
 from tor_async_couchdb.actions.retrieve import (
     AsyncModelRetriever,
     AsyncModelRetrieverByDocumentID,
     AsyncModelsRetriever,
 )
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import Counter, Immutable
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 # A view of all things by any JSON value, and of other documents too: as they come.
 THING_BY_KEY = {
@@ -20,7 +20,7 @@ THING_BY_KEY = {
 }
 
 
-class Thing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
+class Thing(Model, tag="thing_v1.0"):
     """Anything that can be found by `key`."""
 
     key: Annotated[Any, Immutable()]
@@ -30,19 +30,13 @@ class Thing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
 class ThingRetriever(AsyncModelRetriever[Thing]):
     """Finds a thing by its key."""
 
-    model_class = Thing
-
 
 class ThingsRetriever(AsyncModelsRetriever[Thing]):
     """Finds things by a range of keys."""
 
-    model_class = Thing
-
 
 class ThingByIDRetriever(AsyncModelRetrieverByDocumentID[Thing]):
     """Finds a thing by its document's id."""
-
-    model_class = Thing
 
 
 class Documents:
@@ -55,28 +49,28 @@ class Documents:
     def get(self, document_id: str, **options: str) -> dict[str, Any]:
         is_design = document_id.startswith("_design/")
         path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
-        document: dict[str, Any] = self._couchdb.request("GET", path, params=options).json()
+        document: dict[str, Any] = self._couchdb.succeed("GET", path, params=options).json()
         return document
 
     def all(self) -> list[dict[str, Any]]:
         """All documents, those of design among them."""
-        rows = self._couchdb.request("GET", f"{self.name}/_all_docs?include_docs=true").json()["rows"]
+        rows = self._couchdb.succeed("GET", f"{self.name}/_all_docs?include_docs=true").json()["rows"]
         return [row["doc"] for row in rows]
 
     def put(self, **document: Any) -> dict[str, Any]:
         """Stores a document; what is stored, with its `_id` and `_rev`."""
         document = {"_id": uuid.uuid4().hex} | document
-        result = self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
+        result = self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
         return document | {"_rev": result["rev"]}
 
     def put_many(self, documents: list[dict[str, Any]]) -> None:
         """Stores documents."""
-        self._couchdb.request("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
+        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
         """Stores revisions as replication does, in conflict or not."""
         body = {"docs": leaves, "new_edits": False}
-        self._couchdb.request("POST", f"{self.name}/_bulk_docs", json=body)
+        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json=body)
 
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""
@@ -90,4 +84,4 @@ class Documents:
 
     def count(self) -> int:
         """How many documents there are."""
-        return int(self._couchdb.request("GET", self.name).json()["doc_count"])
+        return int(self._couchdb.succeed("GET", self.name).json()["doc_count"])

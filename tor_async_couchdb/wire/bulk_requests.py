@@ -1,4 +1,4 @@
-"""CouchDB's bulk requests: one request, and a result of its own for each document that it names."""
+"""CouchDB's bulk requests: one request for many documents, with a result for each."""
 
 import functools
 import re
@@ -14,14 +14,15 @@ from tor_async_couchdb.errors import (
     ResponseError,
     TransportError,
 )
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+from tor_async_couchdb.wire.revision import generation_and_hash
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-# What CouchDB calls what it says in a batch of one document; anything else is a failure of its own (500).
+# The statuses that CouchDB gives a single document for these errors; any other error is 500.
 # https://docs.couchdb.org/en/stable/api/database/bulk-api.html
 _STATUS_BY_ERROR = {
     "bad_request": 400,
@@ -33,10 +34,10 @@ _STATUS_BY_ERROR = {
     "conflict": 409,
 }
 
-# CouchDB refuses a whole batch so for what is wrong with one document, or with all of them together.
+# CouchDB refuses a whole batch with these statuses, be it for one document or for its size.
 _SPLIT_ON = (400, 413)
 
-# An id that means the same in a path as in a body.
+# Ids that need no quoting in a path.
 _PLAIN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]*")
 
 
@@ -60,7 +61,7 @@ class _FoundDocuments(msgspec.Struct):
 
 
 class Written(msgspec.Struct):
-    """What CouchDB says of one document that it was to write."""
+    """CouchDB's result for one document of a `_bulk_docs`."""
 
     id: str
     rev: str | None = None
@@ -80,26 +81,29 @@ class _IdRows(msgspec.Struct):
 class BulkRequests:
     """The bulk requests of one database.
 
-    A batch that CouchDB refuses as a whole is split, so that what is wrong with one document fails alone.
+    A batch that CouchDB refuses as a whole is split, so that a bad document fails alone.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
     async def fetch(self, document_ids: Sequence[str]) -> Sequence[Document | CouchDBError]:
-        """The winning revision of each document; NotFoundError where there is none, or a deleted one."""
+        """The winning revision of each document; NotFoundError for one that is missing or deleted."""
         return await _split_if_refused(self._fetch, document_ids)
 
     async def fetch_leaves(self, document_ids: Sequence[str]) -> Sequence[list[Document] | CouchDBError]:
-        """Each document's leaf revisions, deleted ones included, with `_revisions`; [] if there are none."""
+        """The leaf revisions of each document, tombstones included, with `_revisions`.
+
+        [] if there are none.
+        """
         return await _split_if_refused(self._fetch_leaves, document_ids)
 
     async def look_up(self, design_doc: str, keys: Sequence[str]) -> Sequence[list[str] | CouchDBError]:
-        """The ids of the documents that the view of this name has under each key, in order."""
+        """The ids of the documents under each key in the view of this name, in order."""
         return await _split_if_refused(functools.partial(self._look_up, design_doc), keys)
 
     async def write(self, documents: Sequence[bytes]) -> Sequence[str | CouchDBError]:
-        """The revision that each encoded document became; an error of its own where it became none."""
+        """The new revision of each encoded document, or the error for it."""
         return await _split_if_refused(self._write, documents)
 
     async def _fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
@@ -109,7 +113,7 @@ class BulkRequests:
         return [_winner(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
     async def _fetch_one(self, document_id: str) -> Document:
-        # CouchDB takes a quarter longer to answer a _bulk_get, if it is of one document.
+        # A _bulk_get of a single document takes CouchDB a quarter longer.
         return await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
 
     async def _fetch_leaves(self, document_ids: Sequence[str]) -> list[list[Document] | CouchDBError]:
@@ -131,7 +135,7 @@ class BulkRequests:
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
         for row in response.decode(_IdRows).rows:
-            # A key that is equal to one of ours by Unicode collation only is another.
+            # Unicode collation takes some different keys for equal.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]
@@ -148,7 +152,7 @@ class BulkRequests:
 async def _split_if_refused(
     send: Callable[[Sequence[Q]], Awaitable[Sequence[R | CouchDBError]]], requests: Sequence[Q]
 ) -> Sequence[R | CouchDBError]:
-    """What `send` makes of all requests; if they are refused together, of their halves."""
+    """The results of all requests; a batch that is refused as a whole is sent in halves."""
     try:
         return await send(requests)
     except CouchDBError as error:
@@ -164,7 +168,7 @@ async def _split_if_refused(
 
 
 def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
-    """The revisions that CouchDB has of a document; an error if it could not tell."""
+    """The leaf revisions of a document, or the error if CouchDB could not read them."""
     if not found:
         return TransportError(f"the answer leaves out document {document_id!r}")
     for leaf in found:
@@ -174,9 +178,9 @@ def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBErr
 
 
 def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
-    """The leaf that CouchDB shows: of the live ones, that of the highest generation, then hash.
+    """The live leaf with the highest generation, then hash, which is the one that CouchDB shows.
 
-    The others are its `_conflicts`, as in all that CouchDB is asked for with `conflicts=true`.
+    `_conflicts` names the other live leaves, as in CouchDB's answers to `conflicts=true`.
     """
     documents = _leaves(document_id, found)
     if isinstance(documents, CouchDBError):
@@ -187,20 +191,15 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
         return NotFoundError(404, "not_found", reason, method="POST", path=f"_bulk_get of {document_id!r}")
     if len(live) == 1:
         return live[0]
-    winner, *others = sorted(live, key=_revision_order, reverse=True)
+    winner, *others = sorted(live, key=lambda leaf: generation_and_hash(leaf["_rev"]), reverse=True)
     return winner | {"_conflicts": [other["_rev"] for other in others]}
 
 
-def _revision_order(document: Document) -> tuple[int, str]:
-    generation, _, revision_hash = document["_rev"].partition("-")
-    return int(generation), revision_hash
-
-
 def written(result: Written) -> str | CouchDBError:
-    """The revision that a document became, or why it became none."""
+    """The new revision of a document, or the error for it."""
     if result.error is None:
         return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
-    # A refused revision from elsewhere has its `rev` beside the error.
+    # With new_edits=false a refused document has its `rev` beside the error.
     return _refused(result.id, result.error, result.reason, "_bulk_docs")
 
 

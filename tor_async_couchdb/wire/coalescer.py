@@ -1,9 +1,9 @@
-"""Requests of one kind that travel together while CouchDB is busy, and alone while it is not.
+"""Batches of requests: alone while CouchDB is idle, together while it is busy.
 
-While nothing is in flight a request leaves at once. Otherwise it joins the batch that leaves next: when one
-in flight has landed, or before, once as many requests wait as have left together, or those in flight take
-unusually long. So an idle service adds no latency, and a busy one sends few large requests, which cost
-CouchDB far less a document than many small ones.
+While nothing is in flight a request is sent at once. Otherwise it joins the next batch. That batch is sent
+when one in flight finishes, or earlier: once as many requests wait as the largest batch in flight has, or
+when those in flight are overdue. So an idle service adds no latency, and a busy one sends few large requests,
+which cost CouchDB far less for each document than many small ones.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from tor_async_couchdb import deadline
-from tor_async_couchdb.deadline import RequestContext
+from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
 
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-# Many times what CouchDB takes for a batch: nobody waits any longer for one that may be stuck.
-_PATIENCE_S = 0.25
+# Many times what CouchDB takes for a batch. A batch that is overdue may be stuck: no request waits for it.
+_OVERDUE_AFTER_S = 0.25
 
 
 class _Entry(Generic[Q, R]):
-    """A caller's request, and the batch that it left with; None while it waits."""
+    """A caller's request, and the batch that it was sent with; None while it waits."""
 
     __slots__ = ("batch", "deadline_s", "future", "key", "request")
 
@@ -38,35 +38,35 @@ class _Entry(Generic[Q, R]):
         self.batch: _Batch[Q, R] | None = None
 
     def settle(self, result: R | BaseException) -> None:
-        """Gives the caller a result or an error, unless the caller has one or has gone."""
+        """Gives the caller a result or an error, unless the caller has one or was cancelled."""
         if self.future.done():
             return
         if isinstance(result, BaseException):
             self.future.set_exception(result)
-            self.future.exception()  # a caller who is cancelled in this very moment never asks for it
+            self.future.exception()  # a caller that is cancelled at this moment never retrieves it
         else:
             self.future.set_result(result)
 
 
 class _Batch(Generic[Q, R]):
-    """Requests that left together, and what limits the task that sends them."""
+    """Requests that are sent together, and the deadline of the task that sends them."""
 
-    __slots__ = ("entries", "is_slow_from_s", "limits", "task")
+    __slots__ = ("deadline", "entries", "overdue_at_s", "task")
 
-    def __init__(self, entries: list[_Entry[Q, R]], limits: RequestContext, task: asyncio.Task[None]) -> None:
+    def __init__(self, entries: list[_Entry[Q, R]], deadline: Deadline, task: asyncio.Task[None]) -> None:
         self.entries = entries
-        self.limits = limits
+        self.deadline = deadline
         self.task = task
-        self.is_slow_from_s = time.monotonic() + _PATIENCE_S
+        self.overdue_at_s = time.monotonic() + _OVERDUE_AFTER_S
 
 
 class Coalescer(Generic[Q, R]):
-    """Gathers requests into batches for `send`, which gives a result or an error for each, in their order.
+    """Gathers requests into batches for `send`, which returns a result or an error for each, in their order.
 
-    Requests leave in the order in which they came, so that nobody starves; only one with the key of another
-    in its batch waits for the next. A caller who goes away takes only itself out. When all have gone whom a
-    batch is for, it is cancelled if it reads; if it writes, what has been sent runs to its end, and nothing
-    more is sent.
+    Requests are sent in the order of their arrival, so none starves; only a request with the same key as
+    another of its batch waits for the next one. A caller that is cancelled takes only its own request out.
+    Once all callers of a batch are gone, a read is cancelled; a write that was sent runs to its end, and is
+    not repeated.
     """
 
     def __init__(
@@ -88,23 +88,23 @@ class Coalescer(Generic[Q, R]):
         self._wakes_at_s = math.inf
 
     async def submit(self, request: Q, *, key: Hashable = None) -> R:
-        """The result of one request. `key` is what only one request of a batch may have; None: any.
+        """The result of one request. A batch never has two requests with the same `key`, unless it is None.
 
         Raises:
-            ConnectError: it did not leave before the deadline of the request that is being handled.
-            TransportError: it left, and was not answered before the deadline.
-            CouchDBError: what `send` says of it.
+            ConnectError: the request was not sent before the deadline.
+            TransportError: the request was sent and not answered before the deadline.
+            CouchDBError: the error that `send` returned or raised.
         """
-        limits = deadline.current()
-        if limits.remaining_s() <= 0:
+        limit = deadline.current()
+        if limit.remaining_s() <= 0:
             raise ConnectError("the deadline passed before CouchDB was asked")
-        entry: _Entry[Q, R] = _Entry(request, key, limits.deadline_s)
+        entry: _Entry[Q, R] = _Entry(request, key, limit.at_s)
         self._waiting.append(entry)
         if not self._is_dispatch_due:
-            # At the end of this turn of the loop, so that what comes in one turn leaves in one batch.
+            # At the end of this iteration of the event loop, so that its requests share a batch.
             self._is_dispatch_due = True
             asyncio.get_running_loop().call_soon(self._dispatch)
-        self._wake_by(limits.deadline_s)
+        self._wake_by(limit.at_s)
         try:
             return await entry.future
         except asyncio.CancelledError:
@@ -112,7 +112,7 @@ class Coalescer(Generic[Q, R]):
             raise
 
     def _wake_by(self, time_s: float) -> None:
-        """Sets the timer, one for all who wait: one for each of them would cost more than its share."""
+        """Sets the one timer of all waiting requests; a timer for each would cost more processor time."""
         if time_s >= self._wakes_at_s:
             return
         self._stop_timer()
@@ -127,9 +127,9 @@ class Coalescer(Generic[Q, R]):
     def _wake(self) -> None:
         self._stop_timer()
         in_flight = (entry for batch in self._in_flight for entry in batch.entries)
-        unsettled = [entry for entry in (*self._waiting, *in_flight) if not entry.future.done()]
+        unanswered = [entry for entry in (*self._waiting, *in_flight) if not entry.future.done()]
         now_s = time.monotonic()
-        for entry in unsettled:
+        for entry in unanswered:
             if entry.deadline_s <= now_s:
                 self._expire(entry)
             else:
@@ -146,7 +146,7 @@ class Coalescer(Generic[Q, R]):
     def _stop_if_abandoned(self, batch: _Batch[Q, R] | None) -> None:
         if batch is None or not all(entry.future.done() for entry in batch.entries):
             return
-        batch.limits.deadline_s = -math.inf
+        batch.deadline.at_s = -math.inf
         if self._is_read:
             batch.task.cancel()
 
@@ -155,20 +155,20 @@ class Coalescer(Generic[Q, R]):
         while self._may_send() and (entries := self._take()):
             self._start(entries)
         if self._waiting:
-            self._wake_by(min((batch.is_slow_from_s for batch in self._usual()), default=math.inf))
+            self._wake_by(min((batch.overdue_at_s for batch in self._not_overdue()), default=math.inf))
 
-    def _usual(self) -> list[_Batch[Q, R]]:
+    def _not_overdue(self) -> list[_Batch[Q, R]]:
         """The batches in flight that do not take unusually long."""
         now_s = time.monotonic()
-        return [batch for batch in self._in_flight if now_s < batch.is_slow_from_s]
+        return [batch for batch in self._in_flight if now_s < batch.overdue_at_s]
 
     def _may_send(self) -> bool:
         if len(self._in_flight) >= self._max_in_flight:
             return False
-        return len(self._waiting) >= max((len(batch.entries) for batch in self._usual()), default=0)
+        return len(self._waiting) >= max((len(batch.entries) for batch in self._not_overdue()), default=0)
 
     def _take(self) -> list[_Entry[Q, R]]:
-        """The requests that leave next; those whose callers have gone are dropped."""
+        """The requests of the next batch; those whose callers are gone are dropped."""
         entries: list[_Entry[Q, R]] = []
         held_back: list[_Entry[Q, R]] = []
         keys = set()
@@ -185,16 +185,16 @@ class Coalescer(Generic[Q, R]):
         return entries
 
     def _start(self, entries: list[_Entry[Q, R]]) -> None:
-        """Sends a batch, in a context of its own: its deadline is that of the most patient caller."""
+        """Sends a batch, in a context of its own, whose deadline is the latest of its callers'."""
         context = contextvars.Context()
-        limits = context.run(deadline.enter, math.inf)
-        limits.deadline_s = max(entry.deadline_s for entry in entries)
+        limit = context.run(deadline.enter, math.inf)
+        limit.at_s = max(entry.deadline_s for entry in entries)
         task = asyncio.get_running_loop().create_task(self._run(entries), context=context)
-        batch = _Batch(entries, limits, task)
+        batch = _Batch(entries, limit, task)
         for entry in entries:
             entry.batch = batch
         self._in_flight.add(batch)
-        task.add_done_callback(lambda task: self._land(batch))
+        task.add_done_callback(lambda task: self._finish(batch))
 
     async def _run(self, entries: list[_Entry[Q, R]]) -> None:
         results: Iterable[R | CouchDBError]
@@ -205,11 +205,11 @@ class Coalescer(Generic[Q, R]):
         for entry, result in zip(entries, results, strict=True):
             entry.settle(result)
 
-    def _land(self, batch: _Batch[Q, R]) -> None:
+    def _finish(self, batch: _Batch[Q, R]) -> None:
         self._in_flight.remove(batch)
         error = None if batch.task.cancelled() else batch.task.exception()
         for entry in batch.entries:
-            entry.settle(error or TransportError("the request was given up"))
+            entry.settle(error or TransportError("the request was cancelled"))
         self._dispatch()
         if not self._in_flight:
             self._stop_timer()

@@ -1,4 +1,4 @@
-"""Documents as the JSON that CouchDB is sent."""
+"""Documents as JSON for CouchDB."""
 
 import math
 from typing import Any
@@ -12,8 +12,8 @@ def encode(document: dict[str, Any]) -> bytes:
     """The document's JSON.
 
     Raises:
-        InvalidDocumentError: it holds what JSON can't: a lone surrogate, NaN, infinity, an object. CouchDB
-            would refuse all documents of a `_bulk_docs` for one of them.
+        InvalidDocumentError: the document holds a value that JSON has no form for: a lone surrogate, NaN,
+            infinity, an object. For one such document CouchDB would refuse a whole `_bulk_docs`.
     """
     try:
         for name, value in document.items():

@@ -1,4 +1,4 @@
-"""A database as an HTTP resource: paths and options in, answers out."""
+"""A database as an HTTP resource."""
 
 import urllib.parse
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import yarl
 
 from tor_async_couchdb.wire.transport import Response, Transport
 
-# CouchDB takes these options as JSON, and all others as they are.
+# CouchDB expects these options as JSON, and all others as plain text.
 _JSON_OPTIONS = frozenset({"key", "startkey", "endkey"})
 
 
@@ -30,7 +30,7 @@ class Endpoint:
         body: bytes | None = None,
         is_read: bool = True,
     ) -> Response:
-        """CouchDB's answer, a success. `path` is below the database, and quoted."""
+        """CouchDB's answer, which is a success. `path` is relative to the database, and quoted."""
         query = urllib.parse.urlencode(
             {name: _option(name, value) for name, value in (options or {}).items()}
         )
@@ -41,7 +41,7 @@ class Endpoint:
     async def get_json(
         self, operation: str, path: str, options: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The object that answers a GET."""
+        """The JSON object that answers a GET."""
         return (await self.request(operation, "GET", path, options)).decode(dict[str, Any])
 
 
@@ -52,10 +52,10 @@ def _option(name: str, value: Any) -> str:
 
 
 def quote_id(document_id: str) -> str:
-    """A document's id as a part of a path; the slash of `_design/` and `_local/` is not quoted."""
+    """A document's id as a part of a URL's path; the slash of `_design/` and `_local/` is not quoted."""
     for prefix in ("_design/", "_local/"):
         if document_id.startswith(prefix):
             return prefix + quote_id(document_id.removeprefix(prefix))
-    if document_id in (".", ".."):  # which mean something else in a path, unless they are quoted
+    if document_id in (".", ".."):  # in a path they mean a folder, unless they are quoted
         return document_id.replace(".", "%2E")
     return urllib.parse.quote(document_id, safe="")

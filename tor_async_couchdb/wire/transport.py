@@ -1,4 +1,4 @@
-"""One HTTP request to CouchDB, and the one place where foreign errors become our own."""
+"""One HTTP request to CouchDB, and the one place where the HTTP client's errors become our own."""
 
 import asyncio
 import dataclasses
@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -14,21 +15,22 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
-from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
-from tor_async_couchdb.turns import turn
+from tor_async_couchdb.retries.pauses import full_jitter
+from tor_async_couchdb.retries.strategy import RetryStrategy
 
 T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
-# More requests at a time only queue inside CouchDB; a waiting request still has its deadline.
+# More requests at a time would only queue inside CouchDB, where they have no deadline.
 _MAX_CONNECTIONS = 64
 _ALL_BUSY = f"all {_MAX_CONNECTIONS} connections to CouchDB stayed busy"
 _CONNECT_TIMEOUT_S = 2.0
-# Enough for a hiccup, and so few that whoever asks a database that is down is told so within 0.2 s.
+# Enough for a hiccup; a caller learns within 0.2 s that the database is down.
 _MAX_RETRIES = 2
 _PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
 
@@ -44,14 +46,14 @@ class Response:
     retry_after_s: float = 0.0
 
     def json(self) -> Any:
-        """The body, decoded; raises as `decode` does."""
+        """The decoded body; raises what `decode` raises."""
         return self.decode(Any)
 
     def decode(self, body_type: type[T]) -> T:
         """The body as a `body_type`.
 
         Raises:
-            TransportError: the body is something else: whoever answered, it was not CouchDB.
+            TransportError: the body is something else, so it is not CouchDB that answered.
         """
         try:
             return msgspec.json.decode(self.body, type=body_type)
@@ -61,10 +63,10 @@ class Response:
             ) from error
 
     def raise_for_status(self) -> Self:
-        """The response itself when it is a success.
+        """The response itself if it is a success.
 
         Raises:
-            ResponseError: the status is not 2xx. CouchDB's words are in the error.
+            ResponseError: the status is not 2xx.
         """
         if 200 <= self.status < 300:
             return self
@@ -98,25 +100,26 @@ class Transport:
         validate_cert: bool,
         timeout_s: float,
         observer: Observer,
+        retry_budget: RetryBudget,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
         if username is not None or password is not None:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(username or "", password or "")
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
-        self.observer = observer
-        budget = RetryBudget()
+        self._observer = observer
         self._read_retries = RetryStrategy(
-            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=budget
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=retry_budget, sleep=sleep
         )
         self._write_retries = RetryStrategy(
-            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_was_not_handled, budget=budget
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_was_not_handled, budget=retry_budget, sleep=sleep
         )
         self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Closes all connections. A later request opens them anew."""
+        """Closes all connections. A later request opens new ones."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -124,15 +127,15 @@ class Transport:
     async def send(
         self, operation: str, method: str, url: yarl.URL, *, body: bytes | None = None, is_read: bool = True
     ) -> Response:
-        """CouchDB's answer, a success. `operation` is the observer's name for this kind of request.
+        """CouchDB's answer, which is a success. `operation` names this kind of request for the observer.
 
-        What can't have had an effect and may succeed the next time is sent again, a few times and within a
-        budget: what was never sent or refused with 429; a read also after a broken connection or a 5xx.
+        A request that had no effect is sent again, a few times and within the budget: one that was not sent,
+        or that CouchDB refused with 429; a read also after a broken connection or a 5xx.
 
         Raises:
-            ConnectError: nothing was sent, as no connection could be had within the time left.
-            TransportError: the request was sent, and no whole answer came within the time left.
-            ResponseError: CouchDB refused.
+            ConnectError: nothing was sent: there was no connection in time.
+            TransportError: the request was sent, and no complete answer came in time.
+            ResponseError: CouchDB refused the request.
         """
         deadline_s = _no_later_than_asked(time.monotonic() + self._timeout_s)
         attempt = functools.partial(self._try, operation, method, url, body, deadline_s)
@@ -146,14 +149,14 @@ class Transport:
         started_s = time.monotonic()
         status = None
         try:
-            async with turn(self._free_connections, deadline_s, _ALL_BUSY):
+            async with acquired_before(deadline_s, self._free_connections, _ALL_BUSY):
                 _check_is_wanted(deadline_s)
-                response = await self._exchange(method, url, body, deadline_s)
+                response = await self.exchange(method, url, body, deadline_s)
             status = response.status
             return response.raise_for_status()
         finally:
             took_s = time.monotonic() - started_s
-            self.observer.request_finished(operation, status, took_s)
+            self._observer.request_finished(operation, status, took_s)
             # Without the query string: a view's keys may be personal data.
             _logger.info(
                 "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
@@ -163,7 +166,16 @@ class Transport:
                 url.raw_path,
             )
 
-    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+    async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+        """CouchDB's answer to a request that is sent once, whatever its status.
+
+        Tests override it to answer in CouchDB's place.
+
+        Raises:
+            ConnectError: nothing was sent.
+            ConnectionBrokeError: the connection broke after the request, or a part of it, was sent.
+            TransportError: no complete answer came before the deadline.
+        """
         time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
         timeout = aiohttp.ClientTimeout(
             total=time_left_s,
@@ -181,8 +193,8 @@ class Transport:
             raise ConnectError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
         except TimeoutError as error:
             raise TransportError(f"CouchDB did not answer {where} within {time_left_s:.1f} s") from error
-        except (aiohttp.ClientError, _ConnectionBrokeError) as error:
-            raise _ConnectionBrokeError(f"the connection broke before {where} was answered") from error
+        except (aiohttp.ClientError, ConnectionBrokeError) as error:
+            raise ConnectionBrokeError(f"the connection broke before {where} was answered") from error
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -196,44 +208,47 @@ class Transport:
 
 
 def _no_later_than_asked(deadline_s: float) -> float:
-    return min(deadline_s, deadline.current().deadline_s)
+    return min(deadline_s, deadline.current().at_s)
 
 
 def _check_is_wanted(deadline_s: float) -> None:
-    """Raises ConnectError if it is too late, or if all for whom it is have gone meanwhile."""
+    """Raises ConnectError if it is too late, or if no caller waits for the answer any more."""
     if time.monotonic() >= _no_later_than_asked(deadline_s):
         raise ConnectError("the deadline passed before CouchDB was asked")
 
 
-class _ConnectionBrokeError(TransportError):
-    """The connection was closed or reset after the request, or a part of it, had been sent."""
+class ConnectionBrokeError(TransportError):
+    """The connection was closed or reset after the request, or a part of it, was sent."""
 
 
 async def _send_once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keeps aiohttp from sending again, uncounted, what breaks a connection; it knows its own errors only."""
+    """Keeps aiohttp from sending a request again: it only does so for errors that it knows."""
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _ConnectionBrokeError("the connection broke") from error
+        raise ConnectionBrokeError("the connection broke") from error
 
 
 def _was_not_handled(error: CouchDBError) -> bool:
-    """Whether a request that failed so has had no effect, and may have one the next time."""
+    """Whether a request that failed with this error had no effect and may succeed the next time."""
     return isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status == 429)
 
 
 def _is_transient(error: CouchDBError) -> bool:
-    """Whether a read that failed so may succeed the next time; one that took too long won't be quicker."""
+    """Whether a read that failed with this error may succeed the next time.
+
+    A slow one would be slow again.
+    """
     is_server_error = isinstance(error, ResponseError) and error.status >= 500
-    return is_server_error or isinstance(error, _ConnectionBrokeError) or _was_not_handled(error)
+    return is_server_error or isinstance(error, ConnectionBrokeError) or _was_not_handled(error)
 
 
 def _retry_after_s(header: str) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is none."""
+    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it asks for none."""
     if header.isascii() and header.isdigit():
         return float(header)
     try:

@@ -1,25 +1,26 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import dataclasses
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import tornado.web
 
-from tor_async_couchdb.actions.retrieve import AsyncCouchDBHealthCheck
+from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler
 from tor_async_service.http.problems import Problem
+from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
-from tor_async_service.operations.health import HealthCheck, HealthHandler
-from tor_async_service.operations.metrics import MetricsHandler, database_metrics_refresher
+from tor_async_service.operations.health import HealthHandler
+from tor_async_service.operations.metrics import MetricsHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
 
-DEFAULT_DEADLINE_S = 30.0
-
 Route = tuple[str, type[ServiceHandler]]
+BackgroundWork = Callable[[], Coroutine[Any, Any, None]]
 
-_GUIDELINE_ROUTES: tuple[Route, ...] = (
+_OPERATIONS: tuple[Route, ...] = (
     (r"(?:/v1\.0)?/_health", HealthHandler),
     (r"(?:/v1\.0)?/_metrics", MetricsHandler),
     (r"(?:/v1\.0)?/_version", VersionHandler),
@@ -27,29 +28,58 @@ _GUIDELINE_ROUTES: tuple[Route, ...] = (
 )
 
 
-class ServiceApplication(tornado.web.Application):
-    """Serves `routes` and `/_health`, `/_metrics`, `/_version`, `/_noop`.
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What the chassis gives to the application of any service.
 
-    A service may add to `health_checks` what `/_health?quick=false` has to run beside the check of the
-    database, by the name that its details show; to `metrics.registry` its own metrics, and to
-    `metrics_refreshers` what brings these up to date before a scraper is answered; to `problems` the answers
-    to errors of its own; and to `background_work` what goes on until the service ends. No request takes
-    longer than `deadline_s` seconds.
+    No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
+    calls to CouchDB are counted.
     """
 
-    def __init__(self, routes: Sequence[Route], database: Database, *, version: str) -> None:
-        super().__init__([*_GUIDELINE_ROUTES, *routes], default_handler_class=UnknownPathHandler)
-        self.database = database
-        self.version = version
-        self.deadline_s = DEFAULT_DEADLINE_S
-        self.drain = Drain()
-        self.metrics = ServiceMetrics()
-        database.observer = self.metrics
-        self.health_checks: dict[str, HealthCheck] = {
-            "database": AsyncCouchDBHealthCheck(database=database).check
-        }
-        self.metrics_refreshers: list[Callable[[], Awaitable[None]]] = [
-            database_metrics_refresher(database, self.metrics)
-        ]
-        self.problems: dict[type[Exception], Problem] = {}
-        self.background_work: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    deadline_s: float = DEFAULT_DEADLINE_S
+    metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
+
+
+class ServiceApplication(tornado.web.Application):
+    """Serves `routes` and `/_health`, `/_metrics`, `/_version` and `/_noop`.
+
+    `health_checks` run, beside the one of the database, for `/_health?quick=false`, which shows them by their
+    names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's own.
+    `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route],
+        database: Database,
+        *,
+        version: str,
+        health_checks: Mapping[str, HealthCheck] | None = None,
+        own_metrics: Sequence[OwnMetrics] = (),
+        problems: Mapping[type[Exception], Problem] | None = None,
+        background_work: Sequence[BackgroundWork] = (),
+        settings: Mapping[str, Any] | None = None,
+        parts: Parts | None = None,
+    ) -> None:
+        self.background_work = background_work
+        parts = parts or Parts()
+        metrics = parts.metrics
+        for collector in (collector for own in own_metrics for collector in own.collectors):
+            metrics.registry.register(collector)
+        self.service = Service(
+            database=database.observed_by(metrics),
+            version=version,
+            deadline_s=parts.deadline_s,
+            metrics=metrics,
+            own_metrics=own_metrics,
+            health_checks={"database": AsyncCouchDBHealthCheck(database=database).check}
+            | dict(health_checks or {}),
+            problems=problems or {},
+            drain=Drain(),
+        )
+        super().__init__(
+            [*_OPERATIONS, *routes],
+            default_handler_class=UnknownPathHandler,
+            service=self.service,
+            **(settings or {}),
+        )

@@ -1,4 +1,4 @@
-"""What a service is told when it starts: options by its command line, secrets by its environment."""
+"""The configuration of a service: options from the command line, secrets from the environment."""
 
 import argparse
 import dataclasses
@@ -9,16 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tor_async_couchdb.documents.database import Database
-from tor_async_service.app.application import DEFAULT_DEADLINE_S
+from tor_async_couchdb.guard import Guard
+from tor_async_service.http.service import DEFAULT_DEADLINE_S
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
     """An option of one service's own, as in `--master=NAME`.
 
-    It has to be given, on the command line or as the environment's `variable`, unless it `is_optional`: then
-    it is None. `read` makes of its text what the service is given; OSError or ValueError say why it can't.
-    It `needs` another option where it means nothing without that one.
+    It is given on the command line or as the environment's `variable`. It is required unless it
+    `is_optional`; then it is None by default. `read` converts its text, and raises OSError or ValueError if
+    it can't. An option that makes no sense without another one `needs` it.
     """
 
     name: str
@@ -31,8 +32,16 @@ class Option:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class GuardOptions:
+    """How the guard of a service's database is made: `make` gets the options' values by their names."""
+
+    options: tuple[Option, ...]
+    make: Callable[..., Guard]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Configuration:
-    """Where a service listens, which database it uses, how long a request may take, and its own options."""
+    """The values of the options: those that every service has, and `own`, by their names."""
 
     port: int
     ip: str
@@ -42,10 +51,6 @@ class Configuration:
     username: str | None
     password: str | None = dataclasses.field(repr=False)
 
-    def open_database(self) -> Database:
-        """The database, not yet connected to."""
-        return Database(self.database_url, username=self.username, password=self.password)
-
 
 def parse(
     description: str,
@@ -54,7 +59,7 @@ def parse(
     *,
     own_options: Sequence[Option] = (),
 ) -> Configuration:
-    """The configuration; a wrong option ends the process with a line that names it, and status 2."""
+    """The configuration. A wrong option ends the process with status 2 and a line that names it."""
     parser = argparse.ArgumentParser(
         description=description,
         epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD.",
@@ -120,7 +125,7 @@ def _check_needs(
 
 
 def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str]) -> list[str]:
-    """The options that the environment gives, as arguments: the command line's come later, and win."""
+    """The options from the environment, as arguments. Those of the command line follow them and win."""
     return [
         f"--{option.name}={environment[option.variable]}"
         for option in own_options

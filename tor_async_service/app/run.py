@@ -8,51 +8,77 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import tornado.httpserver
 import tornado.netutil
 import uvloop
 
-from tor_async_service.app import options as command_line
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.options import Configuration, Option
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.guard import Guard
+from tor_async_service.app import options
+from tor_async_service.app.application import Parts, ServiceApplication
+from tor_async_service.app.options import Configuration, GuardOptions, Option
+from tor_async_service.metrics import ServiceMetrics
 
 _DRAIN_TIMEOUT_S = 10.0
 # A client that stalls in the middle of a request must not hold its connection for ever.
 _BODY_TIMEOUT_S = 30.0
 _IDLE_CONNECTION_TIMEOUT_S = 600.0
-# A hundred requests in flight hold more than Python's 700: the search for garbage took a tenth of the time.
+# Python's default is 700, less than a hundred requests in flight allocate: collections took a tenth of the
+# time.
 _ALLOCATIONS_PER_COLLECTION = 50_000
 
 _logger = logging.getLogger(__name__)
 
-# Is given the database, and the service's own options by their names.
+# Gets the database, the service's own options by their names, and the chassis' `parts`.
 MakeApp = Callable[..., ServiceApplication]
 
 
-def run(make_app: MakeApp, description: str, *own_options: Option) -> None:
+def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardOptions | None = None) -> None:
     """Runs a service until SIGTERM or SIGINT, and ends the process with status 0.
 
-    A port that can't be had ends it with one line and status 1, a wrong option with status 2.
+    `guard` says how the database's guard is made; its options are on the command line, too. If the port is in
+    use the process ends with one line and status 1, after a wrong option with status 2.
     """
-    configuration = command_line.parse(description, own_options=own_options)
+    guard_options = () if guard is None else guard.options
+    all_options = {option.name: option for option in (*guard_options, *own_options)}
+    configuration = options.parse(description, own_options=tuple(all_options.values()))
     _configure_logging()
     try:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
     except OSError as error:
         sys.exit(f"can't listen on {configuration.ip} port {configuration.port}: {error.strerror}")
+    database_guard = None if guard is None else guard.make(**_values(guard.options, configuration))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(make_app, configuration, sockets))
+        own = _values(own_options, configuration)
+        runner.run(_serve(make_app, own, configuration, database_guard, sockets))
 
 
-async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[socket.socket]) -> None:
+def _values(own_options: Sequence[Option], configuration: Configuration) -> dict[str, Any]:
+    return {option.name: configuration.own[option.name] for option in own_options}
+
+
+async def _serve(
+    make_app: MakeApp,
+    own: Mapping[str, Any],
+    configuration: Configuration,
+    guard: Guard | None,
+    sockets: list[socket.socket],
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with configuration.open_database() as database:
-        app = make_app(database, **configuration.own)
-        app.deadline_s = configuration.deadline_s
+    metrics = ServiceMetrics()
+    async with Database(
+        configuration.database_url,
+        username=configuration.username,
+        password=configuration.password,
+        guard=guard,
+        observer=metrics,
+    ) as database:
+        app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics))
         server = tornado.httpserver.HTTPServer(
             app,
             xheaders=True,
@@ -66,7 +92,7 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
         )
         tasks = [asyncio.create_task(work()) for work in app.background_work]
         for task in tasks:
-            task.add_done_callback(lambda _: stop.set())  # which none does by itself but by an error
+            task.add_done_callback(lambda _: stop.set())  # background work only ends with an error
         _tune_garbage_collection()
         await stop.wait()
         await _drain(server, app)
@@ -74,17 +100,17 @@ async def _serve(make_app: MakeApp, configuration: Configuration, sockets: list[
 
 
 def _tune_garbage_collection() -> None:
-    """Searches rarely for what requests leave behind, and never among what lives as long as the service."""
+    """Collects rarely, and never examines the objects that live as long as the service."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
 
 
 async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
-    app.drain.is_draining = True
+    app.service.drain.is_draining = True
     server.stop()
     _logger.info("Shutting down ...")
-    cut_off = await app.drain.wait(_DRAIN_TIMEOUT_S)
+    cut_off = await app.service.drain.wait(_DRAIN_TIMEOUT_S)
     if cut_off:
         _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
     await server.close_all_connections()
@@ -103,7 +129,7 @@ def _configure_logging() -> None:
         "%(asctime)s.%(msecs)03d+00:00 %(levelname)s %(module)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
     )
     formatter.converter = time.gmtime
-    # What the lines do not show need not be found out for each of them.
+    # The log lines do not show these, so they need not be looked up for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)

@@ -1,9 +1,12 @@
-"""The option of a service that encrypts and hashes sensitive properties."""
+"""The options of a service that encrypts and hashes sensitive properties, and the guard that it then has."""
 
 from tor_async_couchdb.protection.folder import Protector
-from tor_async_service.app.options import Option
+from tor_async_couchdb.protection.guard import ProtectingGuard
+from tor_async_couchdb.protection.signing import Signer
+from tor_async_service.app.options import GuardOptions, Option
+from tor_async_service.couchdb.signing import OPTIONAL_KEY_SET
 
-# Read into the Protector.
+# Its value is the Protector.
 PROTECTION = Option(
     "protection",
     "FOLDER",
@@ -11,3 +14,11 @@ PROTECTION = Option(
     "PROTECTION_FOLDER",
     Protector.from_folder,
 )
+
+
+def protecting_guard(protection: Protector, keyset: Signer | None = None) -> ProtectingGuard:
+    """Encrypts; with a key set it also signs."""
+    return ProtectingGuard(signer=keyset, encryption=protection.encryption)
+
+
+PROTECTING = GuardOptions((PROTECTION, OPTIONAL_KEY_SET), protecting_guard)

@@ -3,82 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tor_async_couchdb.conflicts.reconciler import Audit, Reconciler
+from prometheus_client import Gauge
+from prometheus_client.registry import Collector
+
+from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.history.auditor import Auditor
 from tor_async_couchdb.history.masters_witness import MastersWitness
 from tor_async_couchdb.history.witness import WitnessStore
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
+from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import Signer
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.options import Option
-from tor_async_service.couchdb.signing import KEY_SET, WITNESS
+from tor_async_service.app.options import GuardOptions, Option
+from tor_async_service.couchdb.signing import OPTIONAL_KEY_SET, WITNESS
 from tor_async_service.etcd.client import ETCD
 
 if TYPE_CHECKING:
     from tor_async_etcd import Client
 
-RECONCILING = (
-    Option("master", "NAME", "this database's name among them"),
-    ETCD,
-    dataclasses.replace(KEY_SET, is_optional=True),
-    dataclasses.replace(WITNESS, needs="keyset"),
-)
+MASTER = Option("master", "NAME", "this database's name among the masters")
 
 
-def reconcile(
-    app: ServiceApplication,
-    *model_classes: type[Model],
-    master: str,
-    etcd: Client | None = None,
-    keyset: Signer | None = None,
-    witness: WitnessStore | None = None,
-) -> None:
-    """Has the service reconcile documents of these types as long as it runs.
+class Reconciling:
+    """Background work of a service: it reconciles documents of these types as long as the service runs.
 
-    With `etcd` only one of all processes that are given it does, and the same database, at a time. With a
-    `keyset` documents are signed, and with a `witness` too what changes is compared with it.
-
-    `/_metrics` counts them, and asks the view `conflicts` how many documents are in conflict now.
+    With `etcd`, one process at a time reconciles this database. If the database's guard has a witness, each
+    change is compared with it. `/_metrics` shows how many documents are in conflict, as the view `conflicts`
+    says.
 
     Raises:
-        TypeError: a model does not say how one of its properties merges, or can't be witnessed.
+        TypeError: a model does not declare how one of its properties merges, or can't be witnessed.
     """
-    database = app.database
-    resolver = ConflictResolver(model_classes, database=database)
-    if keyset is not None:
-        database.tampering_signer = keyset
-        if witness is not None:
-            database.witness = MastersWitness(witness, keyset, master, database=database)
-    reconciler = Reconciler(resolver, database=database, audit=_audit_of(database, model_classes))
-    election = f"tor_async_couchdb/reconciler/{quote(database.url, safe='')}/{','.join(resolver.types)}"
-    _add_work(app, reconciler, election, etcd)
-    app.metrics_refreshers.append(functools.partial(_count_unresolved, app))
+
+    def __init__(self, *model_classes: type[Model], database: Database, etcd: Client | None = None) -> None:
+        self._database = database
+        resolver = ConflictResolver(model_classes, database=database)
+        audit = Auditor(model_classes, database=database).audit if database.guard.keeps_history else None
+        reconciler = Reconciler(resolver, database=database, audit=audit)
+        self._unresolved = Gauge(
+            "replication_conflicts_unresolved", "Documents that are in conflict now.", registry=None
+        )
+        self.collectors: Sequence[Collector] = [self._unresolved]
+        self.run = reconciler.run
+        if etcd is not None:
+            from tor_async_service.etcd.leading import LeadersWork  # only needed with etcd
+
+            election = (
+                f"tor_async_couchdb/reconciler/{quote(database.url, safe='')}/{','.join(resolver.types)}"
+            )
+            work = LeadersWork(reconciler.run, election.encode(), client=etcd)
+            self.run = work.run
+            self.collectors = [self._unresolved, *work.collectors]
+
+    async def refresh(self) -> None:
+        """Counts the documents that are in conflict."""
+        rows = await self._database.query_view("conflicts", reduce=True)
+        self._unresolved.set(rows[0].value if rows else 0)
 
 
-def _audit_of(database: Database, model_classes: Sequence[type[Model]]) -> Audit | None:
-    witness = database.witness
-    if not isinstance(witness, MastersWitness):
-        return None
-    return Auditor(model_classes, witness, database=database).audit
+def masters_guard(master: str, keyset: Signer | None = None, witness: WitnessStore | None = None) -> Guard:
+    """Signs by the key set, if there is one; with a witness it also detects rollbacks and deletions."""
+    if keyset is None:
+        return Guard()
+    history = None if witness is None else MastersWitness(witness, keyset, master)
+    return ProtectingGuard(signer=keyset, witness=history)
 
 
-async def _count_unresolved(app: ServiceApplication) -> None:
-    rows = await app.database.query_view("conflicts", reduce=True)
-    app.metrics.replication_conflicts.unresolved.set(rows[0].value if rows else 0)
+MASTERS = GuardOptions(
+    (MASTER, OPTIONAL_KEY_SET, dataclasses.replace(WITNESS, needs="keyset")), masters_guard
+)
 
-
-def _add_work(app: ServiceApplication, reconciler: Reconciler, election: str, etcd: Client | None) -> None:
-    if etcd is None:
-        app.background_work.append(reconciler.run)
-        return
-    from tor_async_service.etcd.leading import LeadersWork  # only who uses etcd needs it
-
-    work = LeadersWork(reconciler.run, election.encode(), client=etcd, registry=app.metrics.registry)
-    app.background_work.append(work.run)
+RECONCILING = (MASTER, ETCD)

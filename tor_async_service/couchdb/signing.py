@@ -1,12 +1,13 @@
-"""The options of a service that signs its documents."""
+"""The options of a service that signs its documents, and the guard that it then has."""
 
 import dataclasses
 from urllib.parse import urlsplit
 
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.history.witness import DatabaseWitnessStore, WitnessStore
-from tor_async_couchdb.protection.signing import TamperingSigner
-from tor_async_service.app.options import Option
+from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness, WitnessStore
+from tor_async_couchdb.protection.guard import ProtectingGuard
+from tor_async_couchdb.protection.signing import Signer, TamperingSigner
+from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.etcd.client import etcd_client
 
 _ETCD = "etcd:"
@@ -14,16 +15,16 @@ _ETCD_NAME = "witness"
 
 
 def witness_store(text: str) -> WitnessStore:
-    """A witness's store: a database's URL, or `etcd:` and etcd's, with a name as its path or without.
+    """A witness's store: the URL of a database, or `etcd:` and etcd's URL, which may have a name as its path.
 
     Databases that are no masters of one another need different names.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     if not text.startswith(_ETCD):
         return DatabaseWitnessStore(Database(text))
-    from tor_async_service.etcd.witness_store import EtcdWitnessStore  # only who uses etcd needs it
+    from tor_async_service.etcd.witness_store import EtcdWitnessStore  # only needed with etcd
 
     url = urlsplit(text.removeprefix(_ETCD))
     name = url.path.strip("/") or _ETCD_NAME
@@ -33,15 +34,15 @@ def witness_store(text: str) -> WitnessStore:
     return EtcdWitnessStore(client, f"tor_async_couchdb/witness/{name}/".encode())
 
 
-# Read into the signer.
+# Its value is the signer.
 KEY_SET = Option(
     "keyset", "FILE", "Tink key set that signs documents", "TAMPERING_KEY_SET", TamperingSigner.from_file
 )
 
 OPTIONAL_KEY_SET = dataclasses.replace(KEY_SET, is_optional=True)
 
-# Read into the store. Whoever administers the database has no business in it: it has credentials of its
-# own, which are in the URL, and so best in the environment.
+# Its value is the store. The administrator of the database must have no access to it, so it has credentials
+# of its own. They are in the URL, which is best given in the environment.
 WITNESS = Option(
     "witness",
     "URL",
@@ -50,3 +51,11 @@ WITNESS = Option(
     witness_store,
     is_optional=True,
 )
+
+
+def signing_guard(keyset: Signer, witness: WitnessStore | None = None) -> ProtectingGuard:
+    """Signs by the key set; with a witness it also detects rollbacks and deletions."""
+    return ProtectingGuard(signer=keyset, witness=None if witness is None else Witness(witness, keyset))
+
+
+SIGNING = GuardOptions((KEY_SET, WITNESS), signing_guard)

@@ -1,4 +1,4 @@
-"""The etcd that a service is told of. One that is told of none doesn't import the client."""
+"""The option for etcd. A service without it does not import the etcd client."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def etcd_client(text: str) -> Client:
-    """A client, not yet connected, of the members whose URLs these are, separated by commas.
+    """A client, not yet connected, of the members at these URLs, which are separated by commas.
 
-    The first one may have a user and a password, which are those for all.
+    The first URL may have a user and a password, which are used for all members.
 
     Raises:
-        ValueError: one of them is not the URL of a member, or the user has no password.
+        ValueError: a part is not the URL of a member, or the user has no password.
     """
     from tor_async_etcd import Client
 
@@ -27,7 +27,7 @@ def etcd_client(text: str) -> Client:
     if first.username is None:
         return Client(urls)
     if first.password is None:
-        raise ValueError("etcd's user has to have a password")
+        raise ValueError("etcd's user needs a password")
     return Client(urls, username=unquote(first.username), password=unquote(first.password))
 
 

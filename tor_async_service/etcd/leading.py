@@ -1,32 +1,33 @@
-"""Work that only one of several processes does at a time: the one that an election in etcd lets lead."""
+"""Work that one of several processes does at a time: the leader that etcd elects."""
 
 import asyncio
 import logging
 import os
-import random
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import Counter, Gauge
+from prometheus_client.registry import Collector
 
+from tor_async_couchdb.retries.pauses import equal_jitter
 from tor_async_etcd import Client, EtcdError
 
-LEASE_S = 5  # as long nobody leads after a leader was killed; one that ends in good order is followed at once
-_FIRST_PAUSE_S = 0.2
-_MAX_PAUSE_S = 5.0
+# How long there is no leader after one was killed; one that ends normally is followed at once.
+LEASE_S = 5
+_PAUSE = equal_jitter(base_s=0.2, cap_s=5.0)
 
 _logger = logging.getLogger(__name__)
 
 
 class LeadersWork:
-    """Does `work` while this process leads the election, and ends it as soon as it doesn't.
+    """Does `work` while this process is the leader, and cancels it as soon as it is not.
 
-    Its lease runs out here before it does in etcd, so the work of one leader has been cancelled before the
-    next one is elected. What it can't do is to take back what a process had sent, or to stop one that was
-    suspended from finishing its step: work whose repetition does harm needs `Leadership.guard` or `token`.
+    The lease ends here before it ends in etcd, so the work of one leader is cancelled before the next one is
+    elected. This can't take back what a process has sent, nor stop a process that was suspended from
+    finishing its step: work that must not be repeated needs `Leadership.guard` or `token`.
 
-    Without etcd nobody leads: the work waits, and the metrics and the log say so.
+    While etcd can't be reached there is no leader; metrics and log say so.
     """
 
     def __init__(
@@ -35,35 +36,36 @@ class LeadersWork:
         election: bytes,
         *,
         client: Client,
-        registry: CollectorRegistry,
     ) -> None:
         self._work = work
         self._election = election
         self._client = client
         self._is_leading = Gauge(
             "leader",
-            "1: this process does the work of the leader; 0: another does, or none.",
-            registry=registry,
+            "1: this process is the leader; 0: another one is, or none.",
+            registry=None,
         )
         self._failures = Counter(
             "leader_failures",
-            "Times that etcd could not be asked who leads, or that the leadership was lost.",
-            registry=registry,
+            "Times that etcd could not be reached, or that the leadership was lost.",
+            registry=None,
         )
+        self.collectors: Sequence[Collector] = [self._is_leading, self._failures]
 
     async def run(self) -> None:
         """Campaigns until it is cancelled; closes the client."""
-        pause_s = _FIRST_PAUSE_S
+        failures = 0
         async with self._client:
             while True:
                 try:
                     await self._lead_once()
-                    pause_s = _FIRST_PAUSE_S
+                    failures = 0
                 except EtcdError as error:
                     self._failures.inc()
-                    _logger.warning("not leading, and trying again in %.1f s: %s", pause_s, error)
-                    await asyncio.sleep(pause_s * (0.5 + random.random() / 2))  # noqa: S311 - to spread
-                    pause_s = min(_MAX_PAUSE_S, pause_s * 2)
+                    failures += 1
+                    pause_s = _PAUSE(failures, 0.0)
+                    _logger.warning("not leading; trying again in %.1f s: %s", pause_s, error)
+                    await asyncio.sleep(pause_s)
 
     async def _lead_once(self) -> None:
         candidate = f"{socket.gethostname()}:{os.getpid()}".encode()

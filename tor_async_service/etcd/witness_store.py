@@ -1,4 +1,4 @@
-"""A witness's records in etcd, where whoever administers the witnessed databases has no business."""
+"""A witness's records in etcd, out of reach of the administrators of the witnessed databases."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tor_async_couchdb import errors
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 from tor_async_etcd import (
     Client,
     CompModified,
@@ -39,7 +39,7 @@ class EtcdWitnessStore:
         return record | {"_rev": found.kvs[0].mod_revision}
 
     async def save(self, record: Document) -> None:
-        """See `WitnessStore.save`: a transaction compares and writes, so no record is ever overtaken."""
+        """See `WitnessStore.save`: a transaction compares and writes, so no newer record is overwritten."""
         key = self._key(record["_id"])
         value = msgspec.json.encode({name: record[name] for name in record if name != "_rev"})
         is_current = CompModified(key, "==", record.get("_rev", 0))
@@ -47,7 +47,7 @@ class EtcdWitnessStore:
             with _translated_errors():
                 await self._client.submit(Transaction([is_current], [OpSet(key, value)]))
         except Failed as error:
-            reason = "the record was written meanwhile"
+            reason = "another process has written the record"
             raise errors.ConflictError(409, "conflict", reason, method="txn", path=key.decode()) from error
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class EtcdWitnessStore:
 
 @contextlib.contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Raises etcd's errors as the witness's callers know them, but for `Failed`."""
+    """Translates etcd's errors to those of tor_async_couchdb, except `Failed`."""
     try:
         yield
     except Failed:

@@ -1,4 +1,4 @@
-"""Ending a service without cutting off a request: no new ones, and time for those in flight."""
+"""The requests in flight, so that a service ends without cutting one off."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import tornado.web
 
 
 class Drain:
-    """The requests in flight, and whether the service is about to end."""
+    """Counts the requests in flight; `is_draining` says that the service is about to end."""
 
     def __init__(self) -> None:
         self.is_draining = False
@@ -15,18 +15,18 @@ class Drain:
         self._is_idle.set()
 
     def begin(self, handler: tornado.web.RequestHandler) -> None:
-        """A request has come."""
+        """A request has arrived."""
         self._in_flight.add(handler)
         self._is_idle.clear()
 
     def end(self, handler: tornado.web.RequestHandler) -> None:
-        """A request has been answered."""
+        """A request was answered."""
         self._in_flight.discard(handler)
         if not self._in_flight:
             self._is_idle.set()
 
     async def wait(self, timeout_s: float) -> int:
-        """Waits until nothing is in flight; how many requests still are after `timeout_s` seconds."""
+        """Waits until no request is in flight; returns how many still are after `timeout_s` seconds."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._is_idle.wait()

@@ -1,61 +1,55 @@
-"""The base of a service's request handlers: JSON in, JSON out, and problems instead of bare errors."""
+"""The base of a service's request handlers: JSON in, JSON out, and problem documents for errors."""
 
 import asyncio
 import logging
 import re
-import urllib.parse
-from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
 
 from tor_async_couchdb import deadline
-from tor_async_couchdb.actions.retrieve import Page
+from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, Cursor
+from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
-from tor_async_couchdb.model.model import Model
-from tor_async_service.http import problems, trailers
-
-if TYPE_CHECKING:
-    from tor_async_service.app.application import ServiceApplication
+from tor_async_couchdb.model import Model
+from tor_async_service.http import pages, problems, trailers
+from tor_async_service.http.request_observer import RequestObserver
+from tor_async_service.http.service import Service
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
 MAX_BODY_SIZE_BYTES = 64 * 1024
-MAX_PAGE_SIZE = 1000
-_STREAMED_PAGE_SIZE = 500
 _TAMPERED_COUNT = "Tampered-Count"
-# For logs and metrics only, as nobody is there to read it (nginx, which made it up).
+# Only logs and metrics show it, as no client reads it. nginx invented this status.
 _CLIENT_CLOSED_REQUEST = 499
 _JSON_MEDIA_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
 
 _logger = logging.getLogger(__name__)
 
 
-@tornado.web.stream_request_body  # so that a body that is too large is answered, and not cut off
+# A body that is too large is answered, not cut off.
+@tornado.web.stream_request_body
 class ServiceHandler(tornado.web.RequestHandler):
-    """A request handler with a database, a deadline and metrics: those of its ServiceApplication."""
+    """A request handler of a ServiceApplication.
+
+    `database` is the service's database, with an observer for this request alone.
+    """
+
+    database: Database
 
     def initialize(self) -> None:
         """Called by Tornado for each request."""
-        self._context = deadline.RequestContext()
+        self.service: Service = self.settings["service"]
+        self._observer = RequestObserver(self.service.metrics)
+        self._deadline = Deadline()
         self._body = bytearray()
         self._body_size_bytes = 0
         self._task: asyncio.Task[Any] | None = None
         self._is_client_gone = False
-
-    @property
-    def service(self) -> "ServiceApplication":
-        """The application that the handler belongs to."""
-        return cast("ServiceApplication", self.application)
-
-    @property
-    def database(self) -> Database:
-        """The service's database."""
-        return self.service.database
 
     def set_default_headers(self) -> None:
         """Called by Tornado for each answer."""
@@ -63,8 +57,9 @@ class ServiceHandler(tornado.web.RequestHandler):
         self.set_header("Content-Type", "application/json")
 
     def prepare(self) -> None:
-        """Starts the request's clock. A class that overrides it calls this one."""
-        self._context = deadline.enter(self.service.deadline_s)
+        """Starts the request's clock. A class that overrides it must call it."""
+        self.database = self.service.database.observed_by(self._observer)
+        self._deadline = deadline.enter(self.service.deadline_s)
         self._task = asyncio.current_task()
         self.service.drain.begin(self)
         if self.service.drain.is_draining:
@@ -88,43 +83,46 @@ class ServiceHandler(tornado.web.RequestHandler):
             raise tornado.web.HTTPError(400, f"The body is not what it has to be: {error}.") from error
 
     def found(self, value: T | None) -> T:
-        """The value; 404 if there is none."""
+        """The value; 404 if it is None."""
         if value is None:
             raise tornado.web.HTTPError(404, f"There is nothing at {self.request.path}.")
         return value
 
     def write_json(self, value: Any) -> None:
-        """Answers with anything that msgspec can encode, as one line of JSON."""
+        """Answers with a value that msgspec can encode, as one line of JSON."""
         self.write(msgspec.json.encode(value) + b"\n")
 
-    async def write_pages(
-        self,
-        fetch_page: Callable[[str | None, int], Awaitable[Page[M]]],
-        representation: Callable[[M], Any],
-    ) -> None:
-        """Answers with a JSON array of models: all of them as a stream, or with `?limit=N` a page.
+    def write_model(self, model: Model | None, *, created_at: str | None = None) -> None:
+        """Answers with a model's representation; 404 if it is None.
 
-        `fetch_page` is given the first key, None for the very first, and the size of a page.
+        The answer to a request that created the model is 201, with the path `created_at` as its Location.
         """
-        start, limit = self.get_query_argument("start", None), self._limit()
-        if limit is None:
-            await self._stream(fetch_page, representation, start)
-            return
-        page = await fetch_page(start, limit)
-        if page.next_key is not None:
-            query = urllib.parse.urlencode({"limit": limit, "start": page.next_key})
-            self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
-        self.write_json([representation(model) for model in page.models])
+        if created_at is not None:
+            self.set_status(201)
+            self.set_header("Location", created_at)
+        self.write_json(self.found(model).representation())
 
-    async def _stream(
-        self,
-        fetch_page: Callable[[str | None, int], Awaitable[Page[M]]],
-        representation: Callable[[M], Any],
-        start: str | None,
-    ) -> None:
-        page = await fetch_page(start, _STREAMED_PAGE_SIZE)
-        # The head of a long answer can't wait for its end.
-        has_trailer = page.next_key is not None and trailers.are_taken(self.request)
+    async def write_models(self, retriever: AsyncModelsRetriever[M]) -> None:
+        """Answers with a JSON array of models: all of them as a stream, or a page if the client asks for one.
+
+        `?limit=N` asks for a page of N models. The answer has a link to the next page (RFC 8288).
+        """
+        limit = self.get_query_argument("limit", None)
+        start = self.get_query_argument("start", None)
+        cursor = None if start is None else pages.cursor_of(start)
+        if limit is None:
+            await self._stream(retriever, cursor)
+            return
+        size = pages.page_size_of(limit)
+        page = await retriever.fetch_page(size, cursor)
+        if page.next is not None:
+            self.set_header("Link", pages.link_to_next(self.request.path, size, page.next))
+        self.write_json([model.representation() for model in page.models])
+
+    async def _stream(self, retriever: AsyncModelsRetriever[M], cursor: Cursor | None) -> None:
+        page = await retriever.fetch_page(pages.STREAMED_PAGE_SIZE, cursor)
+        # A long answer begins before its end, and so its counts, are known.
+        has_trailer = page.next is not None and trailers.are_taken(self.request)
         if has_trailer:
             self.set_header("Trailer", _TAMPERED_COUNT)
         else:
@@ -133,53 +131,45 @@ class ServiceHandler(tornado.web.RequestHandler):
         separator = b""
         while True:
             for model in page.models:
-                self.write(separator + msgspec.json.encode(representation(model)))
+                self.write(separator + msgspec.json.encode(model.representation()))
                 separator = b","
-            if page.next_key is None:
+            if page.next is None:
                 break
             await self._flush_in_time()
-            # A list may be long: the deadline is for the next page of it, not for the whole.
-            self._context.extend(self.service.deadline_s)
-            page = await fetch_page(page.next_key, _STREAMED_PAGE_SIZE)
+            # A list may be long: each page of it has a deadline of its own.
+            self._deadline.extend(self.service.deadline_s)
+            page = await retriever.fetch_page(pages.STREAMED_PAGE_SIZE, page.next)
         self.write(b"]\n")
         if has_trailer:
             await self._flush_in_time()
-            await trailers.write(self.request, {_TAMPERED_COUNT: str(self._context.tampered_count)})
+            await trailers.write(self.request, {_TAMPERED_COUNT: str(self._observer.tampered_count)})
 
     async def _flush_in_time(self) -> None:
         async with asyncio.timeout(self.service.deadline_s):
             await self.flush()
 
-    def _limit(self) -> int | None:
-        text = self.get_query_argument("limit", None)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PAGE_SIZE):
-            raise tornado.web.HTTPError(400, f"limit has to be a number from 1 to {MAX_PAGE_SIZE}.")
-        return int(text)
-
     def set_etag_header(self) -> None:
-        """Called by Tornado; an answer has no ETag, as no request here is conditional."""
+        """Called by Tornado; answers have no ETag, because no request here is conditional."""
 
     def check_etag_header(self) -> bool:
         """Called by Tornado; see `set_etag_header`."""
         return False
 
     def on_connection_close(self) -> None:
-        """Called by Tornado when the client has gone: nothing more is done for it."""
+        """Called by Tornado when the client is gone: its request is cancelled."""
         super().on_connection_close()
         if self._task is not None and not self._finished:
             self._is_client_gone = True
             self._task.cancel()
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        """Answers with a problem, or cuts the connection where a part of another answer is already out."""
+        """Answers with a problem document, or closes the connection if a part of another answer was sent."""
         if self._is_client_gone:
             self.set_status(_CLIENT_CLOSED_REQUEST, "Client Closed Request")
             self.finish()
             return
         if self._headers_written and not self._finished:
-            # A chunked answer that ended here in good order would pass for a whole one.
+            # A chunked answer that ended normally here would look complete.
             self.request.connection.stream.close()  # type: ignore[union-attr]
         super().send_error(status_code, **kwargs)
 
@@ -211,14 +201,14 @@ class ServiceHandler(tornado.web.RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Called by Tornado; what CouchDB may do at any time is worth a line, not a traceback."""
+        """Called by Tornado; an expected error is logged in one line, without a traceback."""
         if isinstance(value, (CouchDBError, *self.service.problems)):
             _logger.warning("%s: %s", self._request_summary(), value)
         else:
             super().log_exception(typ, value, tb)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Ends the answer, and says what the request met."""
+        """Ends the answer; its headers say how many conflicts the request met."""
         if not self._headers_written:
             self._set_counts()
             if chunk is None and not self._write_buffer:
@@ -226,25 +216,31 @@ class ServiceHandler(tornado.web.RequestHandler):
         return super().finish(chunk)
 
     def _set_counts(self) -> None:
-        counts = {
-            "Conflict-Count": self._context.conflict_count,
-            _TAMPERED_COUNT: self._context.tampered_count,
-        }
-        for name, count in counts.items():
-            if count:
-                self.set_header(name, str(count))
+        if self._observer.conflict_count:
+            self.set_header("Conflict-Count", str(self._observer.conflict_count))
+        if self._observer.tampered_count:
+            self.set_header(_TAMPERED_COUNT, str(self._observer.tampered_count))
 
     def on_finish(self) -> None:
-        """Called by Tornado once the answer is out."""
+        """Called by Tornado at the end of the answer."""
         self.service.drain.end(self)
-        self.service.metrics.answered(self, self._context)
+        # A client may send any method; each would be a time series of its own.
+        method = str(self.request.method)
+        self.service.metrics.request_answered(
+            method=method if method in self.SUPPORTED_METHODS else "other",
+            handler=type(self).__name__,
+            status=self.get_status(),
+            duration_s=self.request.request_time(),
+            conflict_count=self._observer.conflict_count,
+            retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
+        )
 
 
 class UnknownPathHandler(ServiceHandler):
-    """Answers requests for what the service does not have, whatever their method."""
+    """Answers 404 to requests for other paths, whatever their method."""
 
     def get(self) -> None:
-        """404, always; not in `prepare`, as an answer before the request's body has come cuts it off."""
+        """404; not from `prepare`, where an answer would come before the request's body and break it off."""
         self.found(None)
 
     head = post = put = patch = delete = options = get

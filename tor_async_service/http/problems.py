@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: one table from error to status, one form (RFC 9457, problem details)."""
+"""Errors as HTTP answers: one table from error to status, and one form (RFC 9457, problem details)."""
 
 import dataclasses
 import http
@@ -11,18 +11,18 @@ from tor_async_couchdb import errors
 
 CONTENT_TYPE = "application/problem+json"
 
-# Tells a client that the change may have been made, so that it must not simply try again.
+# Says that the change may have been made, so that a client must not simply repeat it.
 OUTCOME_UNKNOWN = "urn:problem-type:outcome-unknown"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer that says what went wrong; `detail` is for the person who reads it."""
+    """An answer that says what went wrong; `detail` is for people."""
 
     status: int
     detail: str
     type: str = "about:blank"
-    retry_after_s: float = 1.0  # said with a 503
+    retry_after_s: float = 1.0  # sent with a 503
 
     def body(self) -> dict[str, object]:
         """The members of the problem details object."""
@@ -30,17 +30,17 @@ class Problem:
         return {"type": self.type, "title": title, "status": self.status, "detail": self.detail}
 
     def headers(self) -> dict[str, str]:
-        """What else the head of the answer says."""
+        """The headers of the answer."""
         return {"Retry-After": str(math.ceil(self.retry_after_s))} if self.status == 503 else {}
 
 
 _LOST_RACE = Problem(
     409,
-    "Somebody else changed it at the same time. Read it again, and repeat the change if it is still wanted.",
+    "Another client changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
-_FORGOTTEN = Problem(410, "Whoever this is about has been forgotten.")
-_TOO_LARGE = Problem(413, "The database does not take anything as large as this.")
-_MISFIT = Problem(502, "The database holds this in a form that the service can't read.")
+_ERASED = Problem(410, "The data of the person that this is about has been erased.")
+_TOO_LARGE = Problem(413, "The database does not accept anything as large as this.")
+_MISFIT = Problem(502, "The database has this in a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
 _REFUSED = Problem(503, "The database refuses the service's credentials.")
 _UNKNOWN = Problem(
@@ -49,15 +49,15 @@ _UNKNOWN = Problem(
     OUTCOME_UNKNOWN,
 )
 _UNREACHABLE = Problem(503, "The database can't be reached or is too slow. Try again later.")
-_NO_KEYS = Problem(503, "The keys that this is encrypted by can't be had. Try again later.")
-_TOO_BUSY = Problem(503, "Too much was asked for at the same time. Try again later.")
-_UNABLE = Problem(503, "The database could not do what the service asked for. Try again later.")
+_NO_KEYS = Problem(503, "The encryption keys can't be read at the moment. Try again later.")
+_TOO_BUSY = Problem(503, "The service has too much to do at the moment. Try again later.")
+_UNABLE = Problem(503, "The database failed. Try again later.")
 _UNEXPECTED = Problem(500, "The service met an error that it did not expect.")
 
-# The first class that an error is an instance of decides.
+# The first matching class decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
-    (errors.ForgottenError, _FORGOTTEN),
+    (errors.SubjectErasedError, _ERASED),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),
     (errors.NotFoundError, _GONE),
@@ -72,12 +72,15 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
 
 
 def problem_of(error: BaseException | None, own: Mapping[type[Exception], Problem] | None = None) -> Problem:
-    """The answer to a request that ended with an error; `own` are the errors of one service."""
+    """The answer to a request that ended with an error.
+
+    `own` are the problems of one service's own errors.
+    """
     if isinstance(error, tornado.web.HTTPError):
         title = http.HTTPStatus(error.status_code).phrase
         return Problem(error.status_code, error.get_message() or title)
     if isinstance(error, errors.TamperedError):
-        detail = f"Somebody tampered with document {error.document_id!r} in the database: it is not shown."
+        detail = f"Document {error.document_id!r} was tampered with in the database, so it is not shown."
         return Problem(502, detail)
     for error_class, problem in (*(own or {}).items(), *_TABLE):
         if isinstance(error, error_class):

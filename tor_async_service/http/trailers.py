@@ -1,4 +1,4 @@
-"""Trailer fields: what is known of an answer only when the end of it is out (RFC 9110, section 6.5)."""
+"""Trailer fields: headers whose values are known only at the end of an answer (RFC 9110, section 6.5)."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,20 @@ from tornado.httputil import HTTPServerRequest
 
 
 def are_taken(request: HTTPServerRequest) -> bool:
-    """Whether the client says that it takes them, by `TE: trailers`: some break on what they don't expect."""
+    """Whether the client accepts trailers (`TE: trailers`).
+
+    Some clients fail on trailers that they don't expect.
+    """
     tokens = request.headers.get("TE", "").split(",")
     return request.version == "HTTP/1.1" and "trailers" in [token.strip().lower() for token in tokens]
 
 
 async def write(request: HTTPServerRequest, fields: Mapping[str, str]) -> None:
-    """Ends a chunked answer with these fields, once all of it has been flushed; only `finish` may follow."""
+    """Ends a chunked answer with these fields. All of it must be flushed before; only `finish` may follow."""
     connection = request.connection
     if not isinstance(connection, HTTP1Connection):
         raise TypeError("only an answer by HTTP/1.1 has trailer fields")
-    # Tornado has no call for them. Without this it would put them into a chunk, and write another last one.
+    # Tornado has no call for trailers. Without this it would send them as a chunk, and another last chunk.
     connection._chunking_output = False
     lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
     await connection.write("".join(["0\r\n", *lines, "\r\n"]).encode("ascii"))

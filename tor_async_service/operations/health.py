@@ -1,18 +1,16 @@
-"""`/_health`: is the service well, and what it depends on?"""
+"""`/_health`: whether the service, and what it depends on, is well."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 import tornado.web
 
 from tor_async_couchdb import errors
 from tor_async_service.http.handler import ServiceHandler
-
-# Returns if all is well; raises a CouchDBError, or an UnhealthyError, that says what is not.
-HealthCheck = Callable[[], Awaitable[None]]
+from tor_async_service.http.service import HealthCheck
 
 
 class UnhealthyError(Exception):
-    """Something that the service depends on is not well; its text is the reason that `/_health` gives."""
+    """Something that the service depends on is not well; `/_health` shows the text as the reason."""
 
 
 _SPELLINGS = {
@@ -29,10 +27,10 @@ _REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
 
 
 class HealthHandler(ServiceHandler):
-    """`?quick=true` (the default) does no I/O; `?quick=false` runs all of the service's health checks."""
+    """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
     async def get(self) -> None:
-        """200 and green, or 503 and red, with the reasons in `details`."""
+        """200 and green, or 503 and red with the reasons in `details`."""
         is_quick = self._is_quick()
         details = {}
         if self.service.drain.is_draining:

@@ -1,4 +1,4 @@
-"""`/_version` and `/_noop`: what runs here, and what a request costs that does nothing."""
+"""`/_version` and `/_noop`: which version runs, and what a request that does nothing costs."""
 
 from tor_async_service.http.handler import ServiceHandler
 
@@ -13,7 +13,7 @@ class VersionHandler(ServiceHandler):
 
 
 class NoopHandler(ServiceHandler):
-    """Does nothing, so that a caller can measure the way to the service and back."""
+    """Does nothing, so that a client can measure the round trip to the service."""
 
     async def get(self) -> None:
         """200, always."""

@@ -1,6 +1,6 @@
 from prometheus_client import generate_latest
 
-from tor_async_couchdb.actions.metrics import DatabaseMetrics, Sizes, ViewMetrics
+from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes, ViewMetrics
 from tor_async_couchdb.errors import TamperedError
 from tor_async_service.metrics import ServiceMetrics
 

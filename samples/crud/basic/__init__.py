@@ -1,1 +1,1 @@
-"""Fruits; whoever loses a race is told so."""
+"""A sample: README.md says what it shows."""

@@ -1,23 +1,12 @@
 """The context: HTTP requests in, interactions on fruits, HTTP answers out."""
 
-from typing import Any
-
 import msgspec
 
-from tor_async_couchdb.actions.retrieve import Page
-from tor_async_couchdb.documents.database import Database
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
-from tor_async_service.http.handler import ServiceHandler
+from tor_async_couchdb import Database
+from tor_async_service import Parts, ServiceApplication, ServiceHandler, run
 
-from .async_action import (
-    AsyncFruitCreator,
-    AsyncFruitDeleter,
-    AsyncFruitRetriever,
-    AsyncFruitsRetriever,
-    AsyncFruitUpdater,
-)
-from .model import Color, Fruit
+from . import async_action as actions
+from .model import Color
 
 
 class FruitBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -30,49 +19,31 @@ class FruitsHandler(ServiceHandler):
     """All fruits."""
 
     async def post(self) -> None:
-        body = self.json_body(FruitBody)
-        fruit = await AsyncFruitCreator(body.color, database=self.database).create()
-        self.set_status(201)
-        self.set_header("Location", f"/v1.0/fruits/{fruit.fruit_id}")
-        self.write_json(_representation(fruit))
+        fruit = await actions.AsyncFruitCreator(self.json_body(FruitBody).color, self.database).create()
+        self.write_model(fruit, created_at=f"/v1.0/fruits/{fruit.fruit_id}")
 
     async def get(self) -> None:
-        await self.write_pages(self._fetch_page, _representation)
-
-    async def _fetch_page(self, first_fruit_id: str | None, size: int) -> Page[Fruit]:
-        return await AsyncFruitsRetriever(first_fruit_id, database=self.database).fetch_page(size)
+        await self.write_models(actions.AsyncFruitsRetriever(self.database))
 
 
 class FruitHandler(ServiceHandler):
     """One fruit."""
 
     async def get(self, fruit_id: str) -> None:
-        fruit = await AsyncFruitRetriever(fruit_id, database=self.database).fetch()
-        self.write_json(_representation(self.found(fruit)))
+        self.write_model(await actions.AsyncFruitRetriever(fruit_id, self.database).fetch())
 
     async def put(self, fruit_id: str) -> None:
-        body = self.json_body(FruitBody)
-        fruit = await AsyncFruitUpdater(fruit_id, body.color, database=self.database).update()
-        self.write_json(_representation(self.found(fruit)))
+        color = self.json_body(FruitBody).color
+        self.write_model(await actions.AsyncFruitUpdater(fruit_id, color, self.database).update())
 
     async def delete(self, fruit_id: str) -> None:
-        self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
+        self.found(await actions.AsyncFruitDeleter(fruit_id, self.database).delete())
 
 
-def _representation(fruit: Fruit) -> dict[str, Any]:
-    return {
-        "fruit_id": fruit.fruit_id,
-        "color": fruit.color,
-        "created_on": fruit.created_on,
-        "updated_on": fruit.updated_on,
-        "change_count": fruit.change_count,
-    }
-
-
-def make_app(database: Database) -> ServiceApplication:
+def make_app(database: Database, parts: Parts | None = None) -> ServiceApplication:
     """The service on a database, ready to listen."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
-    return ServiceApplication(routes, database, version="1.0.0")
+    return ServiceApplication(routes, database, version="1.0.0", parts=parts)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Fruits; whoever loses a race for one waits a little and tries again."""
+"""A sample: README.md says what it shows."""

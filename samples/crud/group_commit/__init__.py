@@ -1,1 +1,1 @@
-"""Fruits; changes that wait for the same fruit are made together."""
+"""A sample: README.md says what it shows."""

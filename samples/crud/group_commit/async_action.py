@@ -1,8 +1,14 @@
-"""The interactions: what a service does with fruits. Changes that wait for the same one are made together."""
+"""The interactions: what a service does with fruits."""
 
-from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
-from tor_async_couchdb.actions.retrieve import AsyncModelRetriever, AsyncModelsRetriever, AsyncPersister
-from tor_async_couchdb.documents.database import Database
+from dataclasses import dataclass
+
+from tor_async_couchdb import (
+    AsyncGroupCommitter,
+    AsyncModelRetriever,
+    AsyncModelsRetriever,
+    AsyncPersister,
+    Database,
+)
 
 from .model import Color, Fruit
 
@@ -10,57 +16,50 @@ from .model import Color, Fruit
 class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
     """Finds a fruit by its id."""
 
-    model_class = Fruit
-
-    def __init__(self, fruit_id: str, *, database: Database) -> None:
+    def __init__(self, fruit_id: str, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", fruit_id, database=database)
 
 
 class AsyncFruitsRetriever(AsyncModelsRetriever[Fruit]):
-    """Finds all fruits, in the order of their ids, from `first_fruit_id` on."""
+    """Finds all fruits, in the order of their ids."""
 
-    model_class = Fruit
-
-    def __init__(self, first_fruit_id: str | None = None, *, database: Database) -> None:
-        super().__init__("fruit_by_fruit_id", first_fruit_id, database=database)
+    def __init__(self, database: Database) -> None:
+        super().__init__("fruit_by_fruit_id", database=database)
 
 
+@dataclass(frozen=True)
 class AsyncFruitCreator:
-    """Makes a new fruit."""
+    """Makes a fruit."""
 
-    def __init__(self, color: Color, *, database: Database) -> None:
-        self._color = color
-        self._database = database
+    color: Color
+    database: Database
 
     async def create(self) -> Fruit:
-        """The fruit that was made."""
-        return await AsyncPersister(Fruit.create(self._color), database=self._database).persist()
+        return await AsyncPersister(Fruit.create(self.color), database=self.database).persist()
 
 
+@dataclass(frozen=True)
 class AsyncFruitUpdater:
     """Changes the color of a fruit."""
 
-    def __init__(self, fruit_id: str, color: Color, *, database: Database) -> None:
-        self._fruit_id = fruit_id
-        self._color = color
-        self._database = database
+    fruit_id: str
+    color: Color
+    database: Database
 
     async def update(self) -> Fruit | None:
-        """The changed fruit, or None if there is none."""
-        retriever = AsyncFruitRetriever(self._fruit_id, database=self._database)
-        committer = AsyncGroupCommitter(retriever, database=self._database)
-        return await committer.commit(lambda fruit: fruit.change_color(self._color))
+        """The changed fruit, None if there is none; ConflictError if the race was lost."""
+        fruit = AsyncFruitRetriever(self.fruit_id, self.database)
+        return await AsyncGroupCommitter(fruit).commit(lambda fruit: fruit.change_color(self.color))
 
 
+@dataclass(frozen=True)
 class AsyncFruitDeleter:
     """Deletes a fruit."""
 
-    def __init__(self, fruit_id: str, *, database: Database) -> None:
-        self._fruit_id = fruit_id
-        self._database = database
+    fruit_id: str
+    database: Database
 
     async def delete(self) -> Fruit | None:
-        """The fruit as it was, or None if there is none."""
-        retriever = AsyncFruitRetriever(self._fruit_id, database=self._database)
-        committer = AsyncGroupCommitter(retriever, database=self._database)
-        return await committer.commit(lambda fruit: None)
+        """The fruit as it was, None if there was none; ConflictError if the race was lost."""
+        fruit = AsyncFruitRetriever(self.fruit_id, self.database)
+        return await AsyncGroupCommitter(fruit).commit(lambda fruit: None)

@@ -1,1 +1,1 @@
-"""Sensitive properties, hashed or encrypted where they are stored."""
+"""A sample: README.md says what it shows."""

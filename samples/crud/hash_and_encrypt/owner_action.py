@@ -1,52 +1,51 @@
-"""The interactions with owners: to find their fruits, to compare their PINs, and to forget them."""
+"""The interactions with owners: to find their fruits, to compare their PINs, and to erase them."""
 
-from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever
-from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ForgottenError
+from dataclasses import dataclass
+
+from tor_async_couchdb import AsyncModelsRetriever, Database
+from tor_async_couchdb.errors import SubjectErasedError
 from tor_async_couchdb.protection.folder import Protector
 
 from .model import Email, Fruit, OwnerID, Pin
 
 
 def hash_of_email(email: Email, protection: Protector) -> str:
-    """What stands for an e-mail address where fruits are found by it, however its letters are written."""
+    """The hash by which fruits are found; upper and lower case make no difference."""
     return protection.pepper.hash("email", email.casefold())
 
 
 class AsyncFruitsByEmailRetriever(AsyncModelsRetriever[Fruit]):
-    """Finds the fruits of whoever has an e-mail address."""
+    """Finds the fruits of the owner with an e-mail address."""
 
-    model_class = Fruit
-
-    def __init__(self, email: Email, protection: Protector, *, database: Database) -> None:
+    def __init__(self, email: Email, protection: Protector, database: Database) -> None:
         email_hash = hash_of_email(email, protection)
         super().__init__("fruit_by_email_hash", email_hash, email_hash, database=database)
 
 
+@dataclass(frozen=True)
 class AsyncPinChecker:
-    """Compares a PIN with that of a fruit's owner."""
+    """Compares a PIN with the one of a fruit's owner."""
 
-    def __init__(self, fruit: Fruit, pin: Pin, protection: Protector) -> None:
-        self._fruit = fruit
-        self._pin = pin
-        self._protection = protection
+    fruit: Fruit
+    pin: Pin
+    protection: Protector
 
     async def check(self) -> bool:
-        """Whether it is the owner's; ForgottenError if the owner has been forgotten."""
-        if self._fruit.is_owner_forgotten:
-            raise ForgottenError(str(self._fruit.id))
-        if self._fruit.pin_hash is None:
+        """Whether it is the owner's PIN; SubjectErasedError if the owner has been erased."""
+        if self.fruit.is_owner_erased:
+            raise SubjectErasedError(str(self.fruit.id))
+        if self.fruit.pin_hash is None:
             return False
-        return await self._protection.slow_hasher.matches(self._pin, self._fruit.pin_hash)
+        return await self.protection.slow_hasher.matches(self.pin, self.fruit.pin_hash)
 
 
-class AsyncOwnerForgetter:
-    """Forgets an owner, in all fruits and in all copies of the database."""
+@dataclass(frozen=True)
+class AsyncOwnerEraser:
+    """Erases an owner, in all fruits and in all copies of the database."""
 
-    def __init__(self, owner_id: OwnerID, protection: Protector) -> None:
-        self._owner_id = owner_id
-        self._protection = protection
+    owner_id: OwnerID
+    protection: Protector
 
-    async def forget(self) -> None:
+    async def erase(self) -> None:
         """Deletes the owner's data key."""
-        await self._protection.encryption.forget(self._owner_id)
+        await self.protection.encryption.erase(self.owner_id)

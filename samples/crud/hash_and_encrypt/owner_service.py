@@ -1,13 +1,13 @@
-"""The context of the interactions with owners. What is sensitive travels in bodies: URLs are logged."""
+"""The context of the interactions with owners. Sensitive values travel in bodies, because URLs are logged."""
 
 import msgspec
 import tornado.web
 
-from tor_async_service.http.handler import ServiceHandler
+from tor_async_service import ServiceHandler
 
 from .async_action import AsyncFruitRetriever
 from .model import Color, Email, Owner, Pin
-from .owner_action import AsyncFruitsByEmailRetriever, AsyncOwnerForgetter, AsyncPinChecker
+from .owner_action import AsyncFruitsByEmailRetriever, AsyncOwnerEraser, AsyncPinChecker
 
 
 class NewFruitBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,7 +24,7 @@ class EmailBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PinBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client sends to have a PIN compared."""
+    """What a client sends to compare a PIN."""
 
     pin: Pin
 
@@ -34,16 +34,16 @@ class FruitsByEmailHandler(ServiceHandler):
 
     async def post(self) -> None:
         body, protection = self.json_body(EmailBody), self.settings["protection"]
-        retriever = AsyncFruitsByEmailRetriever(body.email, protection, database=self.database)
-        self.write_json([fruit.representation() for fruit in await retriever.fetch()])
+        fruits = await AsyncFruitsByEmailRetriever(body.email, protection, self.database).fetch()
+        self.write_json([fruit.representation() for fruit in fruits])
 
 
 class PinCheckHandler(ServiceHandler):
-    """Whether somebody knows the PIN of a fruit's owner."""
+    """Whether a client knows the PIN of a fruit's owner."""
 
     async def post(self, fruit_id: str) -> None:
         body, protection = self.json_body(PinBody), self.settings["protection"]
-        fruit = self.found(await AsyncFruitRetriever(fruit_id, database=self.database).fetch())
+        fruit = self.found(await AsyncFruitRetriever(fruit_id, self.database).fetch())
         if not await AsyncPinChecker(fruit, body.pin, protection).check():
             raise tornado.web.HTTPError(403, "This is not the owner's PIN.")
 
@@ -52,7 +52,7 @@ class OwnerHandler(ServiceHandler):
     """One owner."""
 
     async def delete(self, owner_id: str) -> None:
-        await AsyncOwnerForgetter(owner_id, self.settings["protection"]).forget()
+        await AsyncOwnerEraser(owner_id, self.settings["protection"]).erase()
 
 
 OWNER_ROUTES = [

@@ -1,25 +1,17 @@
-"""The context: HTTP requests in, interactions on fruits, HTTP answers out; those on owners are next door."""
+"""The context: HTTP requests in, interactions on fruits, HTTP answers out.
+
+Owner_service.py has those on owners.
+"""
 
 import msgspec
 
-from tor_async_couchdb.actions.retrieve import Page
-from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb import Database
 from tor_async_couchdb.protection.folder import Protector
-from tor_async_couchdb.protection.signing import Signer
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
-from tor_async_service.couchdb.protecting import PROTECTION
-from tor_async_service.couchdb.signing import OPTIONAL_KEY_SET
-from tor_async_service.http.handler import ServiceHandler
+from tor_async_service import Parts, ServiceApplication, ServiceHandler, run
+from tor_async_service.couchdb.protecting import PROTECTING, PROTECTION
 
-from .async_action import (
-    AsyncFruitCreator,
-    AsyncFruitDeleter,
-    AsyncFruitRetriever,
-    AsyncFruitsRetriever,
-    AsyncFruitUpdater,
-)
-from .model import Color, Fruit
+from . import async_action as actions
+from .model import Color
 from .owner_service import OWNER_ROUTES, NewFruitBody
 
 
@@ -34,42 +26,35 @@ class FruitsHandler(ServiceHandler):
 
     async def post(self) -> None:
         body, protection = self.json_body(NewFruitBody), self.settings["protection"]
-        fruit = await AsyncFruitCreator(body.color, body.owner, protection, database=self.database).create()
-        self.set_status(201)
-        self.set_header("Location", f"/v1.0/fruits/{fruit.fruit_id}")
-        self.write_json(fruit.representation())
+        fruit = await actions.AsyncFruitCreator(body.color, body.owner, protection, self.database).create()
+        self.write_model(fruit, created_at=f"/v1.0/fruits/{fruit.fruit_id}")
 
     async def get(self) -> None:
-        await self.write_pages(self._fetch_page, Fruit.representation)
-
-    async def _fetch_page(self, first_fruit_id: str | None, size: int) -> Page[Fruit]:
-        return await AsyncFruitsRetriever(first_fruit_id, database=self.database).fetch_page(size)
+        await self.write_models(actions.AsyncFruitsRetriever(self.database))
 
 
 class FruitHandler(ServiceHandler):
     """One fruit."""
 
     async def get(self, fruit_id: str) -> None:
-        fruit = await AsyncFruitRetriever(fruit_id, database=self.database).fetch()
-        self.write_json(self.found(fruit).representation())
+        self.write_model(await actions.AsyncFruitRetriever(fruit_id, self.database).fetch())
 
     async def put(self, fruit_id: str) -> None:
-        body = self.json_body(FruitBody)
-        fruit = await AsyncFruitUpdater(fruit_id, body.color, database=self.database).update()
-        self.write_json(self.found(fruit).representation())
+        color = self.json_body(FruitBody).color
+        self.write_model(await actions.AsyncFruitUpdater(fruit_id, color, self.database).update())
 
     async def delete(self, fruit_id: str) -> None:
-        self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
+        self.found(await actions.AsyncFruitDeleter(fruit_id, self.database).delete())
 
 
-def make_app(database: Database, protection: Protector, keyset: Signer | None = None) -> ServiceApplication:
-    """The service on a database, ready to listen; with a key set it also signs its documents."""
-    database.encryption, database.tampering_signer = protection.encryption, keyset
+def make_app(database: Database, protection: Protector, parts: Parts | None = None) -> ServiceApplication:
+    """The service on a database whose guard encrypts by the same `protection`, ready to listen."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
-    app = ServiceApplication([*routes, *OWNER_ROUTES], database, version="1.0.0")
-    app.settings["protection"] = protection
-    return app
+    settings = {"protection": protection}
+    return ServiceApplication(
+        [*routes, *OWNER_ROUTES], database, version="1.0.0", settings=settings, parts=parts
+    )
 
 
 if __name__ == "__main__":
-    run(make_app, "Fruits whose owners' data are hashed and encrypted.", PROTECTION, OPTIONAL_KEY_SET)
+    run(make_app, "Fruits whose owners' data are hashed and encrypted.", PROTECTION, guard=PROTECTING)

@@ -1,1 +1,1 @@
-"""Fruits on several databases that all take writes; what was changed on two at a time is merged."""
+"""A sample: README.md says what it shows."""

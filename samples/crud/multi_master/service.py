@@ -1,24 +1,20 @@
 """The context: HTTP requests in, interactions on fruits, HTTP answers out."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from tor_async_couchdb.actions.retrieve import Page
-from tor_async_couchdb.documents.database import Database
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
-from tor_async_service.couchdb.reconciling import RECONCILING, reconcile
-from tor_async_service.http.handler import ServiceHandler
+from tor_async_couchdb import Database
+from tor_async_service import Parts, ServiceApplication, ServiceHandler, run
+from tor_async_service.couchdb.reconciling import MASTERS, RECONCILING, Reconciling
 
-from .async_action import (
-    AsyncFruitCreator,
-    AsyncFruitDeleter,
-    AsyncFruitRetriever,
-    AsyncFruitsRetriever,
-    AsyncFruitUpdater,
-)
+from . import async_action as actions
 from .model import Color, Fruit
+
+if TYPE_CHECKING:
+    from tor_async_etcd import Client
 
 
 class FruitBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,49 +27,44 @@ class FruitsHandler(ServiceHandler):
     """All fruits."""
 
     async def post(self) -> None:
-        body = self.json_body(FruitBody)
-        fruit = await AsyncFruitCreator(body.color, database=self.database).create()
-        self.set_status(201)
-        self.set_header("Location", f"/v1.0/fruits/{fruit.fruit_id}")
-        self.write_json(_representation(fruit))
+        fruit = await actions.AsyncFruitCreator(self.json_body(FruitBody).color, self.database).create()
+        self.write_model(fruit, created_at=f"/v1.0/fruits/{fruit.fruit_id}")
 
     async def get(self) -> None:
-        await self.write_pages(self._fetch_page, _representation)
-
-    async def _fetch_page(self, first_fruit_id: str | None, size: int) -> Page[Fruit]:
-        return await AsyncFruitsRetriever(first_fruit_id, database=self.database).fetch_page(size)
+        await self.write_models(actions.AsyncFruitsRetriever(self.database))
 
 
 class FruitHandler(ServiceHandler):
     """One fruit."""
 
     async def get(self, fruit_id: str) -> None:
-        fruit = await AsyncFruitRetriever(fruit_id, database=self.database).fetch()
-        self.write_json(_representation(self.found(fruit)))
+        self.write_model(await actions.AsyncFruitRetriever(fruit_id, self.database).fetch())
 
     async def put(self, fruit_id: str) -> None:
-        body = self.json_body(FruitBody)
-        updater = AsyncFruitUpdater(fruit_id, body.color, self.settings["master"], database=self.database)
-        self.write_json(_representation(self.found(await updater.update())))
+        color = self.json_body(FruitBody).color
+        master = self.settings["master"]
+        self.write_model(await actions.AsyncFruitUpdater(fruit_id, color, master, self.database).update())
 
     async def delete(self, fruit_id: str) -> None:
-        self.found(await AsyncFruitDeleter(fruit_id, database=self.database).delete())
+        self.found(await actions.AsyncFruitDeleter(fruit_id, self.database).delete())
 
 
-def _representation(fruit: Fruit) -> dict[str, Any]:
-    names = ("fruit_id", "color", "created_on", "updated_on", "change_count")
-    superseded = {"superseded": fruit.superseded} if fruit.superseded else {}
-    return {name: getattr(fruit, name) for name in names} | superseded
-
-
-def make_app(database: Database, master: str, **options: Any) -> ServiceApplication:
-    """The service on a database that alone is called `master`; `options` are those of `reconcile`."""
+def make_app(
+    database: Database, master: str, etcd: Client | None = None, parts: Parts | None = None
+) -> ServiceApplication:
+    """The service on a database that is named `master`; with `etcd` one process at a time reconciles it."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
-    app = ServiceApplication(routes, database, version="1.0.0")
-    app.settings["master"] = master
-    reconcile(app, Fruit, master=master, **options)
-    return app
+    reconciling = Reconciling(Fruit, database=database, etcd=etcd)
+    return ServiceApplication(
+        routes,
+        database,
+        version="1.0.0",
+        settings={"master": master},
+        own_metrics=[reconciling],
+        background_work=[reconciling.run],
+        parts=parts,
+    )
 
 
 if __name__ == "__main__":
-    run(make_app, "Fruits on several masters.", *RECONCILING)
+    run(make_app, "Fruits on several masters.", *RECONCILING, guard=MASTERS)

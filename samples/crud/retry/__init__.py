@@ -1,1 +1,1 @@
-"""Fruits; whoever loses a race for one tries again at once."""
+"""A sample: README.md says what it shows."""

@@ -1,1 +1,1 @@
-"""Fruits whose documents are signed: what somebody changed in the database is noticed."""
+"""A sample: README.md says what it shows."""

@@ -1,13 +1,15 @@
-"""The interactions: what a service does with fruits. Whoever loses a race waits and tries again."""
+"""The interactions: what a service does with fruits."""
 
-from tor_async_couchdb.actions.retrieve import (
+from dataclasses import dataclass
+
+from tor_async_couchdb import (
     AsyncDeleter,
     AsyncModelRetriever,
     AsyncModelsRetriever,
     AsyncPersister,
+    Database,
+    retries,
 )
-from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.retries.policy import RetryStrategy, full_jitter
 
 from .model import Color, Fruit
 
@@ -15,65 +17,56 @@ from .model import Color, Fruit
 class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
     """Finds a fruit by its id."""
 
-    model_class = Fruit
-
-    def __init__(self, fruit_id: str, *, database: Database) -> None:
+    def __init__(self, fruit_id: str, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", fruit_id, database=database)
 
 
 class AsyncFruitsRetriever(AsyncModelsRetriever[Fruit]):
-    """Finds all fruits, in the order of their ids, from `first_fruit_id` on."""
+    """Finds all fruits, in the order of their ids."""
 
-    model_class = Fruit
-
-    def __init__(self, first_fruit_id: str | None = None, *, database: Database) -> None:
-        super().__init__("fruit_by_fruit_id", first_fruit_id, database=database)
+    def __init__(self, database: Database) -> None:
+        super().__init__("fruit_by_fruit_id", database=database)
 
 
+@dataclass(frozen=True)
 class AsyncFruitCreator:
-    """Makes a new fruit."""
+    """Makes a fruit."""
 
-    def __init__(self, color: Color, *, database: Database) -> None:
-        self._color = color
-        self._database = database
+    color: Color
+    database: Database
 
     async def create(self) -> Fruit:
-        """The fruit that was made."""
-        return await AsyncPersister(Fruit.create(self._color), database=self._database).persist()
+        return await AsyncPersister(Fruit.create(self.color), database=self.database).persist()
 
 
+@dataclass(frozen=True)
 class AsyncFruitUpdater:
     """Changes the color of a fruit."""
 
-    def __init__(self, fruit_id: str, color: Color, *, database: Database) -> None:
-        self._fruit_id = fruit_id
-        self._color = color
-        self._database = database
+    fruit_id: str
+    color: Color
+    database: Database
 
+    @retries.retry(retries.full_jitter(), max_retries=None)
     async def update(self) -> Fruit | None:
-        """The changed fruit, or None if there is none; ConflictError if it was lost until the deadline."""
-        return await RetryStrategy(full_jitter(), max_retries=None).run(self._try_to_update)
-
-    async def _try_to_update(self) -> Fruit | None:
-        fruit = await AsyncFruitRetriever(self._fruit_id, database=self._database).fetch()
+        """The changed fruit, None if there is none; ConflictError if the race was lost."""
+        fruit = await AsyncFruitRetriever(self.fruit_id, self.database).fetch()
         if fruit is None:
             return None
-        return await AsyncPersister(fruit.change_color(self._color), database=self._database).persist()
+        return await AsyncPersister(fruit.change_color(self.color), database=self.database).persist()
 
 
+@dataclass(frozen=True)
 class AsyncFruitDeleter:
     """Deletes a fruit."""
 
-    def __init__(self, fruit_id: str, *, database: Database) -> None:
-        self._fruit_id = fruit_id
-        self._database = database
+    fruit_id: str
+    database: Database
 
+    @retries.retry(retries.full_jitter(), max_retries=None)
     async def delete(self) -> Fruit | None:
-        """The fruit as it was, or None if there is none; ConflictError if it was lost until the deadline."""
-        return await RetryStrategy(full_jitter(), max_retries=None).run(self._try_to_delete)
-
-    async def _try_to_delete(self) -> Fruit | None:
-        fruit = await AsyncFruitRetriever(self._fruit_id, database=self._database).fetch()
+        """The fruit as it was, None if there was none; ConflictError if the race was lost."""
+        fruit = await AsyncFruitRetriever(self.fruit_id, self.database).fetch()
         if fruit is not None:
-            await AsyncDeleter(fruit, database=self._database).delete()
+            await AsyncDeleter(fruit, database=self.database).delete()
         return fruit

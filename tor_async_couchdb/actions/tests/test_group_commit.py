@@ -16,7 +16,6 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import CouchDBServer
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter, Change
 from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
@@ -31,10 +30,11 @@ from tor_async_couchdb.errors import (
     TamperedError,
     TransportError,
 )
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import Counter, Immutable, UniqueKey
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import (
     FaultProxy,
     Request,
@@ -45,7 +45,7 @@ from tor_async_couchdb.testing.fault_proxy import (
     delayed,
     never_answer,
 )
-from tor_async_couchdb.tests.memory_couchdb import MemoryCouchDB, memory_database
+from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, memory_database
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
 
@@ -53,7 +53,7 @@ VIEW = "thing_by_key"
 READ = "/thing?"  # in the path of a request that reads the thing
 
 
-class Thing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
+class Thing(Model, tag="thing_v1.0"):
     """Anything that can be found by its key, and is remembered."""
 
     key: Annotated[str, Immutable(), UniqueKey(VIEW)]
@@ -62,8 +62,6 @@ class Thing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
 
 class ThingRetriever(AsyncModelRetriever[Thing]):
     """Finds a thing by its key."""
-
-    model_class = Thing
 
 
 def increment(thing: Thing) -> Thing:
@@ -98,9 +96,9 @@ class Committing:
         """Begins a change, of a request that may take so long."""
 
         async def commit() -> Thing | None:
-            with deadline.request(timeout_s):
+            with deadline.within(timeout_s):
                 retriever = ThingRetriever(VIEW, "a", database=self.database)
-                return await AsyncGroupCommitter(retriever, database=self.database).commit(change)
+                return await AsyncGroupCommitter(retriever).commit(change)
 
         return asyncio.create_task(commit())
 
@@ -162,7 +160,7 @@ async def test_things_are_changed_independently_of_one_another(
     committing: Committing, database: Database
 ) -> None:
     committing.documents.put_thing("b")
-    other = AsyncGroupCommitter(ThingRetriever(VIEW, "b", database=database), database=database)
+    other = AsyncGroupCommitter(ThingRetriever(VIEW, "b", database=database))
     changed, counts = await asyncio.gather(other.commit(increment), committing.outcomes(increment, increment))
     assert changed is not None
     assert (changed.count, counts) == (1, [1, 2])
@@ -368,9 +366,9 @@ async def test_waits_between_tries_are_told_to_each_request(committing: Committi
     committing.proxy.inject(changed_first(), "_bulk_docs", times=2)
 
     async def retries() -> tuple[int, float]:
-        with deadline.request(30) as context:
+        with deadline.within(30) as context:
             retriever = ThingRetriever(VIEW, "a", database=committing.database)
-            await AsyncGroupCommitter(retriever, database=committing.database).commit(increment)
+            await AsyncGroupCommitter(retriever).commit(increment)
             return context.retry_count, context.retry_wait_s
 
     told = await asyncio.gather(retries(), retries())
@@ -380,8 +378,8 @@ async def test_waits_between_tries_are_told_to_each_request(committing: Committi
 async def test_conflicts_are_told_to_each_request(committing: Committing) -> None:
     committing.proxy.inject(changed_first(), "_bulk_docs", times=2)
     retriever = ThingRetriever(VIEW, "a", database=committing.database)
-    with deadline.request() as context:
-        await AsyncGroupCommitter(retriever, database=committing.database).commit(increment)
+    with deadline.within() as context:
+        await AsyncGroupCommitter(retriever).commit(increment)
     assert context.conflict_count == 2
 
 
@@ -505,7 +503,7 @@ class Simulation:
         if kind == "refuse":
             outcome.amount = None
         database = self.dice.choice(self.databases)
-        committer = AsyncGroupCommitter(ThingRetriever(VIEW, "a", database=database), database=database)
+        committer = AsyncGroupCommitter(ThingRetriever(VIEW, "a", database=database))
         try:
             changed = await committer.commit(add if kind == "add" else refuse)
             outcome.answer = "gone" if changed is None else changed.count
@@ -571,7 +569,7 @@ async def test_changes_of_one_process_are_made_in_the_order_in_which_they_came()
     couchdb = MemoryCouchDB()
     couchdb.put({"_id": "thing", "type": "thing_v1.0", "key": "a", "count": 0})
     database = memory_database(couchdb)
-    committer = AsyncGroupCommitter(ThingRetriever(VIEW, "a", database=database), database=database)
+    committer = AsyncGroupCommitter(ThingRetriever(VIEW, "a", database=database))
     tasks = []
     for _ in range(200):
         tasks.append(asyncio.create_task(committer.commit(increment)))
@@ -595,8 +593,8 @@ async def test_nothing_is_left_of_changes_that_are_over() -> None:
 
         living.add(change)
         retriever = ThingRetriever(VIEW, f"k{number % 50}", database=database)
-        with deadline.request(60):
-            task = asyncio.create_task(AsyncGroupCommitter(retriever, database=database).commit(change))
+        with deadline.within(60):
+            task = asyncio.create_task(AsyncGroupCommitter(retriever).commit(change))
         if number % 5 == 0:
             await asyncio.sleep(0)
             task.cancel()

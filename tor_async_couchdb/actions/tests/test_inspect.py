@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.actions.inspect import (
     AsyncAllViewMetricsRetriever,
     AsyncCouchDBHealthCheck,
@@ -11,6 +10,7 @@ from tor_async_couchdb.actions.inspect import (
 )
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, NotFoundError, TransportError, UnauthorizedError
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_before
 from tor_async_couchdb.tests.things import Documents
 

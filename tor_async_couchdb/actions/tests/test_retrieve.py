@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb import errors
 from tor_async_couchdb.actions.retrieve import (
     AsyncModelRetriever,
@@ -16,10 +15,11 @@ from tor_async_couchdb.actions.retrieve import (
 )
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError, TamperedError, TransportError
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
 from tor_async_couchdb.tests.things import (
     Documents,
@@ -273,8 +273,6 @@ async def test_trouble_is_never_taken_for_an_absent_model(
 class MostRecentThingRetriever(BaseAsyncModelRetriever[Thing]):
     """The recipe of the base class's documentation."""
 
-    model_class = Thing
-
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
         return {"descending": True, "limit": 1, "startkey": ["a", {}], "endkey": ["a"]}
 
@@ -291,7 +289,7 @@ async def test_query_of_ones_own_finds_the_most_recent(database: Database, docum
     assert (await MostRecentThingRetriever(VIEW, database=database).fetch()).key == ["a", 3]
 
 
-class Box(Model, tag="box_v1.0", frozen=True, kw_only=True):
+class Box(Model, tag="box_v1.0"):
     key: Any
 
 

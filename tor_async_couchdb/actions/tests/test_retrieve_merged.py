@@ -19,11 +19,9 @@ VIEW = "thing_by_key"
 
 
 class BasketRetriever(AsyncMergedModelRetriever[Basket]):
-    model_class = Basket
 
 
 class BasketsRetriever(AsyncMergedModelsRetriever[Basket]):
-    model_class = Basket
 
 
 async def test_who_reads_a_conflict_gets_the_merged_model_and_can_change_it(
@@ -38,7 +36,7 @@ async def test_who_reads_a_conflict_gets_the_merged_model_and_can_change_it(
     assert len(conflicts.live_leaves(document_id)) == 1
 
 
-class KeyedBasket(Basket, tag="keyed_basket_v1.0", frozen=True, kw_only=True):
+class KeyedBasket(Basket, tag="keyed_basket_v1.0"):
     key: Annotated[str, Immutable(), UniqueKey(VIEW)]
 
 
@@ -105,7 +103,7 @@ async def test_a_tampered_leaf_of_a_conflict_is_left_out_of_a_list_counted_and_a
     bad = await conflicts.make_signed(signer, body(**RED, key="z"), body(**BLUE, key="z"))
     for leaf in conflicts.live_leaves(bad)[:1]:
         conflicts.documents.put(**leaf | {"color": "black"})
-    with deadline.request() as context:
+    with deadline.within() as context:
         for _ in range(2):
             baskets = await BasketsRetriever(VIEW, database=database).fetch()
             assert [basket.id for basket in baskets] == [good]

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.commands import re_encrypt
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.protection import encryption
 from tor_async_couchdb.protection.folder import Protector, new_protection
 from tor_async_couchdb.protection.tests.test_encryption import Person, person
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 MODEL = "--model=tor_async_couchdb.protection.tests.test_encryption:Person"
 
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: Database) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: AdminDatabase) -> Any:
     """Runs the command with these options; its exit status."""
     monkeypatch.setenv("COUCHDB_USER", couchdb.username)
     monkeypatch.setenv("COUCHDB_PASSWORD", couchdb.password)
@@ -36,7 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: Datab
 
 
 def test_database_is_re_encrypted(
-    run: Any, database: Database, folder: Path, capsys: pytest.CaptureFixture[str]
+    run: Any, database: AdminDatabase, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data_keys = Protector.from_folder(folder).data_keys
     key = data_keys.fetch_or_make("jane")
@@ -64,7 +64,7 @@ def test_wrong_option_is_named_in_one_line(
         ([protection, "--model=sys:Person"], "model 'sys:Person'"),
         ([protection, "--model=sys:path"], "model 'sys:path' is none"),
         ([protection, MODEL, "--keyset=absent.json"], "absent.json: No such file or directory"),
-        ([protection, MODEL], "Database does not exist"),
+        ([protection, MODEL], "AdminDatabase does not exist"),
     ):
         assert run(*options) == 1
         (line,) = capsys.readouterr().err.splitlines()

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.commands import re_sign
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.protection import key_set, signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.protection.tests.test_keyczar import VECTORS
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: Database) -> Any:
+def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: AdminDatabase) -> Any:
     """Runs the command with these options; its exit status."""
     monkeypatch.setenv("COUCHDB_USER", couchdb.username)
     monkeypatch.setenv("COUCHDB_PASSWORD", couchdb.password)
@@ -33,7 +33,7 @@ def run(monkeypatch: pytest.MonkeyPatch, couchdb: CouchDBServer, database: Datab
 
 
 def test_database_is_re_signed(
-    run: Any, database: Database, keys: Path, capsys: pytest.CaptureFixture[str]
+    run: Any, database: AdminDatabase, keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     database.create()
     database.write([signing.sign(TamperingSigner.from_file(keys), {"_id": "a", "type": "fruit_v1.0"})])
@@ -45,7 +45,7 @@ def test_database_is_re_signed(
 
 
 def test_what_is_left_is_named(
-    run: Any, database: Database, keys: Path, capsys: pytest.CaptureFixture[str]
+    run: Any, database: AdminDatabase, keys: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     database.create()
     database.write([{"_id": "a", "type": "fruit_v1.0"}])
@@ -62,7 +62,7 @@ def test_wrong_option_is_named_in_one_line(
         ([f"--keyset={tmp_path / 'absent.json'}"], "absent.json: No such file or directory"),
         ([f"--keyset={VECTORS / 'sign' / 'meta'}"], "holds no Tink key set"),
         ([f"--keyset={keys}", f"--keyczar={tmp_path}"], "meta: No such file or directory"),
-        ([f"--keyset={keys}"], "Database does not exist"),
+        ([f"--keyset={keys}"], "AdminDatabase does not exist"),
     ):
         assert run(*options) == 1
         (line,) = capsys.readouterr().err.splitlines()

@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.commands.replicate import main
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 
 def test_it_connects_and_disconnects(couchdb: CouchDBServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def count() -> int:
-        rows = couchdb.request("GET", "_replicator/_all_docs").json()["rows"]
+        rows = couchdb.succeed("GET", "_replicator/_all_docs").json()["rows"]
         return sum(one.rpartition("/")[2] in row["id"] for row in rows)
 
     with couchdb.new_database() as one, couchdb.new_database() as other:

@@ -1,11 +1,11 @@
 from typing import Annotated
 
 from tor_async_couchdb.conflicts.counts import counts_of, highest_of
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import Counter, Immutable
 
 
-class Counted(Model, tag="counted_v1.0", frozen=True, kw_only=True):
+class Counted(Model, tag="counted_v1.0"):
     key: Annotated[str, Immutable()]
     changes: Annotated[dict[str, int], Counter()]
     moves: Annotated[dict[str, int], Counter()]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb.conflicts.merge import Leaf, check_mergeable, merge
 from tor_async_couchdb.errors import InvalidDocumentError, UnmergeableError
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
@@ -28,7 +28,7 @@ def only_even(values: Sequence[int]) -> int:
     return max(values)
 
 
-class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
+class Basket(Model, tag="basket_v1.0"):
     basket_id: Annotated[str, Immutable()]
     color: Annotated[str, LatestBy("updated_on")]
     superseded: Annotated[dict[str, int], Superseded("color")]
@@ -128,7 +128,7 @@ def test_a_function_of_ones_own_is_given_the_distinct_values_in_order() -> None:
         given_values.append(values)
         return values[0]
 
-    class Noted(Model, tag="noted_v1.0", frozen=True, kw_only=True):
+    class Noted(Model, tag="noted_v1.0"):
         size: Annotated[int, MergedBy(noting)]
 
     merge(Noted, [Leaf.of(Noted, {"type": "noted_v1.0", "size": size}) for size in (3, 1, 3)])
@@ -156,7 +156,7 @@ def test_numbers_and_names_of_a_merged_document_are_canonical() -> None:
     assert list(result) == sorted(result)
 
 
-class Secret(Model, tag="secret_v1.0", frozen=True, kw_only=True):
+class Secret(Model, tag="secret_v1.0"):
     pin: Annotated[str | None, LatestBy("updated_on"), Protection.ENCRYPTED]
     updated_on: Annotated[int, Latest(), Protection.PUBLIC]
 

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tor_async_couchdb.conflicts.plan import Resolution, resolve
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
-    Deletes,
     Immutable,
     Latest,
     LatestBy,
     MergedBy,
+    OnDeleteConflict,
     Superseded,
 )
 from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.encryption import Decrypt
+from tor_async_couchdb.protection.encryption import Open
 from tor_async_couchdb.tests.revision_trees import RevisionTrees, StaleRevisionError
 
 
-class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
+class Basket(Model, tag="basket_v1.0"):
     basket_id: Annotated[str, Immutable()]
     color: Annotated[str, LatestBy("updated_on")]
     superseded: Annotated[dict[str, int], Superseded("color")]
@@ -61,8 +61,8 @@ class Basket(Model, tag="basket_v1.0", frozen=True, kw_only=True):
         )
 
 
-class FragileBasket(Basket, tag="fragile_basket_v1.0", frozen=True, kw_only=True):
-    deletes = Deletes.WIN
+class FragileBasket(Basket, tag="fragile_basket_v1.0"):
+    on_delete_conflict = OnDeleteConflict.KEEP_DELETION
 
 
 class Signer:
@@ -72,7 +72,7 @@ class Signer:
         self.key = key
 
     def sign(self, doc: Mapping[str, Any]) -> str:
-        return f"{self.key}:{len(signing.canonical(doc))}"
+        return f"{self.key}:{len(signing.signed_bytes(doc))}"
 
     def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
         raise NotImplementedError
@@ -91,7 +91,7 @@ class Master:
         self.signer: signing.Signer | None = None
         self.write_count = 0
 
-    def decrypter(self, leaves: Sequence[Document]) -> Decrypt:
+    def decrypter(self, leaves: Sequence[Document]) -> Open:
         return dict
 
     def model_of(self, document: Document) -> Basket:

@@ -12,7 +12,7 @@ from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner

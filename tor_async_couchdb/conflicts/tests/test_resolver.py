@@ -34,7 +34,7 @@ class Counting(Observer):
 
 class Signer:
     def sign(self, doc: Mapping[str, Any]) -> str:
-        return f"signature of {len(signing.canonical(doc))} bytes"
+        return f"signature of {len(signing.signed_bytes(doc))} bytes"
 
     def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
         return signature == self.sign(doc)

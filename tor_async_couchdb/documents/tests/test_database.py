@@ -218,7 +218,7 @@ async def test_nobody_waits_for_an_id_beyond_its_own_deadline(proxy: FaultProxy,
     proxy.inject(never_answer, "_uuids", times=math.inf)
     patient = asyncio.create_task(database.new_document_id())
     await wait_until(lambda: len(proxy.requests) == 1)
-    with deadline.request(0.1), pytest.raises(ConnectError, match="choose an id"):
+    with deadline.within(0.1), pytest.raises(ConnectError, match="choose an id"):
         await database.new_document_id()
     assert not patient.done()
     patient.cancel()

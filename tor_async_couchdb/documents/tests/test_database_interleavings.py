@@ -22,8 +22,8 @@ from tor_async_couchdb.errors import (
     OutcomeUnknownError,
     TransportError,
 )
-from tor_async_couchdb.model.model import Document
-from tor_async_couchdb.tests.memory_couchdb import MemoryCouchDB, memory_database
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, memory_database
 from tor_async_couchdb.tests.waiting import wait_until
 
 CALLERS = 12

@@ -9,7 +9,7 @@ from tor_async_couchdb.documents import unique_keys
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.errors import NotFoundError
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.things import Documents
 

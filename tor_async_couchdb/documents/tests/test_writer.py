@@ -13,7 +13,6 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import CouchDBServer
 from tor_async_couchdb import deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import (
@@ -25,7 +24,8 @@ from tor_async_couchdb.errors import (
     OutcomeUnknownError,
     ResponseError,
 )
-from tor_async_couchdb.retries.policy import RetryStrategy
+from tor_async_couchdb.retries import RetryStrategy
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import (
     Fault,
     FaultProxy,
@@ -212,7 +212,7 @@ async def test_unanswered_write_whose_place_was_taken_is_a_conflict(
     writing: Writing, operation: Callable[[Writing], Awaitable[str]]
 ) -> None:
     writing.proxy.inject(cut_after_change_instead(by_somebody_else), "_bulk_docs")
-    with deadline.request() as context, pytest.raises(ConflictError, match="'a' was changed first"):
+    with deadline.within() as context, pytest.raises(ConflictError, match="'a' was changed first"):
         await operation(writing)
     assert writing.sends() == 1
     assert writing.current()["by"] == "somebody else"
@@ -242,7 +242,7 @@ async def test_write_that_can_not_be_looked_up_is_of_unknown_outcome_and_not_sen
     writing.proxy.inject(fault, "_bulk_docs")
     writing.proxy.inject(cut_before, times=math.inf)
     with (
-        deadline.request(0.5 if fault is never_answer else 10),
+        deadline.within(0.5 if fault is never_answer else 10),
         pytest.raises(OutcomeUnknownError, match="write of document 'a' was not answered"),
     ):
         await operation(writing)
@@ -313,7 +313,7 @@ async def test_resend_waits_as_long_as_it_is_asked_to(writing: Writing) -> None:
 
 async def test_resend_that_would_come_too_late_is_not_waited_for(writing: Writing) -> None:
     writing.proxy.inject(answered(503, headers={"Retry-After": "20"}), "_bulk_docs")
-    with deadline.request(10), pytest.raises(OutcomeUnknownError) as caught:
+    with deadline.within(10), pytest.raises(OutcomeUnknownError) as caught:
         await writing.update()
     assert caught.value.retry_after_s == 20
     assert writing.sends() == 1
@@ -380,7 +380,7 @@ async def test_refusal_after_an_unanswered_try_is_looked_up(writing: Writing) ->
 
 async def test_each_conflict_is_counted_once(writing: Writing) -> None:
     writing.proxy.inject(changed_first(), "_bulk_docs")
-    with deadline.request() as context:
+    with deadline.within() as context:
         with pytest.raises(ConflictError):
             await writing.update()
         assert context.conflict_count == 1
@@ -568,7 +568,7 @@ class Rivals:
 
     def start(self, timeout_s: float = math.inf, **properties: Any) -> asyncio.Task[str]:
         async def save() -> str:
-            with deadline.request(timeout_s):
+            with deadline.within(timeout_s):
                 return await self._database.save({"_id": "a", "_rev": self._rev, **properties})
 
         return asyncio.create_task(save())
@@ -600,7 +600,7 @@ async def test_each_who_loses_counts_a_conflict(
     rivals: Rivals, database: Database, documents: Documents
 ) -> None:
     document = documents.get("a")
-    with deadline.request() as context:
+    with deadline.within() as context:
         await asyncio.gather(*(database.save(document) for _ in range(5)), return_exceptions=True)
     assert context.conflict_count == 4
 

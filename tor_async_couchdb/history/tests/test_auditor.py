@@ -10,7 +10,7 @@ from tor_async_couchdb.history.auditor import Auditor
 from tor_async_couchdb.history.masters_witness import MastersWitness
 from tor_async_couchdb.history.tests.test_masters_witness import SIGNER
 from tor_async_couchdb.history.tests.test_witness import MemoryStore
-from tor_async_couchdb.model.model import Document
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.tests.baskets import BLUE, RED, Basket, FragileBasket, body

@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import CouchDBServer
 from tor_async_couchdb.actions.retrieve import AsyncDeleter, AsyncModelRetriever, AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, ConnectError, NotFoundError, TamperedError, TransportError
 from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness, record_id_of
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import Counter, Immutable, UniqueKey
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
 from tor_async_couchdb.tests.things import Documents, Thing, ThingByIDRetriever, ThingsRetriever
 
 VIEW = "thing_by_key"
 
 
-class KeyedThing(Model, tag="thing_v1.0", frozen=True, kw_only=True):
+class KeyedThing(Model, tag="thing_v1.0"):
     """A thing that is found by its unique key."""
 
     key: Annotated[str, Immutable(), UniqueKey(VIEW)]
@@ -89,20 +89,20 @@ class World:
         await self.store.pause()
         return self.thing
 
-    async def confirmed(self) -> Thing | None:
+    async def check_not_rolled_back(self) -> Thing | None:
         self.reads += 1
-        return await self.witness.confirmed(await self.read(), "id/1", self.read)
+        return await self.witness.check_not_rolled_back(await self.read(), "id/1", self.read)
 
     def crashes(self) -> bool:
         return self.random.random() < 0.1
 
     async def reader(self) -> None:
         for _ in range(20):
-            await self.confirmed()
+            await self.check_not_rolled_back()
 
     async def updater(self) -> None:
         for _ in range(10):
-            thing = await self.confirmed()
+            thing = await self.check_not_rolled_back()
             await self.store.pause()
             if thing is None or self.thing is not thing:  # somebody else was first: a conflict
                 continue
@@ -114,7 +114,7 @@ class World:
     async def deleter(self) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
-        thing = await self.confirmed()
+        thing = await self.check_not_rolled_back()
         if thing is not None:
             await self.witness.deletes(thing)
             await self.store.pause()
@@ -150,7 +150,7 @@ async def test_model_that_is_changed_and_then_deleted_while_it_is_read_is_not_mi
         await world.witness.deletes(changed)
         return None
 
-    assert await world.witness.confirmed(Thing(id="1", key="a"), "id/1", read_again) is None
+    assert await world.witness.check_not_rolled_back(Thing(id="1", key="a"), "id/1", read_again) is None
 
 
 @pytest.mark.parametrize("count", [0, 2, None])
@@ -159,7 +159,7 @@ async def test_model_that_falls_behind_is_caught(signer: TamperingSigner, count:
     await world.witness.wrote(Thing(id="1", key="a", count=3))
     world.thing = None if count is None else Thing(id="1", key="a", count=count)
     with pytest.raises(TamperedError) as caught:
-        await world.confirmed()
+        await world.check_not_rolled_back()
     assert caught.value.document_id == "1"
 
 
@@ -168,22 +168,22 @@ async def test_model_that_is_back_after_its_deletion_is_caught(signer: Tampering
     world.thing = Thing(id="1", key="a", count=3)
     await world.witness.wrote(world.thing)
     await world.witness.deletes(world.thing)
-    assert await world.confirmed() == world.thing
+    assert await world.check_not_rolled_back() == world.thing
     await world.witness.deleted(world.thing)
     with pytest.raises(TamperedError):
-        await world.confirmed()
+        await world.check_not_rolled_back()
 
 
 async def test_crash_leaves_one_change_uncovered_and_the_next_one_covers_it(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     await world.witness.wrote(Thing(id="1", key="a", count=1))
     world.thing = Thing(id="1", key="a", count=2)  # written, and then the process was gone
-    assert await world.confirmed() == world.thing
+    assert await world.check_not_rolled_back() == world.thing
     world.thing = Thing(id="1", key="a", count=1)
-    assert await world.confirmed() == world.thing  # uncovered
+    assert await world.check_not_rolled_back() == world.thing  # uncovered
     await world.witness.wrote(Thing(id="1", key="a", count=3))
     with pytest.raises(TamperedError):
-        await world.confirmed()
+        await world.check_not_rolled_back()
 
 
 async def test_late_record_takes_nothing_back(signer: TamperingSigner) -> None:
@@ -195,9 +195,9 @@ async def test_late_record_takes_nothing_back(signer: TamperingSigner) -> None:
 
 async def test_what_was_never_witnessed_is_believed(signer: TamperingSigner) -> None:
     world = World(signer, 0)
-    assert await world.confirmed() is None
+    assert await world.check_not_rolled_back() is None
     world.thing = Thing(id="1", key="a")
-    assert await world.confirmed() is world.thing
+    assert await world.check_not_rolled_back() is world.thing
 
 
 @pytest.mark.parametrize("change", [{"change_count": 0}, {"state": "deleted"}, {"document_id": "2"}])
@@ -207,7 +207,7 @@ async def test_changed_record_is_caught(signer: TamperingSigner, change: dict[st
     await world.witness.wrote(world.thing)
     world.store.records["id/1"] |= change
     with pytest.raises(TamperedError) as caught:
-        await world.confirmed()
+        await world.check_not_rolled_back()
     assert caught.value.document_id == "id/1"
 
 
@@ -217,7 +217,7 @@ async def test_record_of_another_model_is_caught(signer: TamperingSigner) -> Non
     await world.witness.wrote(Thing(id="2", key="b"))
     world.store.records["id/1"] = world.store.records["id/2"]
     with pytest.raises(TamperedError):
-        await world.confirmed()
+        await world.check_not_rolled_back()
 
 
 async def test_model_that_is_stored_is_not_denied_when_the_witness_is_down(
@@ -234,7 +234,7 @@ async def test_model_that_is_stored_is_not_denied_when_the_witness_is_down(
 
 
 def test_counts_of_several_masters_are_summed(signer: TamperingSigner) -> None:
-    class Counted(Model, tag="counted_v1.0", frozen=True, kw_only=True):
+    class Counted(Model, tag="counted_v1.0"):
         counts: Annotated[dict[str, int], Counter()]
 
     world = World(signer, 0)

@@ -3,10 +3,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import CouchDBServer
-from tor_async_couchdb.clparserutil import UserPassword
-from tor_async_couchdb.installer.database import Database
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
+from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 @pytest.fixture
@@ -15,10 +14,10 @@ def credentials(couchdb: CouchDBServer) -> UserPassword:
 
 
 @pytest.fixture
-def database(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[Database]:
+def database(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[AdminDatabase]:
     """A database that does not exist yet, of a name of its own; what a test makes of it is deleted."""
-    with Server(couchdb.url, credentials=credentials) as server:
-        database = Database(server, f"tor_async_couchdb_test_{uuid.uuid4().hex}")
+    with AdminClient(couchdb.url, credentials=credentials) as server:
+        database = AdminDatabase(server, f"tor_async_couchdb_test_{uuid.uuid4().hex}")
         yield database
         if database.exists():
             database.delete()

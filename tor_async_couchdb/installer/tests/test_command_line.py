@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer import command_line
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.command_line import CommandLineParser, main
-from tor_async_couchdb.installer.database import Database
 from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection import signing
 
 
@@ -160,7 +160,7 @@ def test_a_failure_is_one_line_and_ends_with_1(
 
 def test_refused_credentials_are_never_shown(
     monkeypatch: pytest.MonkeyPatch,
-    database: Database,
+    database: AdminDatabase,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from tor_async_couchdb.errors import ResponseError, TransportError
 from tor_async_couchdb.installer import design_documents
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.design_documents import install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile
@@ -23,14 +23,14 @@ def _ignore_progress(name: str, done: int, total: int) -> None:
     pass
 
 
-def _rows(database: Database, name: str, **query: str) -> list[dict[str, Any]]:
+def _rows(database: AdminDatabase, name: str, **query: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = database.server.ask(
         "GET", database.name, "_design", name, "_view", name, query=query
     )["rows"]
     return rows
 
 
-def _design_documents(database: Database) -> dict[str, str]:
+def _design_documents(database: AdminDatabase) -> dict[str, str]:
     rows = database.server.ask(
         "GET", database.name, "_all_docs", query={"startkey": '"_design/"', "endkey": '"_design0"'}
     )["rows"]
@@ -38,19 +38,19 @@ def _design_documents(database: Database) -> dict[str, str]:
 
 
 @pytest.fixture
-def fruits(database: Database) -> Database:
+def fruits(database: AdminDatabase) -> AdminDatabase:
     database.create()
     database.write([{"_id": str(size), "color": "red", "size": size} for size in range(500)])
     return database
 
 
-def test_new_design_documents_are_put_with_their_indexes(fruits: Database) -> None:
+def test_new_design_documents_are_put_with_their_indexes(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("b", SIZES)], _ignore_progress)
     assert set(_design_documents(fruits)) == {"_design/a", "_design/b"}
     assert [row["key"] for row in _rows(fruits, "b")] == list(range(500))
 
 
-def test_the_same_design_documents_again_change_nothing(fruits: Database) -> None:
+def test_the_same_design_documents_again_change_nothing(fruits: AdminDatabase) -> None:
     files = [_file("a"), _file("b", SIZES)]
     install_design_documents(fruits, files, _ignore_progress)
     before = _design_documents(fruits)
@@ -58,7 +58,7 @@ def test_the_same_design_documents_again_change_nothing(fruits: Database) -> Non
     assert _design_documents(fruits) == before
 
 
-def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits: Database) -> None:
+def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
     before = _design_documents(fruits)
     install_design_documents(fruits, [_file("a", SIZES), _file("b")], _ignore_progress)
@@ -71,7 +71,7 @@ def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits:
     assert after["_design/b"] == before["_design/b"]
 
 
-def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: Database) -> None:
+def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a")], _ignore_progress)
     validation = "function(doc) { if (doc.bad) { throw({forbidden: 'bad'}); } }"
     install_design_documents(fruits, [_file("a", validate_doc_update=validation)], _ignore_progress)
@@ -79,13 +79,13 @@ def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: Database) -> No
     assert _design_documents(fruits)["_design/a"].startswith("2-")
 
 
-def test_a_design_document_without_views_is_put(fruits: Database) -> None:
+def test_a_design_document_without_views_is_put(fruits: AdminDatabase) -> None:
     body = {"_id": "_design/a", "validate_doc_update": "function(doc) {}"}
     install_design_documents(fruits, [DocumentFile(Path("a.json"), body)], _ignore_progress)
     assert set(_design_documents(fruits)) == {"_design/a"}
 
 
-def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: Database) -> None:
+def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("z")], _ignore_progress)
     before = _design_documents(fruits)
     bad = [_file("a", SIZES), _file("new"), _file("z", "function(doc) { emit(")]
@@ -96,7 +96,7 @@ def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: D
     assert [row["key"] for row in _rows(fruits, "a", limit="1")] == ["red"]
 
 
-def test_what_a_killed_installer_left_is_cleaned_up(fruits: Database) -> None:
+def test_what_a_killed_installer_left_is_cleaned_up(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
     for name in ("a", "b"):
         fruits.put_design_document(f"{name}.being_built", {"views": {}})
@@ -147,7 +147,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _install(scripted: ScriptedDatabase, *files: DocumentFile) -> list[tuple[str, int, int]]:
     seen = []
-    install_design_documents(cast(Database, scripted), files, lambda *progress: seen.append(progress))
+    install_design_documents(cast(AdminDatabase, scripted), files, lambda *progress: seen.append(progress))
     return seen
 
 

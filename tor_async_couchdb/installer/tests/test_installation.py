@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.clparserutil import UserPassword
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection import signing
 
 RED = {"_id": "red", "type": "fruit_v1.0", "color": "red"}
@@ -17,7 +17,7 @@ RED = {"_id": "red", "type": "fruit_v1.0", "color": "red"}
 class Installer:
     """Installs a database from two folders that a test can write into."""
 
-    def __init__(self, folder: Path, database: Database, credentials: UserPassword) -> None:
+    def __init__(self, folder: Path, database: AdminDatabase, credentials: UserPassword) -> None:
         self.database = database
         self.credentials = credentials
         self.design_docs = folder / "design_docs"
@@ -45,26 +45,26 @@ class Installer:
 
 
 @pytest.fixture
-def installer(tmp_path: Path, database: Database, credentials: UserPassword) -> Installer:
+def installer(tmp_path: Path, database: AdminDatabase, credentials: UserPassword) -> Installer:
     return Installer(tmp_path, database, credentials)
 
 
-def _revisions(database: Database) -> dict[str, str]:
+def _revisions(database: AdminDatabase) -> dict[str, str]:
     rows = database.server.ask("GET", database.name, "_all_docs", query={"include_docs": "true"})["rows"]
     return {row["id"]: row["doc"]["_rev"] for row in rows}
 
 
-def _databases(database: Database) -> list[str]:
+def _databases(database: AdminDatabase) -> list[str]:
     return [name for name in database.server.ask("GET", "_all_dbs") if name.startswith(database.name)]
 
 
-def test_a_database_is_created_with_its_documents(database: Database, installer: Installer) -> None:
+def test_a_database_is_created_with_its_documents(database: AdminDatabase, installer: Installer) -> None:
     installer.install()
     assert set(_revisions(database)) == {"_design/by_color", "red"}
 
 
 def test_a_second_run_changes_nothing_and_duplicates_nothing(
-    database: Database, installer: Installer
+    database: AdminDatabase, installer: Installer
 ) -> None:
     installer.install()
     before = _revisions(database)
@@ -73,7 +73,7 @@ def test_a_second_run_changes_nothing_and_duplicates_nothing(
 
 
 def test_a_second_run_is_quick_and_quiet(
-    database: Database, installer: Installer, capfd: pytest.CaptureFixture[str]
+    database: AdminDatabase, installer: Installer, capfd: pytest.CaptureFixture[str]
 ) -> None:
     installer.install()
     started_s = time.monotonic()
@@ -83,7 +83,7 @@ def test_a_second_run_is_quick_and_quiet(
 
 
 def test_a_seed_document_that_somebody_changed_is_left_alone(
-    database: Database, installer: Installer
+    database: AdminDatabase, installer: Installer
 ) -> None:
     installer.install()
     database.write([database.fetch(["red"])["red"] | {"color": "blue"}])
@@ -94,14 +94,14 @@ def test_a_seed_document_that_somebody_changed_is_left_alone(
     assert set(stored) == {"red", "green"}
 
 
-def test_seed_documents_are_signed(database: Database, installer: Installer, tmp_path: Path) -> None:
+def test_seed_documents_are_signed(database: AdminDatabase, installer: Installer, tmp_path: Path) -> None:
     signing.new_key_set(tmp_path / "set.json")
     signer = signing.TamperingSigner.from_file(tmp_path / "set.json")
     installer.install(seed_doc_signer=signer)
     assert signing.verify(signer, database.fetch(["red"])["red"])
 
 
-def test_delete_makes_a_fresh_database(database: Database, installer: Installer) -> None:
+def test_delete_makes_a_fresh_database(database: AdminDatabase, installer: Installer) -> None:
     database.create()
     database.write([{"_id": "old"}])
     installer.install(delete=True)
@@ -109,29 +109,29 @@ def test_delete_makes_a_fresh_database(database: Database, installer: Installer)
     assert _databases(database) == [database.name]
 
 
-def test_delete_without_create_only_deletes(database: Database, installer: Installer) -> None:
+def test_delete_without_create_only_deletes(database: AdminDatabase, installer: Installer) -> None:
     database.create()
     installer.install(delete=True, create=False)
     assert not database.exists()
 
 
-def test_deleting_what_is_not_there_is_no_error(database: Database, installer: Installer) -> None:
+def test_deleting_what_is_not_there_is_no_error(database: AdminDatabase, installer: Installer) -> None:
     installer.install(delete=True, create=False)
     installer.install(delete=True)
     assert database.exists()
 
 
-def test_without_create_nothing_is_installed(database: Database, installer: Installer) -> None:
+def test_without_create_nothing_is_installed(database: AdminDatabase, installer: Installer) -> None:
     installer.install(create=False)
     assert not database.exists()
 
 
-def test_without_folders_the_database_is_empty(database: Database, credentials: UserPassword) -> None:
+def test_without_folders_the_database_is_empty(database: AdminDatabase, credentials: UserPassword) -> None:
     install(database.server.host, database.name, credentials=credentials)
     assert _revisions(database) == {}
 
 
-def test_a_bad_map_function_leaves_no_database(database: Database, installer: Installer) -> None:
+def test_a_bad_map_function_leaves_no_database(database: AdminDatabase, installer: Installer) -> None:
     installer.put_view("bad", "function(doc) { emit(")
     with pytest.raises(InstallerError, match=r"bad\.json: "):
         installer.install()
@@ -139,7 +139,7 @@ def test_a_bad_map_function_leaves_no_database(database: Database, installer: In
 
 
 def test_a_bad_map_function_does_not_cost_the_database_that_was_to_be_deleted(
-    database: Database, installer: Installer
+    database: AdminDatabase, installer: Installer
 ) -> None:
     database.create()
     database.write([{"_id": "precious"}])
@@ -150,7 +150,9 @@ def test_a_bad_map_function_does_not_cost_the_database_that_was_to_be_deleted(
     assert set(_revisions(database)) == {"precious"}
 
 
-def test_a_bad_file_is_found_before_anything_is_written(database: Database, installer: Installer) -> None:
+def test_a_bad_file_is_found_before_anything_is_written(
+    database: AdminDatabase, installer: Installer
+) -> None:
     (installer.seed_docs / "bad.json").write_text("{")
     with pytest.raises(InstallerError, match=r"bad\.json: not JSON"):
         installer.install()
@@ -158,7 +160,7 @@ def test_a_bad_file_is_found_before_anything_is_written(database: Database, inst
 
 
 def test_a_seed_document_that_couchdb_refuses_leaves_no_database(
-    database: Database, installer: Installer
+    database: AdminDatabase, installer: Installer
 ) -> None:
     (installer.design_docs / "valid.json").write_text(
         json.dumps({"validate_doc_update": "function(doc) { throw({forbidden: 'no fruit'}); }"})
@@ -170,7 +172,7 @@ def test_a_seed_document_that_couchdb_refuses_leaves_no_database(
 
 
 def test_refused_credentials_are_told_with_the_host_and_without_themselves(
-    database: Database, installer: Installer
+    database: AdminDatabase, installer: Installer
 ) -> None:
     with pytest.raises(InstallerError) as caught:
         installer.install(credentials=UserPassword("dave", "s3cret"))
@@ -181,7 +183,7 @@ def test_refused_credentials_are_told_with_the_host_and_without_themselves(
     assert not database.exists()
 
 
-def test_missing_credentials_are_asked_for(database: Database, installer: Installer) -> None:
+def test_missing_credentials_are_asked_for(database: AdminDatabase, installer: Installer) -> None:
     with pytest.raises(InstallerError, match="use --creds, or COUCHDB_USER and COUCHDB_PASSWORD"):
         installer.install(credentials=None)
 

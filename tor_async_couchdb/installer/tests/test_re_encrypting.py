@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.installer import rewriting
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import Rewritten
 from tor_async_couchdb.protection import encryption, signing
@@ -41,7 +41,7 @@ def person(data_keys: DataKeys, number: int, **properties: Any) -> Document:
 
 
 @pytest.fixture
-def people(database: Database, data_keys: DataKeys) -> Database:
+def people(database: AdminDatabase, data_keys: DataKeys) -> AdminDatabase:
     """A database of people, whose data keys are rotated then."""
     database.create()
     database.write([DESIGN, {"_id": "other", "type": "other_v1.0"}])
@@ -54,11 +54,13 @@ def ignore(done: int, total: int) -> None:
     pass
 
 
-def rewritten(database: Database, data_keys: DataKeys, signer: TamperingSigner | None = None) -> Rewritten:
+def rewritten(
+    database: AdminDatabase, data_keys: DataKeys, signer: TamperingSigner | None = None
+) -> Rewritten:
     return re_encrypt(database, Person, data_keys, signer, ignore)
 
 
-def addresses(database: Database, data_keys: DataKeys) -> dict[str, Any]:
+def addresses(database: AdminDatabase, data_keys: DataKeys) -> dict[str, Any]:
     """What services read now."""
     leaves = database.fetch_leaves([str(number) for number in range(COUNT)])
     decrypt = asyncio.run(Encryption(data_keys).decrypter(Person, leaves))
@@ -68,10 +70,10 @@ def addresses(database: Database, data_keys: DataKeys) -> dict[str, Any]:
 EXPECTED = {str(number): f"home {number}" for number in range(COUNT)}
 
 
-class Racing(Database):
+class Racing(AdminDatabase):
     """A database where something happens just before each write."""
 
-    def __init__(self, database: Database, before_write: Callable[[int], None]) -> None:
+    def __init__(self, database: AdminDatabase, before_write: Callable[[int], None]) -> None:
         super().__init__(database.server, database.name)
         self.before_write = before_write
         self.writes = 0
@@ -82,7 +84,7 @@ class Racing(Database):
         return super().write(documents)
 
 
-def test_nothing_is_left_under_the_old_keys(people: Database, data_keys: DataKeys) -> None:
+def test_nothing_is_left_under_the_old_keys(people: AdminDatabase, data_keys: DataKeys) -> None:
     assert rewritten(people, data_keys) == Rewritten(COUNT, COUNT + 1)
     for leaf in people.fetch_leaves(EXPECTED):
         (key,) = data_keys.fetch([leaf["person_id"]]).values()
@@ -92,7 +94,7 @@ def test_nothing_is_left_under_the_old_keys(people: Database, data_keys: DataKey
     assert addresses(people, data_keys) == EXPECTED
 
 
-def test_once_more_it_writes_nothing(people: Database, data_keys: DataKeys) -> None:
+def test_once_more_it_writes_nothing(people: AdminDatabase, data_keys: DataKeys) -> None:
     rewritten(people, data_keys)
     before = people.fetch(EXPECTED)
     assert rewritten(people, data_keys) == Rewritten(0, COUNT + 1)
@@ -100,7 +102,7 @@ def test_once_more_it_writes_nothing(people: Database, data_keys: DataKeys) -> N
 
 
 def test_what_was_interrupted_goes_on_and_can_be_read_meanwhile(
-    people: Database, data_keys: DataKeys
+    people: AdminDatabase, data_keys: DataKeys
 ) -> None:
     def end(writes: int) -> None:
         assert addresses(people, data_keys) == EXPECTED
@@ -115,7 +117,7 @@ def test_what_was_interrupted_goes_on_and_can_be_read_meanwhile(
 
 
 def test_document_that_a_service_changes_meanwhile_keeps_the_change(
-    people: Database, data_keys: DataKeys
+    people: AdminDatabase, data_keys: DataKeys
 ) -> None:
     old = people.fetch(["1"])["1"]
 
@@ -130,16 +132,16 @@ def test_document_that_a_service_changes_meanwhile_keeps_the_change(
 
 
 def test_forgotten_and_those_without_anything_to_encrypt_are_as_they_have_to_be(
-    people: Database, data_keys: DataKeys
+    people: AdminDatabase, data_keys: DataKeys
 ) -> None:
     people.write([{"_id": "none", "type": "person_v1.0", "person_id": None, "address": None, "ages": None}])
-    data_keys.forget("0")
+    data_keys.erase("0")
     assert rewritten(people, data_keys) == Rewritten(COUNT - 2, COUNT + 2)
     data_keys.retire()
     assert addresses(people, data_keys) == EXPECTED | {"0": None, "1": None}
 
 
-def test_what_can_not_be_decrypted_is_left_as_it_is(people: Database, data_keys: DataKeys) -> None:
+def test_what_can_not_be_decrypted_is_left_as_it_is(people: AdminDatabase, data_keys: DataKeys) -> None:
     stored = people.fetch(EXPECTED)
     moved = stored["0"] | {"address": stored["1"]["address"]}
     plain = stored["2"] | {"address": "12 Orchard Lane"}
@@ -152,7 +154,7 @@ def test_what_can_not_be_decrypted_is_left_as_it_is(people: Database, data_keys:
 
 
 def test_it_signs_what_it_writes_and_launders_nothing(
-    database: Database, data_keys: DataKeys, tmp_path: Any
+    database: AdminDatabase, data_keys: DataKeys, tmp_path: Any
 ) -> None:
     signing.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
@@ -165,7 +167,7 @@ def test_it_signs_what_it_writes_and_launders_nothing(
     assert signing.verify(signer, database.fetch(["0"])["0"])
 
 
-def test_each_leaf_of_a_conflict_is_encrypted(people: Database, data_keys: DataKeys) -> None:
+def test_each_leaf_of_a_conflict_is_encrypted(people: AdminDatabase, data_keys: DataKeys) -> None:
     leaves = [people.fetch(["0"])["0"] | {"_rev": f"1-{name}", "pin_hash": name} for name in "abc"]
     people.server.ask("POST", people.name, "_bulk_docs", body={"docs": leaves, "new_edits": False})
     rewritten(people, data_keys)

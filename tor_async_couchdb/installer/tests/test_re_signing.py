@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.installer import rewriting
-from tor_async_couchdb.installer.database import Database, Document
+from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import Rewritten
@@ -28,7 +28,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def signed(database: Database, keys: Path) -> Database:
+def signed(database: AdminDatabase, keys: Path) -> AdminDatabase:
     """A database with documents that the old key signed; the new one is primary."""
     signer = TamperingSigner.from_file(keys)
     key_set.promote_key(keys, key_set.add_key(keys))
@@ -49,7 +49,7 @@ def _only_primary(keys: Path) -> TamperingSigner:
     return TamperingSigner.from_file(keys)
 
 
-def _leaves(database: Database) -> list[Document]:
+def _leaves(database: AdminDatabase) -> list[Document]:
     return database.fetch_leaves(database.document_ids(None, 100))
 
 
@@ -57,10 +57,10 @@ def _ignore(done: int, total: int) -> None:
     pass
 
 
-class Racing(Database):
+class Racing(AdminDatabase):
     """A database where something happens just before each write."""
 
-    def __init__(self, database: Database, before_write: Callable[[int], None]) -> None:
+    def __init__(self, database: AdminDatabase, before_write: Callable[[int], None]) -> None:
         super().__init__(database.server, database.name)
         self.before_write = before_write
         self.writes = 0
@@ -71,7 +71,7 @@ class Racing(Database):
         return super().write(documents)
 
 
-def test_all_documents_are_signed_by_the_primary_key(signed: Database, keys: Path) -> None:
+def test_all_documents_are_signed_by_the_primary_key(signed: AdminDatabase, keys: Path) -> None:
     seen: list[tuple[int, int]] = []
     signer = TamperingSigner.from_file(keys)
     assert re_sign(signed, signer, lambda *now: seen.append(now)) == Rewritten(COUNT, COUNT)
@@ -82,7 +82,7 @@ def test_all_documents_are_signed_by_the_primary_key(signed: Database, keys: Pat
     assert all(signing.verify(only_primary, leaf) and leaf["color"] == "red" for leaf in leaves)
 
 
-def test_once_more_it_writes_nothing(signed: Database, keys: Path) -> None:
+def test_once_more_it_writes_nothing(signed: AdminDatabase, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
     re_sign(signed, signer, _ignore)
     before = _leaves(signed)
@@ -90,7 +90,7 @@ def test_once_more_it_writes_nothing(signed: Database, keys: Path) -> None:
     assert _leaves(signed) == before
 
 
-def test_what_was_interrupted_goes_on(signed: Database, keys: Path) -> None:
+def test_what_was_interrupted_goes_on(signed: AdminDatabase, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
 
     def end(writes: int) -> None:
@@ -102,7 +102,9 @@ def test_what_was_interrupted_goes_on(signed: Database, keys: Path) -> None:
     assert re_sign(signed, signer, _ignore) == Rewritten(COUNT - 3, COUNT)
 
 
-def test_document_that_a_service_changes_meanwhile_keeps_the_change(signed: Database, keys: Path) -> None:
+def test_document_that_a_service_changes_meanwhile_keeps_the_change(
+    signed: AdminDatabase, keys: Path
+) -> None:
     signer = TamperingSigner.from_file(keys)
 
     def change(writes: int) -> None:
@@ -115,7 +117,7 @@ def test_document_that_a_service_changes_meanwhile_keeps_the_change(signed: Data
 
 
 def test_change_by_a_service_that_still_has_the_old_key_set_is_signed_in_another_pass(
-    signed: Database, keys: Path, tmp_path: Path
+    signed: AdminDatabase, keys: Path, tmp_path: Path
 ) -> None:
     signer = TamperingSigner.from_file(keys)
     old_signature = signed.fetch(["1"])["1"][SIGNATURE_PROPERTY_NAME]
@@ -130,7 +132,7 @@ def test_change_by_a_service_that_still_has_the_old_key_set_is_signed_in_another
     assert all(signing.verify(_only_primary(keys), leaf) for leaf in _leaves(signed))
 
 
-def test_services_that_never_get_the_new_key_set_are_reported(signed: Database, keys: Path) -> None:
+def test_services_that_never_get_the_new_key_set_are_reported(signed: AdminDatabase, keys: Path) -> None:
     old = signed.fetch(["1"])["1"][SIGNATURE_PROPERTY_NAME]
 
     def change(_: int) -> None:
@@ -140,7 +142,7 @@ def test_services_that_never_get_the_new_key_set_are_reported(signed: Database, 
         re_sign(Racing(signed, change), TamperingSigner.from_file(keys), _ignore)
 
 
-def test_document_that_was_tampered_with_is_not_laundered(signed: Database, keys: Path) -> None:
+def test_document_that_was_tampered_with_is_not_laundered(signed: AdminDatabase, keys: Path) -> None:
     tampered = signed.fetch(["1"])["1"] | {"color": "black"}
     unsigned = {"_id": "unsigned", "type": "fruit_v1.0"}
     signed.write([tampered, unsigned])
@@ -150,7 +152,7 @@ def test_document_that_was_tampered_with_is_not_laundered(signed: Database, keys
     assert signed.fetch(["1", "unsigned"]) == before
 
 
-def test_each_leaf_of_a_conflict_is_signed(signed: Database, keys: Path) -> None:
+def test_each_leaf_of_a_conflict_is_signed(signed: AdminDatabase, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
     key_set.promote_key(keys, next(iter(key_set.key_states(keys))))
     old = TamperingSigner.from_file(keys)
@@ -162,7 +164,7 @@ def test_each_leaf_of_a_conflict_is_signed(signed: Database, keys: Path) -> None
     assert all(signing.sign(signer, dict(leaf)) == leaf for leaf in found)
 
 
-def test_attachments_and_design_documents_are_left_alone(signed: Database, keys: Path) -> None:
+def test_attachments_and_design_documents_are_left_alone(signed: AdminDatabase, keys: Path) -> None:
     view = {"_id": "_design/fruits", "views": {}}
     attachment = {"a.txt": {"content_type": "text/plain", "data": "aGVsbG8="}}
     old = signed.fetch(["1"])["1"]
@@ -173,7 +175,7 @@ def test_attachments_and_design_documents_are_left_alone(signed: Database, keys:
     assert signed.fetch(["1"])["1"]["_attachments"]["a.txt"]["length"] == 5
 
 
-def test_what_keyczar_signed_gets_a_signature_that_covers_the_id(signed: Database, keys: Path) -> None:
+def test_what_keyczar_signed_gets_a_signature_that_covers_the_id(signed: AdminDatabase, keys: Path) -> None:
     keyczar = KeyczarSigner(KeyczarKeySet({b"1234": b"key"}, b"1234"), signs=True)
     signed.write([_fruit(keyczar, "old"), _fruit(keyczar, "large") | {"size": 2**60}])
     large = signed.fetch(["large"])["large"]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from conftest import CouchDBServer
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def jobs(couchdb: CouchDBServer, masters: tuple[Master, Master]) -> list[dict[str, Any]]:
-    rows = couchdb.request("GET", "_replicator/_all_docs", params={"include_docs": "true"}).json()["rows"]
+    rows = couchdb.succeed("GET", "_replicator/_all_docs", params={"include_docs": "true"}).json()["rows"]
     urls = {master.url for master in masters}
     docs = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
     return [doc for doc in docs if doc["target"]["url"] in urls]
@@ -37,12 +37,12 @@ def jobs(couchdb: CouchDBServer, masters: tuple[Master, Master]) -> list[dict[st
 
 def put(couchdb: CouchDBServer, master: Master) -> str:
     document_id = uuid.uuid4().hex
-    couchdb.request("PUT", f"{master.database}/{document_id}", json={})
+    couchdb.succeed("PUT", f"{master.database}/{document_id}", json={})
     return document_id
 
 
 def has(couchdb: CouchDBServer, master: Master, document_id: str) -> bool:
-    rows = couchdb.request("GET", f"{master.database}/_all_docs").json()["rows"]
+    rows = couchdb.succeed("GET", f"{master.database}/_all_docs").json()["rows"]
     return document_id in [row["id"] for row in rows]
 
 
@@ -88,7 +88,7 @@ def test_a_replication_that_failed_is_begun_anew(
     connect(*masters)
     (job, _) = jobs(couchdb, masters)
     failed = job | {"_replication_state": "failed"}
-    couchdb.request("PUT", f"_replicator/{job['_id']}", json=failed)
+    couchdb.succeed("PUT", f"_replicator/{job['_id']}", json=failed)
     connect(*masters)
     until(lambda: all(job.get("_replication_state") != "failed" for job in jobs(couchdb, masters)))
 

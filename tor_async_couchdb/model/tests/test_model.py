@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tor_async_couchdb.errors import InvalidDocumentError
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import Immutable
 from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME
 
 
-class Box(Model, tag="box_v1.0", frozen=True, kw_only=True):
+class Box(Model, tag="box_v1.0"):
     name: Annotated[str, Immutable()]
     sides: Annotated[int, msgspec.Meta(ge=0)] = 6
 

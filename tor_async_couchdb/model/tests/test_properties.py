@@ -3,7 +3,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import (
     Counter,
     Immutable,
@@ -63,7 +63,7 @@ def test_one_classified_property_wants_all_classified() -> None:
 def test_model_with_an_unclassified_property_is_an_error_when_its_class_is_made() -> None:
     with pytest.raises(TypeError, match=r"Secret\.address is not classified"):
 
-        class Secret(Model, tag="secret_v1.0", frozen=True, kw_only=True):
+        class Secret(Model, tag="secret_v1.0"):
             pin: Annotated[str, Protection.HASHED]
             address: str
 

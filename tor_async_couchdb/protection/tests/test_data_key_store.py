@@ -44,8 +44,8 @@ def test_forgotten_subject_is_known_as_that_and_its_key_is_nowhere(
 ) -> None:
     store.add("a", b"secret" * 100)
     assert b"secret" in path.read_bytes()
-    store.forget("a")
-    store.forget("never there")
+    store.erase("a")
+    store.erase("never there")
     store.add("a", b"new")
     assert not store.replace("a", b"secret" * 100, b"new")
     assert store.fetch(["a", "never there"]) == {"a": None, "never there": None}
@@ -55,7 +55,7 @@ def test_forgotten_subject_is_known_as_that_and_its_key_is_nowhere(
 def test_subjects_are_listed_in_pages(store: SQLiteDataKeyStore) -> None:
     for name in ("c", "a", "d", "b"):
         store.add(name, b"")
-    store.forget("b")
+    store.erase("b")
     assert store.subject_ids("", 2) == ["a", "c"]
     assert store.subject_ids("c", 2) == ["d"]
     assert store.subject_ids("d", 2) == []

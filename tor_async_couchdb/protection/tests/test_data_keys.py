@@ -80,7 +80,7 @@ def test_key_that_was_moved_to_another_subject_is_refused(
 
 
 def test_forgotten_subject_never_has_a_key_again(data_keys: DataKeys) -> None:
-    data_keys.forget("a")
+    data_keys.erase("a")
     assert data_keys.fetch(["a"]) == {"a": None}
     assert data_keys.fetch_or_make("a") is None
     assert data_keys.rotate() == 2
@@ -103,7 +103,7 @@ def test_new_master_key_wraps_the_same_data_keys(
 ) -> None:
     before = [present(data_keys, name).text for name in NAMES]
     both = master_key.with_new_primary()
-    data_keys.forget("c")
+    data_keys.erase("c")
     assert DataKeys(store, both).rewrap() == 2
     assert DataKeys(store, both).rewrap() == 0
     new = DataKeys(store, both.only_primary())
@@ -118,7 +118,7 @@ def test_subject_that_is_forgotten_or_changed_meanwhile_stays_so(
 
     def forget_first(subject_id: str, old: bytes, new: bytes) -> bool:
         if subject_id == "a":
-            store.forget("a")
+            store.erase("a")
         if subject_id == "b":
             monkeypatch.setattr(store, "replace", replace)
             data_keys.rotate()

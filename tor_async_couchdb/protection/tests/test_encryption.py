@@ -20,9 +20,9 @@ from tor_async_couchdb.actions.retrieve import (
 )
 from tor_async_couchdb.conflicts.tests.test_plan import ID, Basket, Master, Mesh, content, converge, mesh
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ForgottenError, InvalidDocumentError, TamperedError
+from tor_async_couchdb.errors import InvalidDocumentError, SubjectErasedError, TamperedError
 from tor_async_couchdb.installer.re_encrypting import re_encrypted
-from tor_async_couchdb.model.model import Document, Model
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
@@ -37,7 +37,7 @@ from tor_async_couchdb.protection import encryption, key_set, signing
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.data_key_store import SQLiteDataKeyStore
 from tor_async_couchdb.protection.data_keys import DataKeys
-from tor_async_couchdb.protection.encryption import Decrypt, Encryption, is_outdated
+from tor_async_couchdb.protection.encryption import Encryption, Open, is_outdated
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
 from tor_async_couchdb.tests.revision_trees import StaleRevisionError
@@ -46,7 +46,7 @@ from tor_async_couchdb.tests.things import Documents
 MARKER = "12 Orchard Lane"
 
 
-class Person(Model, tag="person_v1.0", frozen=True, kw_only=True):
+class Person(Model, tag="person_v1.0"):
     person_id: Annotated[str | None, Immutable(), Protection.PUBLIC, Subject()] = None
     address: Annotated[str | None, Immutable(), Protection.ENCRYPTED] = None
     ages: Annotated[list[int] | None, Immutable(), Protection.ENCRYPTED] = None
@@ -164,17 +164,17 @@ async def test_forgotten_subjects_values_are_none_and_can_not_be_written_any_mor
     own: Encryption, data_keys: DataKeys
 ) -> None:
     stored = await own.encrypted(Person, person())
-    await own.forget("jane")
+    await own.erase("jane")
     assert await decrypted(own, stored) == person(address=None, ages=None)
     assert await decrypted(Encryption(data_keys), stored) == person(address=None, ages=None)
-    with pytest.raises(ForgottenError, match="the subject of document '1' has been forgotten"):
+    with pytest.raises(SubjectErasedError, match="the subject of document '1' has been forgotten"):
         await own.encrypted(Person, person())
     assert MARKER in str(await decrypted(own, await own.encrypted(Person, person(person_id="joe"))))
 
 
 async def test_subject_without_a_key_can_be_forgotten_too(own: Encryption) -> None:
-    await own.forget("jane")
-    with pytest.raises(ForgottenError):
+    await own.erase("jane")
+    with pytest.raises(SubjectErasedError):
         await own.encrypted(Person, person())
 
 
@@ -187,7 +187,7 @@ async def test_keys_are_kept_for_a_while(
     await decrypted(own, stored)
     await own.encrypted(Person, person())
     assert len(store.fetches) == before
-    data_keys.forget("jane")  # by another process
+    data_keys.erase("jane")  # by another process
     now_s = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now_s + encryption.MAX_AGE_S + 1)
     assert (await decrypted(own, stored))["address"] is None
@@ -224,11 +224,11 @@ async def test_key_of_another_process_s_rotation_is_fetched_when_it_is_met(
 
 
 async def test_each_document_is_a_subject_where_the_model_names_none(own: Encryption) -> None:
-    class Note(Model, tag="note_v1.0", frozen=True, kw_only=True):
+    class Note(Model, tag="note_v1.0"):
         text: Annotated[str | None, Protection.ENCRYPTED]
 
     stored = await own.encrypted(Note, {"_id": "n", "type": "note_v1.0", "text": MARKER})
-    await own.forget("n")
+    await own.erase("n")
     assert (await own.decrypter(Note, [stored]))(stored)["text"] is None
 
 
@@ -255,7 +255,7 @@ def test_model_shows_no_protected_value() -> None:
 
 
 async def test_decrypted_value_that_does_not_fit_is_not_quoted(own: Encryption) -> None:
-    class Choice(Model, tag="choice_v1.0", frozen=True, kw_only=True):
+    class Choice(Model, tag="choice_v1.0"):
         size: Annotated[Literal["small", "large"] | None, Protection.ENCRYPTED]
 
     stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": MARKER})
@@ -302,7 +302,7 @@ async def test_list_goes_without_what_does_not_decrypt(
     assert await PeopleRetriever("people", database=database).fetch() == people[:1]
 
 
-class SecretBasket(Basket, tag="secret_basket_v1.0", frozen=True, kw_only=True):
+class SecretBasket(Basket, tag="secret_basket_v1.0"):
     """What its values are stored as is another text each time, for equal values too."""
 
     basket_id: Annotated[str, Immutable(), Protection.PUBLIC, Subject()]
@@ -331,7 +331,7 @@ class SecretMaster(Master):
     def fetch_keys_anew(self) -> None:
         self.encryption = Encryption(self._data_keys)
 
-    def decrypter(self, leaves: Sequence[Document]) -> Decrypt:
+    def decrypter(self, leaves: Sequence[Document]) -> Open:
         live = [leaf for leaf in leaves if "_deleted" not in leaf]
         return self._runner.run(self.encryption.decrypter(SecretBasket, live))
 
@@ -340,7 +340,7 @@ class SecretMaster(Master):
         document = salted.as_doc_for_store()
         try:
             stored = self._runner.run(self.encryption.encrypted(SecretBasket, document))
-        except ForgottenError:
+        except SubjectErasedError:
             stored = document | {"color": None}
         return signing.sign(self.signer, stored)
 
@@ -449,8 +449,8 @@ class ForgettingMesh(SecretMesh):
     """The same, and the subject is forgotten on the way."""
 
     @rule()
-    def forget(self) -> None:
-        self.data_keys.forget(ID)
+    def erase(self) -> None:
+        self.data_keys.erase(ID)
         for master in self.secret_masters():
             master.fetch_keys_anew()
 

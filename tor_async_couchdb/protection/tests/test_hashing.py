@@ -122,7 +122,7 @@ async def test_who_waits_until_the_deadline_is_told_so_and_is_not_hashed_any_mor
     for _ in others:
         assert await asyncio.to_thread(blocked.entered.acquire, timeout=10)
     with (
-        deadline.request(timeout_s=0.05),
+        deadline.within(timeout_s=0.05),
         pytest.raises(HashingError, match="not made before the deadline"),
     ):
         await hasher.hash("1234")

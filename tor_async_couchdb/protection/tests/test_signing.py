@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import CouchDBServer
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 _LARGEST_EXACT = 2**53 - 1
 
@@ -210,8 +210,8 @@ def test_a_signed_document_verifies_after_couchdb_had_it(
 ) -> None:
     path = f"{database_path}/{uuid.uuid4().hex}"
     doc = signing.sign(signer, {**body, "_id": path.rpartition("/")[2], "type": "fruit_v1.0"})
-    couchdb.request("PUT", path, json=doc)
-    stored = couchdb.request("GET", f"{path}?conflicts=true&revs=true").json()
+    couchdb.succeed("PUT", path, json=doc)
+    stored = couchdb.succeed("GET", f"{path}?conflicts=true&revs=true").json()
     assert "_revisions" in stored
     assert signing.verify(signer, stored) is True
 

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tor_async_couchdb.errors import ConflictError
-from tor_async_couchdb.retries.budget import RetryBudget
-from tor_async_couchdb.retries.policy import RetryStrategy
+from tor_async_couchdb.retries import RetryBudget, RetryStrategy
 
 REQUESTS = 10_000
 

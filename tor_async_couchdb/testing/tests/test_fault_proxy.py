@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from conftest import CouchDBServer
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import (
     FaultProxy,
     Request,

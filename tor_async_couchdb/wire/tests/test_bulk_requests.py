@@ -21,7 +21,7 @@ from tor_async_couchdb.errors import (
     TransportError,
 )
 from tor_async_couchdb.testing.fault_proxy import Fault, FaultProxy, Request, answered, cut_after, cut_before
-from tor_async_couchdb.tests.memory_couchdb import MemoryCouchDB, memory_database
+from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, memory_database
 from tor_async_couchdb.tests.things import Documents
 
 

@@ -294,7 +294,7 @@ async def test_deadline_is_each_callers_own() -> None:
     coalescer = reads(server)
 
     async def submit(request: int, timeout_s: float) -> int:
-        with deadline.request(timeout_s):
+        with deadline.within(timeout_s):
             return await coalescer.submit(request)
 
     patient = asyncio.create_task(submit(2, 60))
@@ -316,7 +316,7 @@ async def test_each_of_several_deadlines_is_kept_by_those_in_flight_and_those_wh
     started_s = time.monotonic()
 
     async def expired_after(timeout_s: float) -> float:
-        with deadline.request(timeout_s), pytest.raises(TransportError):
+        with deadline.within(timeout_s), pytest.raises(TransportError):
             await coalescer.submit(2)
         return time.monotonic() - started_s
 
@@ -337,7 +337,7 @@ def test_coalescer_keeps_deadlines_in_another_loop_too() -> None:
         return [request * 2 for request in requests]
 
     async def submit(request: int, timeout_s: float) -> int:
-        with deadline.request(timeout_s):
+        with deadline.within(timeout_s):
             return await coalescer.submit(request)
 
     coalescer: Coalescer[int, int] = Coalescer(send, is_read=True)
@@ -353,7 +353,7 @@ async def test_batch_has_the_deadline_of_its_most_patient_caller() -> None:
     coalescer = reads(server)
 
     async def submit(request: int, deadline_s: float) -> None:
-        with deadline.request() as context:
+        with deadline.within() as context:
             context.deadline_s = deadline_s
             await coalescer.submit(request)
 
@@ -367,7 +367,7 @@ async def test_request_that_waits_until_its_deadline_was_never_sent() -> None:
     server = Server()
     coalescer = writes(server)
     tasks = await busy(server, coalescer)
-    with deadline.request(0.05), pytest.raises(ConnectError, match="too busy"):
+    with deadline.within(0.05), pytest.raises(ConnectError, match="too busy"):
         await coalescer.submit(2)
     server.gate.set()
     await asyncio.gather(*tasks)
@@ -378,7 +378,7 @@ async def test_request_that_waits_until_its_deadline_was_never_sent() -> None:
 async def test_request_after_its_deadline_is_not_sent() -> None:
     server = Server()
     coalescer = writes(server)
-    with deadline.request(-1), pytest.raises(ConnectError):
+    with deadline.within(-1), pytest.raises(ConnectError):
         await coalescer.submit(2)
     assert await coalescer.submit(4) == 8
     assert server.batches == [[4]]
@@ -398,7 +398,7 @@ async def test_nothing_is_left_of_requests_that_are_over() -> None:
     async def caller(number: int) -> None:
         request = Request()
         living.add(request)
-        with deadline.request(60):
+        with deadline.within(60):
             submitted = asyncio.create_task(coalescer.submit(request, key=number % 100))
         if number % 3 == 0:
             await asyncio.sleep(0)

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb import deadline, errors
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import (
     Fault,
     FaultProxy,
@@ -348,7 +348,7 @@ async def test_request_ends_with_the_deadline_of_what_is_being_handled(
 ) -> None:
     proxy.inject(never_answer, times=math.inf)
     started_s = time.monotonic()
-    with deadline.request(0.3), pytest.raises(TransportError):
+    with deadline.within(0.3), pytest.raises(TransportError):
         await database.information()
     assert 0.25 <= time.monotonic() - started_s < 3
 
@@ -356,7 +356,7 @@ async def test_request_ends_with_the_deadline_of_what_is_being_handled(
 async def test_request_after_the_deadline_fails_at_once(proxy: FaultProxy, database: Database) -> None:
     proxy.inject(delayed(0.5))
     started_s = time.monotonic()
-    with deadline.request(-1), pytest.raises(TransportError):
+    with deadline.within(-1), pytest.raises(TransportError):
         await database.information()
     assert time.monotonic() - started_s < 0.4
 
@@ -368,7 +368,7 @@ async def test_requests_beyond_the_limit_wait_for_a_connection_and_then_fail(
     async with asyncio.TaskGroup() as group:
         busy = [group.create_task(database.fetch_revision(f"a{number}", "1-a")) for number in range(64)]
         await wait_until(lambda: len(proxy.requests) == 64)
-        with deadline.request(0.2), pytest.raises(ConnectError, match="all 64 connections"):
+        with deadline.within(0.2), pytest.raises(ConnectError, match="all 64 connections"):
             await database.information()
         for task in busy:
             task.cancel()

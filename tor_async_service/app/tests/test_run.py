@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from conftest import CouchDBServer
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.processes import TIMEOUT_S, Service, running

@@ -7,7 +7,7 @@ from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.history.tests.test_masters_witness import SIGNER
 from tor_async_couchdb.history.tests.test_witness import MemoryStore
-from tor_async_couchdb.model.model import Model
+from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import Immutable, Latest
 from tor_async_couchdb.tests.things import Documents, Thing
 from tor_async_service.app.application import ServiceApplication
@@ -25,7 +25,7 @@ CONFLICTS = {
 }
 
 
-class Note(Model, tag="note_v1.0", frozen=True, kw_only=True):
+class Note(Model, tag="note_v1.0"):
     key: Annotated[str, Immutable()]
     noted_on: Annotated[int, Latest()]
 

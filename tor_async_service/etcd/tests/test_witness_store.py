@@ -70,7 +70,7 @@ async def test_record_that_somebody_replaced_is_caught(
         return None
 
     with pytest.raises(TamperedError):
-        await Witness(store, SIGNER).confirmed(None, "id/1", read)
+        await Witness(store, SIGNER).check_not_rolled_back(None, "id/1", read)
 
 
 async def test_etcd_that_is_away_is_no_answer() -> None:

@@ -15,7 +15,7 @@ def response_error(status: int) -> errors.ResponseError:
         (response_error(409), 409),
         (response_error(413), 413),
         (errors.InvalidDocumentError("secret", document_id="secret"), 502),
-        (errors.ForgottenError("secret"), 410),
+        (errors.SubjectErasedError("secret"), 410),
         (errors.DataKeyError("secret"), 503),
         (errors.HashingError("secret"), 503),
         (response_error(404), 503),

@@ -3,8 +3,8 @@ import math
 import aiohttp
 import pytest
 
-from conftest import CouchDBServer
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.app.application import ServiceApplication

@@ -1,26 +1,25 @@
 import pytest
 
-from tor_async_couchdb.installer.database import Database
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.server import Server
 
 
 @pytest.mark.parametrize("name", ["a", "fruits", "a0_$()+-/z", "tor_async_couchdb_sample"])
 def test_names_that_couchdb_takes_are_taken(name: str) -> None:
-    with Server("http://127.0.0.1:1") as server:
-        assert Database(server, name).name == name
+    with AdminClient("http://127.0.0.1:1") as server:
+        assert AdminDatabase(server, name).name == name
 
 
 @pytest.mark.parametrize("name", ["", "Fruits", "0fruits", "_users", "..", "a b", "a?b", "a\n", "ä", "a.b"])
 def test_names_that_couchdb_does_not_take_are_refused(name: str) -> None:
     with (
-        Server("http://127.0.0.1:1") as server,
+        AdminClient("http://127.0.0.1:1") as server,
         pytest.raises(InstallerError, match="must begin with a lower"),
     ):
-        Database(server, name)
+        AdminDatabase(server, name)
 
 
-def test_a_database_comes_into_being_and_goes(database: Database) -> None:
+def test_a_database_comes_into_being_and_goes(database: AdminDatabase) -> None:
     assert not database.exists()
     database.create()
     assert database.exists()
@@ -28,8 +27,8 @@ def test_a_database_comes_into_being_and_goes(database: Database) -> None:
     assert not database.exists()
 
 
-def test_a_name_with_a_plus_is_that_database_and_no_other(database: Database) -> None:
-    plus = Database(database.server, f"{database.name}+more")
+def test_a_name_with_a_plus_is_that_database_and_no_other(database: AdminDatabase) -> None:
+    plus = AdminDatabase(database.server, f"{database.name}+more")
     plus.create()
     try:
         assert plus.exists()
@@ -38,7 +37,7 @@ def test_a_name_with_a_plus_is_that_database_and_no_other(database: Database) ->
         plus.delete()
 
 
-def test_only_documents_that_exist_are_fetched(database: Database) -> None:
+def test_only_documents_that_exist_are_fetched(database: AdminDatabase) -> None:
     database.create()
     assert database.write([{"_id": "1", "color": "red"}, {"_id": "2"}]) == {}
     (stored,) = database.fetch(["2"]).values()
@@ -48,13 +47,13 @@ def test_only_documents_that_exist_are_fetched(database: Database) -> None:
     assert fetched["1"]["color"] == "red"
 
 
-def test_fetching_and_writing_nothing_does_nothing(database: Database) -> None:
+def test_fetching_and_writing_nothing_does_nothing(database: AdminDatabase) -> None:
     database.create()
     assert database.fetch([]) == {}
     assert database.write([]) == {}
 
 
-def test_a_refused_document_does_not_keep_the_others_from_being_written(database: Database) -> None:
+def test_a_refused_document_does_not_keep_the_others_from_being_written(database: AdminDatabase) -> None:
     database.create()
     database.write([{"_id": "1", "color": "red"}])
     refusals = database.write([{"_id": "1", "color": "blue"}, {"_id": "2"}])
@@ -64,7 +63,7 @@ def test_a_refused_document_does_not_keep_the_others_from_being_written(database
     assert "2" in database.fetch(["2"])
 
 
-def test_a_queried_view_has_no_pending_updates(database: Database) -> None:
+def test_a_queried_view_has_no_pending_updates(database: AdminDatabase) -> None:
     database.create()
     database.write([{"_id": str(number)} for number in range(10)])
     views = {"views": {"all": {"map": "function(doc) { emit(null, null); }"}}}

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from tor_async_couchdb.clparserutil import UserPassword
 from tor_async_couchdb.errors import ResponseError, TransportError, UnauthorizedError
-from tor_async_couchdb.installer.server import Server
+from tor_async_couchdb.installer.admin import AdminClient
+from tor_async_couchdb.installer.option_types import UserPassword
 
 
 class Stub(ThreadingHTTPServer):
@@ -69,45 +69,45 @@ def stub() -> Iterator[Stub]:
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_created_and_accepted_are_successes_too(stub: Stub, status: int) -> None:
     stub.answer(status, {"ok": True})
-    with Server(stub.host) as server:
+    with AdminClient(stub.host) as server:
         assert server.ask("PUT", "database") == {"ok": True}
 
 
 def test_each_segment_of_a_path_is_quoted(stub: Stub) -> None:
-    with Server(stub.host) as server:
+    with AdminClient(stub.host) as server:
         server.ask("GET", "a/b+c", "_design", "d?e#f", query={"rev": "1-a&b"})
     assert stub.asked[0][:2] == ("GET", "/a%2Fb%2Bc/_design/d%3Fe%23f?rev=1-a%26b")
 
 
 def test_a_refusal_tells_couchdb_s_words_in_one_line(stub: Stub) -> None:
     stub.answer(400, {"error": "compilation_error", "reason": "line 1\n  line 2"})
-    with Server(stub.host) as server, pytest.raises(ResponseError) as caught:
+    with AdminClient(stub.host) as server, pytest.raises(ResponseError) as caught:
         server.ask("PUT", "database")
     assert str(caught.value) == "CouchDB answered PUT /database with 400 compilation_error: line 1 line 2"
 
 
 def test_a_server_that_wants_credentials_even_for_its_welcome_is_not_taken_for_absent(stub: Stub) -> None:
     stub.answer(401, {"error": "unauthorized", "reason": "Authentication required."})
-    with Server(stub.host) as server, pytest.raises(UnauthorizedError, match="Authentication required"):
+    with AdminClient(stub.host) as server, pytest.raises(UnauthorizedError, match="Authentication required"):
         server.check()
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"version": "1"}', b"\xff"])
 def test_another_server_is_not_taken_for_couchdb(stub: Stub, body: bytes) -> None:
     stub.body = body
-    with Server(stub.host) as server, pytest.raises(TransportError, match="not CouchDB"):
+    with AdminClient(stub.host) as server, pytest.raises(TransportError, match="not CouchDB"):
         server.check()
 
 
 def test_a_redirect_is_not_followed(stub: Stub) -> None:
     stub.status, stub.headers = 302, {"Location": "http://127.0.0.1:1/"}
-    with Server(stub.host) as server, pytest.raises(ResponseError, match="302"):
+    with AdminClient(stub.host) as server, pytest.raises(ResponseError, match="302"):
         server.check()
 
 
 def test_a_server_that_does_not_answer_is_given_up(stub: Stub) -> None:
     stub.silent_until.clear()
-    with Server(stub.host) as server, pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
+    with AdminClient(stub.host) as server, pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
         server.ask("GET", "database", read_timeout_s=0.05)
 
 
@@ -122,7 +122,7 @@ def test_every_request_has_a_timeout(monkeypatch: pytest.MonkeyPatch, stub: Stub
         return send(session, request, **options)
 
     monkeypatch.setattr(requests.Session, "send", spy)
-    with Server(stub.host) as server:
+    with AdminClient(stub.host) as server:
         server.check()
     ((connect_s, read_s),) = timeouts
     assert 0 < connect_s <= 10
@@ -133,7 +133,7 @@ def test_a_server_that_is_not_there_cannot_be_reached() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         with (
-            Server(f"http://127.0.0.1:{reserved.getsockname()[1]}") as server,
+            AdminClient(f"http://127.0.0.1:{reserved.getsockname()[1]}") as server,
             pytest.raises(TransportError, match="can't be reached"),
         ):
             server.check()
@@ -141,7 +141,7 @@ def test_a_server_that_is_not_there_cannot_be_reached() -> None:
 
 def test_tls_with_a_server_that_speaks_none_fails(stub: Stub) -> None:
     with (
-        Server(stub.host.replace("http:", "https:")) as server,
+        AdminClient(stub.host.replace("http:", "https:")) as server,
         pytest.raises(TransportError, match="no TLS there"),
     ):
         server.check()
@@ -162,13 +162,13 @@ def test_certificates_are_verified_unless_told_otherwise(
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "elsewhere")
     monkeypatch.setattr(requests.Session, "send", spy)
-    with Server(stub.host, verify_host_ssl_cert=verify) as server:
+    with AdminClient(stub.host, verify_host_ssl_cert=verify) as server:
         server.check()
     assert seen == [verify]
 
 
 def test_credentials_are_sent_as_utf_8(stub: Stub) -> None:
-    with Server(stub.host, credentials=UserPassword("dävid", "geheim€")) as server:
+    with AdminClient(stub.host, credentials=UserPassword("dävid", "geheim€")) as server:
         server.check()
     scheme, _, encoded = stub.asked[0][2]["Authorization"].partition(" ")
     assert scheme == "Basic"
@@ -183,6 +183,6 @@ def test_neither_proxy_nor_netrc_comes_between(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with Server(stub.host) as server:
+    with AdminClient(stub.host) as server:
         server.check()
     assert "Authorization" not in stub.asked[0][2]

@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
-from tor_async_couchdb import clparserutil
-from tor_async_couchdb.clparserutil import UserPassword
+from tor_async_couchdb.installer import option_types
+from tor_async_couchdb.installer.option_types import UserPassword
 
 
 @pytest.mark.parametrize(
@@ -19,13 +19,13 @@ from tor_async_couchdb.clparserutil import UserPassword
     ],
 )
 def test_a_logging_level_is_taken_in_any_case(text: str, level: int) -> None:
-    assert clparserutil.logging_level(text) == level
+    assert option_types.logging_level(text) == level
 
 
 @pytest.mark.parametrize("text", ["", "dave", "10", "NOTSET"])
 def test_another_logging_level_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="should be one of DEBUG, INFO"):
-        clparserutil.logging_level(text)
+        option_types.logging_level(text)
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_another_logging_level_is_refused(text: str) -> None:
     ],
 )
 def test_a_host_is_returned_as_it_is(text: str) -> None:
-    assert clparserutil.scheme_host_port(text) == text
+    assert option_types.scheme_host_port(text) == text
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:5984/", "https://[::1]/"])
 def test_a_host_loses_its_trailing_slash(text: str) -> None:
-    assert clparserutil.scheme_host_port(text) == text[:-1]
+    assert option_types.scheme_host_port(text) == text[:-1]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_host_loses_its_trailing_slash(text: str) -> None:
 )
 def test_anything_but_scheme_host_and_port_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"^required format is http\[s\]://host:port$"):
-        clparserutil.scheme_host_port(text)
+        option_types.scheme_host_port(text)
 
 
 @pytest.mark.parametrize(
@@ -85,30 +85,30 @@ def test_anything_but_scheme_host_and_port_is_refused(text: str) -> None:
     [("dave:secret", UserPassword("dave", "secret")), ("dave:a:b", UserPassword("dave", "a:b"))],
 )
 def test_only_the_password_may_hold_a_colon(text: str, expected: UserPassword) -> None:
-    assert clparserutil.user_colon_password(text) == expected
+    assert option_types.user_colon_password(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "dave", ":secret", "dave:", ":"])
 def test_incomplete_credentials_are_refused_without_repeating_them(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"^required format is 'user:password'$"):
-        clparserutil.user_colon_password(text)
+        option_types.user_colon_password(text)
 
 
 def test_a_password_is_not_in_the_repr() -> None:
-    assert "secret" not in repr(clparserutil.user_colon_password("dave:secret"))
+    assert "secret" not in repr(option_types.user_colon_password("dave:secret"))
 
 
 @pytest.mark.parametrize("text", ["true", "T", "yes", "Y", "1", "TRUE"])
 def test_a_yes_is_true(text: str) -> None:
-    assert clparserutil.boolean(text) is True
+    assert option_types.boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["false", "F", "no", "N", "0", "False"])
 def test_a_no_is_false(text: str) -> None:
-    assert clparserutil.boolean(text) is False
+    assert option_types.boolean(text) is False
 
 
 @pytest.mark.parametrize("text", ["", "dave", "on", "2", " true"])
 def test_neither_yes_nor_no_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="should be one of true, false, yes, no, 1 or 0"):
-        clparserutil.boolean(text)
+        option_types.boolean(text)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.errors import ConflictError, NotFoundError
-from tor_async_couchdb.retries.budget import RetryBudget
-from tor_async_couchdb.retries.policy import (
+from tor_async_couchdb.retries import (
     Pause,
+    RetryBudget,
     RetryStrategy,
     decorrelated_jitter,
     equal_jitter,
@@ -169,7 +169,7 @@ def test_default_pauses_are_never_hours(default: Callable[[], Pause]) -> None:
 async def test_retry_that_could_not_end_in_time_is_not_begun() -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s=1)
-    with deadline.request() as context:
+    with deadline.within() as context:
         context.deadline_s = 10.0
         with pytest.raises(ConflictError, match="lost race 5"):
             await strategy(clock, lambda retry, previous: 1.0, max_retries=None).run(race.attempt)
@@ -181,7 +181,7 @@ async def test_retry_that_could_not_end_in_time_is_not_begun() -> None:
 async def test_deadline_is_never_overrun(pause_s: float, takes_s: float, deadline_s: float) -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s)
-    with deadline.request() as context:
+    with deadline.within() as context:
         context.deadline_s = deadline_s
         with pytest.raises(ConflictError):
             await strategy(clock, lambda retry, previous: pause_s, max_retries=None).run(race.attempt)
@@ -190,7 +190,7 @@ async def test_deadline_is_never_overrun(pause_s: float, takes_s: float, deadlin
 
 async def test_retries_and_waits_are_told_to_the_request() -> None:
     clock = Clock()
-    with deadline.request() as context:
+    with deadline.within() as context:
         await strategy(clock, exponential(base_s=1, cap_s=4)).run(Race(4, clock).attempt)
     assert (context.retry_count, context.retry_wait_s) == (4, 1 + 2 + 4 + 4)
 
@@ -219,7 +219,7 @@ async def test_retry_waits_at_least_as_long_as_it_was_asked_to() -> None:
 async def test_deadline_of_the_run_may_be_sooner_than_that_of_the_request() -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s=1)
-    with deadline.request() as context:
+    with deadline.within() as context:
         context.deadline_s = 100.0
         with pytest.raises(ConflictError, match="lost race 3"):
             await strategy(clock, max_retries=None).run(race.attempt, deadline_s=3.5)
@@ -227,7 +227,7 @@ async def test_deadline_of_the_run_may_be_sooner_than_that_of_the_request() -> N
 
 async def test_request_whose_deadline_is_moved_meanwhile_is_not_run_again() -> None:
     clock = Clock()
-    with deadline.request() as context:
+    with deadline.within() as context:
 
         async def attempt() -> None:
             context.deadline_s = -math.inf

@@ -1,10 +1,10 @@
 import pytest
 
-from conftest import CouchDBServer
-from tor_async_couchdb.actions import retrieve as async_model_actions
-from tor_async_couchdb.actions.retrieve import AsyncCouchDBHealthCheck, AsyncPersister
+from tor_async_couchdb import async_model_actions
+from tor_async_couchdb.async_model_actions import AsyncCouchDBHealthCheck, AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, UnauthorizedError
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.things import Documents, Thing, ThingByIDRetriever
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tor_async_couchdb.actions.metrics import Sizes
+from tor_async_couchdb.actions.inspect import Sizes
 
 sizes = st.none() | st.integers(0, 2**53)
 

@@ -1,4 +1,4 @@
-"""A CouchDB in memory, on the wire of a `Database`, for tests that try thousands of interleavings."""
+"""A CouchDB in memory, behind the transport of a `Database`, for tests of thousands of interleavings."""
 
 import asyncio
 import collections
@@ -13,11 +13,16 @@ import yarl
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.wire.transport import Response, Transport, _ConnectionBrokeError
+from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.wire.transport import ConnectionBrokeError, Response, Transport
 
 
 class MemoryCouchDB:
-    """Documents with a history each, no branches; the view `thing_by_key`; `_bulk_docs` of bounded size."""
+    """Documents with a history but no branches; a view of the property `key`; `_bulk_docs` of bounded size.
+
+    `max_body_size` is in bytes. `requests` counts requests by path, `applied_at` says when a revision was
+    written.
+    """
 
     def __init__(self, *, max_body_size: int = 10**9) -> None:
         self.histories: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
@@ -28,10 +33,12 @@ class MemoryCouchDB:
         self._ids = (f"{number:032x}" for number in itertools.count())
 
     def current(self, document_id: str) -> dict[str, Any] | None:
+        """The document as it is now; None if it is missing or deleted."""
         history = self.histories[document_id]
         return history[-1] if history and not history[-1].get("_deleted") else None
 
     def handle(self, path: str, url: yarl.URL, body: bytes) -> tuple[int, Any]:
+        """The status and the JSON that answer a request; `path` is relative to the database."""
         self.requests[path] += 1
         if len(body) > self._max_body_size:
             return 413, {"error": "too_large", "reason": "the request entity is too large"}
@@ -55,7 +62,7 @@ class MemoryCouchDB:
         return 200, current
 
     def put(self, document: dict[str, Any]) -> dict[str, Any]:
-        """What `_bulk_docs` says of one document."""
+        """Writes a document; returns its row of a `_bulk_docs` answer."""
         document_id = document["_id"]
         history, current = self.histories[document_id], self.current(document_id)
         if document.get("_rev") != (current and current["_rev"]):
@@ -87,41 +94,44 @@ class MemoryCouchDB:
 
 
 class MemoryTransport(Transport):
-    """Takes each request to a MemoryCouchDB, and its answer back; how long that takes is up to the dice.
+    """Carries each request to a MemoryCouchDB and its answer back; `dice` decide how long that takes.
 
-    With a probability of `trouble` the connection breaks, on the way there or on the way back.
+    With a probability of `trouble` the connection breaks, before the request arrives or before the answer
+    does.
     """
 
     def __init__(self, couchdb: MemoryCouchDB, dice: random.Random, trouble: float) -> None:
-        super().__init__(username=None, password=None, validate_cert=True, timeout_s=60, observer=Observer())
+        super().__init__(
+            username=None,
+            password=None,
+            validate_cert=True,
+            timeout_s=60,
+            observer=Observer(),
+            retry_budget=RetryBudget(),
+            sleep=lambda seconds: self._travel(),
+        )
         self._couchdb = couchdb
         self._dice = dice
         self.trouble = trouble
-        for retries in (self._read_retries, self._write_retries):
-            retries._sleep = lambda seconds: self._travel()
 
     async def _travel(self) -> None:
         for _ in range(self._dice.randrange(6)):
             await asyncio.sleep(0)
 
-    async def _exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+    async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
+        """See `Transport.exchange`."""
         await self._travel()
         if self._dice.random() < self.trouble / 2:
-            raise _ConnectionBrokeError("on the way there")
+            raise ConnectionBrokeError("on the way there")
         path = url.raw_path.removeprefix("/db/").lstrip("/")
         status, answer = self._couchdb.handle(path, url, body or b"")
         await self._travel()
         if self._dice.random() < self.trouble / 2:
-            raise _ConnectionBrokeError("on the way back")
+            raise ConnectionBrokeError("on the way back")
         return Response(status, json.dumps(answer).encode(), method, url.raw_path)
 
 
 def memory_database(couchdb: MemoryCouchDB, *, seed: int = 0, trouble: float = 0.0) -> Database:
     """A database on it, which needs no closing."""
-    database = Database("http://127.0.0.1:1/db")
-    database._transport = database._endpoint.transport = MemoryTransport(
-        couchdb,
-        random.Random(seed),  # noqa: S311 - a simulation
-        trouble,
-    )
-    return database
+    dice = random.Random(seed)  # noqa: S311 - a simulation
+    return Database("http://127.0.0.1:1/db", transport=MemoryTransport(couchdb, dice, trouble))

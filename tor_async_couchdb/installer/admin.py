@@ -1,0 +1,237 @@
+"""A synchronous client for administrators: the installer, replication and tests use it.
+
+It makes one request at a time, each with a timeout.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import requests
+from requests.auth import HTTPBasicAuth
+
+from tor_async_couchdb.errors import NotFoundError, ResponseError, TransportError
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.option_types import UserPassword
+
+_CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 30.0  # creating a database on a busy cluster takes seconds
+_SUCCESSES = (200, 201, 202)  # 202: not yet accepted by a majority of a cluster's nodes
+
+
+class AdminClient:
+    """A connection to one CouchDB, as its administrator; a context manager."""
+
+    def __init__(
+        self, host: str, *, credentials: UserPassword | None = None, verify_host_ssl_cert: bool = True
+    ) -> None:
+        self.host = host.rstrip("/")
+        self._verify_host_ssl_cert = verify_host_ssl_cert
+        self._session = requests.Session()
+        # As in the services, proxies of the environment and .netrc are not used.
+        self._session.trust_env = False
+        if credentials is not None:
+            # requests would send text as Latin-1, and CouchDB expects UTF-8.
+            self._session.auth = HTTPBasicAuth(credentials.user.encode(), credentials.password.encode())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._session.close()
+
+    def check(self) -> None:
+        """Checks that a CouchDB answers and accepts the credentials.
+
+        Raises:
+            CouchDBError: nothing answers, something else does, or the credentials are refused.
+        """
+        welcome = self.ask("GET", "")
+        if not isinstance(welcome, dict) or "couchdb" not in welcome:
+            raise TransportError("something that is not CouchDB answers")
+
+    def ask(
+        self,
+        method: str,
+        *path: str,
+        query: dict[str, str] | None = None,
+        body: object = None,
+        read_timeout_s: float = _READ_TIMEOUT_S,
+    ) -> Any:
+        """The decoded JSON of CouchDB's answer. `path` has the segments of the path, not yet quoted.
+
+        Raises:
+            TransportError: no connection, no answer within `read_timeout_s` seconds, or one that is not JSON.
+            ResponseError: the answer's status is not 200, 201 or 202.
+        """
+        quoted = "/".join(quote(segment, safe="") for segment in path)
+        return _decoded(self.request(method, quoted, params=query, json=body, read_timeout_s=read_timeout_s))
+
+    def request(
+        self, method: str, path: str, *, read_timeout_s: float = _READ_TIMEOUT_S, **arguments: Any
+    ) -> requests.Response:
+        """CouchDB's answer, whatever its status. `path` is quoted, `arguments` are those of requests.
+
+        Raises:
+            TransportError: no connection, or no answer within `read_timeout_s` seconds.
+        """
+        try:
+            return self._session.request(
+                method,
+                f"{self.host}/{path}",
+                timeout=(_CONNECT_TIMEOUT_S, read_timeout_s),
+                allow_redirects=False,
+                verify=self._verify_host_ssl_cert,
+                **arguments,
+            )
+        except requests.RequestException as error:
+            raise _translated(error, read_timeout_s) from error
+
+
+def _translated(error: requests.RequestException, read_timeout_s: float) -> TransportError:
+    match error:
+        case requests.ReadTimeout():
+            return TransportError(f"no answer within {read_timeout_s:g} s")
+        case requests.exceptions.SSLError():
+            return TransportError("no TLS there, or a certificate that is not trusted")
+        case requests.ConnectionError():
+            return TransportError("can't be reached: is CouchDB running there?")
+        case _:
+            return TransportError(f"can't be asked: {type(error).__name__}")
+
+
+def _decoded(response: requests.Response) -> Any:
+    try:
+        answer = response.json()
+    except requests.JSONDecodeError as error:
+        raise TransportError(f"something that is not CouchDB answers with {response.status_code}") from error
+    if response.status_code in _SUCCESSES:
+        return answer
+    words = answer if isinstance(answer, dict) else {}
+    raise ResponseError.for_status(
+        response.status_code,
+        str(words.get("error", "error")),
+        one_line(words.get("reason", "no reason given")),
+        method=str(response.request.method),
+        path=response.request.path_url,
+    )
+
+
+def one_line(reason: object) -> str:
+    """CouchDB's reason in one line: for a function that does not compile it is a stack trace."""
+    return " ".join(str(reason).split())
+
+
+Document = dict[str, Any]
+
+# https://docs.couchdb.org/en/stable/api/database/common.html#put--db
+_NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*")
+
+
+class AdminDatabase:
+    """A database of a CouchDB, which need not exist.
+
+    Raises:
+        InstallerError: CouchDB does not allow such a name.
+    """
+
+    def __init__(self, server: AdminClient, name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise InstallerError(
+                f"database name '{name}': it must begin with a lower case letter and hold only lower case"
+                " letters, digits and _ $ ( ) + - /"
+            )
+        self.server = server
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"database '{self.name}' on '{self.server.host}'"
+
+    def exists(self) -> bool:
+        """Whether the database exists."""
+        try:
+            self.server.ask("GET", self.name)
+        except NotFoundError:
+            return False
+        return True
+
+    def create(self) -> None:
+        """Creates the database."""
+        self.server.ask("PUT", self.name)
+
+    def delete(self) -> None:
+        """Deletes the database with all that is in it."""
+        self.server.ask("DELETE", self.name)
+
+    def fetch(self, document_ids: Iterable[str]) -> dict[str, Document]:
+        """Those of the documents that exist, by their ids."""
+        answer = self.server.ask(
+            "POST",
+            self.name,
+            "_all_docs",
+            query={"include_docs": "true"},
+            body={"keys": list(document_ids)},
+        )
+        return {row["key"]: row["doc"] for row in answer["rows"] if row.get("doc") is not None}
+
+    def count_documents(self) -> int:
+        """The number of documents, including design documents."""
+        return int(self.server.ask("GET", self.name)["doc_count"])
+
+    def document_ids(self, after: str | None, limit: int) -> list[str]:
+        """The ids of the first `limit` documents after the one with the id `after`, in CouchDB's order."""
+        query = {"limit": str(limit + 1)}
+        if after is not None:
+            query["startkey"] = json.dumps(after)
+        rows = self.server.ask("GET", self.name, "_all_docs", query=query)["rows"]
+        return [row["id"] for row in rows if row["id"] != after][:limit]
+
+    def fetch_leaves(self, document_ids: Iterable[str]) -> list[Document]:
+        """All leaf revisions of the documents, tombstones included.
+
+        https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-get
+        """
+        wanted = [{"id": document_id} for document_id in document_ids]
+        answer = self.server.ask("POST", self.name, "_bulk_get", body={"docs": wanted})
+        return [leaf["ok"] for found in answer["results"] for leaf in found["docs"] if "ok" in leaf]
+
+    def write(self, documents: Iterable[Document]) -> dict[str, str]:
+        """Writes documents in one request; returns the reasons why CouchDB refused some, by their ids.
+
+        https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
+        """
+        rows = self.server.ask("POST", self.name, "_bulk_docs", body={"docs": list(documents)})
+        return {row["id"]: f"{row['error']}: {one_line(row['reason'])}" for row in rows if "error" in row}
+
+    def put_design_document(self, name: str, body: Document) -> str:
+        """Creates a design document, whose functions CouchDB compiles; returns its revision."""
+        return str(self.server.ask("PUT", self.name, "_design", name, body=body)["rev"])
+
+    def delete_design_document(self, name: str, revision: str) -> None:
+        """Deletes a design document."""
+        self.server.ask("DELETE", self.name, "_design", name, query={"rev": revision})
+
+    def query_view(self, design_document: str, view: str, *, timeout_s: float) -> None:
+        """Asks a view for a row. CouchDB answers once all indexes of its design document are built.
+
+        Raises:
+            TransportError: they are not built within `timeout_s` seconds. CouchDB goes on building.
+        """
+        query = {"limit": "1", "reduce": "false"}
+        path = (self.name, "_design", design_document, "_view", view)
+        self.server.ask("GET", *path, query=query, read_timeout_s=timeout_s)
+
+    def count_pending_updates(self, design_document: str) -> int:
+        """The number of changes that the indexes of a design document have not processed yet."""
+        info = self.server.ask("GET", self.name, "_design", design_document, "_info")
+        return int(info["view_index"]["updates_pending"]["total"])

@@ -1,0 +1,57 @@
+"""Types for `argparse` options: `parser.add_argument("--host", type=option_types.scheme_host_port)`.
+
+Each converts the option's text, or raises `argparse.ArgumentTypeError` with a sentence that says what is
+right. The sentence never repeats the text, which may contain a password.
+"""
+
+import logging
+import re
+from argparse import ArgumentTypeError
+from dataclasses import dataclass, field
+
+_LOGGING_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
+_BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+_SCHEME_HOST_PORT = re.compile(
+    r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\]+)(:(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class UserPassword:
+    """Credentials for HTTP's basic authentication."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+def logging_level(value: str) -> int:
+    """The number that `logging` has for a level's name, in any case."""
+    if value.upper() not in _LOGGING_LEVELS:
+        raise ArgumentTypeError(f"should be one of {', '.join(_LOGGING_LEVELS)}")
+    return logging.getLevelNamesMapping()[value.upper()]
+
+
+def scheme_host_port(value: str) -> str:
+    """Accepts `http[s]://host[:port]`, an IPv6 host in brackets; returns it without a trailing slash."""
+    match = _SCHEME_HOST_PORT.fullmatch(value)
+    if match is None or not 0 < int(match["port"] or 80) < 65536:
+        raise ArgumentTypeError("required format is http[s]://host:port")
+    return value.rstrip("/")
+
+
+def user_colon_password(value: str) -> UserPassword:
+    """Accepts `user:password`; only the password may contain a colon."""
+    user, colon, password = value.partition(":")
+    if not (user and colon and password):
+        raise ArgumentTypeError("required format is 'user:password'")
+    return UserPassword(user, password)
+
+
+def boolean(value: str) -> bool:
+    """Accepts true, t, yes, y and 1, and their opposites, in any case."""
+    if value.lower() not in _BOOLEANS:
+        raise ArgumentTypeError("should be one of true, false, yes, no, 1 or 0")
+    return _BOOLEANS[value.lower()]

@@ -1,0 +1,47 @@
+"""What one request meets: the source of its response headers, and of its share of the metrics."""
+
+from tor_async_couchdb.errors import CouchDBError, TamperedError
+from tor_async_couchdb.observer import Observer
+
+
+class RequestObserver(Observer):
+    """Counts what one request meets, and reports the rest to the observer of the service."""
+
+    __slots__ = ("_service", "conflict_count", "retry_count", "retry_wait_s", "tampered_count")
+
+    def __init__(self, service: Observer) -> None:
+        self._service = service
+        self.conflict_count = 0
+        self.retry_count = 0
+        self.retry_wait_s = 0.0
+        self.tampered_count = 0  # documents that lists leave out
+
+    def write_conflicted(self) -> None:
+        """See `Observer.write_conflicted`."""
+        self.conflict_count += 1
+
+    def retried(self, pause_s: float) -> None:
+        """See `Observer.retried`."""
+        self.retry_count += 1
+        self.retry_wait_s += pause_s
+
+    def tampering_detected(self, error: TamperedError) -> None:
+        """See `Observer.tampering_detected`."""
+        self._service.tampering_detected(error)
+
+    def document_left_out(self, error: CouchDBError) -> None:
+        """See `Observer.document_left_out`."""
+        self.tampered_count += isinstance(error, TamperedError)
+        self._service.document_left_out(error)
+
+    def conflict_found(self) -> None:
+        """See `Observer.conflict_found`."""
+        self._service.conflict_found()
+
+    def conflict_merged(self, superseded_count: int) -> None:
+        """See `Observer.conflict_merged`."""
+        self._service.conflict_merged(superseded_count)
+
+    def conflict_failed(self, error: CouchDBError) -> None:
+        """See `Observer.conflict_failed`."""
+        self._service.conflict_failed(error)
