@@ -2,11 +2,20 @@
 
 from typing import Annotated, Any
 
-from tor_async_couchdb.conflicts.plan import child from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.model import Document, Model from tor_async_couchdb.model.properties import Counter,
-OnDeleteConflict, Immutable, Latest, LatestBy, Superseded from tor_async_couchdb.protection import signing
-from tor_async_couchdb.testing.couchdb import CouchDBServer from tor_async_couchdb.tests.things import
-Documents
+from tor_async_couchdb.conflicts.plan import child
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.properties import (
+    Counter,
+    Immutable,
+    Latest,
+    LatestBy,
+    OnDeleteConflict,
+    Superseded,
+)
+from tor_async_couchdb.protection import signing
+from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_couchdb.tests.things import Documents
 
 
 class Basket(Model, tag="basket_v1.0"):

@@ -19,9 +19,11 @@ VIEW = "thing_by_key"
 
 
 class BasketRetriever(AsyncMergedModelRetriever[Basket]):
+    """Finds a basket."""
 
 
 class BasketsRetriever(AsyncMergedModelsRetriever[Basket]):
+    """Finds baskets."""
 
 
 async def test_who_reads_a_conflict_gets_the_merged_model_and_can_change_it(
