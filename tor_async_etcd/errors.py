@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .results import Header, Response
+    from tor_async_etcd.results import Header, Response
 
 # gRPC status codes, https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 INVALID_ARGUMENT = 3

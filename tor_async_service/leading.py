@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from tor_async_etcd import Client, EtcdError
+from tor_async_etcd import Client, Election, EtcdError
 
 LEASE_S = 5  # as long nobody leads after a leader was killed; one that ends in good order is followed at once
 _FIRST_PAUSE_S = 0.2
@@ -67,7 +67,7 @@ class LeadersWork:
 
     async def _lead_once(self) -> None:
         candidate = f"{socket.gethostname()}:{os.getpid()}".encode()
-        async with self._client.election(self._election, ttl_s=LEASE_S).campaign(candidate) as leadership:
+        async with Election(self._client, self._election, ttl_s=LEASE_S).campaign(candidate) as leadership:
             _logger.info("leading in term %d", leadership.token)
             await leadership.run(self._work_as_leader())
 

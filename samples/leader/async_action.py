@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from tor_async_etcd import Client, CompModified, EtcdError, KeyValue, Leadership, OpSet, Transaction
+from tor_async_etcd import Client, CompModified, Election, EtcdError, KeyValue, Leadership, OpSet, Transaction
 
 from .model import COUNTER_KEY, ELECTION, Counter
 
@@ -23,7 +23,7 @@ class AsyncLeader:
 
     async def lead(self) -> None:
         """Campaigns for ever: whoever loses the leadership, or etcd, tries to get it again."""
-        election = self._client.election(ELECTION, ttl_s=LEASE_S)
+        election = Election(self._client, ELECTION, ttl_s=LEASE_S)
         while True:
             try:
                 async with election.campaign(self._name.encode()) as leadership:
@@ -52,6 +52,6 @@ class AsyncLeaderRetriever:
 
     async def fetch(self) -> tuple[KeyValue | None, Counter]:
         """The leader's key, whose value is its name, or None while nobody leads; and the counter."""
-        leader = await self._client.election(ELECTION, ttl_s=LEASE_S).leader()
+        leader = await Election(self._client, ELECTION, ttl_s=LEASE_S).leader()
         stored = await self._client.get(COUNTER_KEY)
         return leader, Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()
