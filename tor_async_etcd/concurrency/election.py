@@ -20,7 +20,12 @@ class Leadership(Lock):
     """Being the leader, or waiting to be, got from `Election.campaign`. What is said of Lock holds here."""
 
     async def proclaim(self, value: bytes) -> None:
-        """Change the value that the election shows. Raises Expired if another leads meanwhile."""
+        """Change the value that the election shows.
+
+        Raises:
+            NotHeldError: this candidate does not lead yet.
+            Expired: it does not lead any more.
+        """
         change = Transaction([self.guard()], [OpSet(self.key, value, keep_lease=True)])
         try:
             await self._client.submit(change)
@@ -48,9 +53,11 @@ class Election:
         """Return what to enter to wait for the leadership and to lead; `value` tells the others who does."""
         return Leadership(self._client, self._name, ttl_s=self._ttl_s, value=value)
 
-    async def leader(self) -> KeyValue | None:
+    async def leader(self, *, timeout_s: float | None = None) -> KeyValue | None:
         """Return the leader's key, whose `create_revision` is its token, and value; None if nobody leads."""
-        first = await self._client.get(self._candidates, sort_order="ASCEND", sort_target="CREATE", limit=1)
+        first = await self._client.get(
+            self._candidates, sort_order="ASCEND", sort_target="CREATE", limit=1, timeout_s=timeout_s
+        )
         return first.kvs[0] if first.kvs else None
 
     async def observe(self) -> AsyncGenerator[KeyValue | None, None]:

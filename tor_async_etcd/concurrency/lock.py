@@ -6,7 +6,16 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from tor_async_etcd.errors import NOT_FOUND, Compacted, Error, Expired, Failed, OutcomeUnknownError
+from tor_async_etcd.errors import (
+    NOT_FOUND,
+    Compacted,
+    Error,
+    Expired,
+    Failed,
+    NotHeldError,
+    OutcomeUnknownError,
+    StoreReplacedError,
+)
 from tor_async_etcd.kv.keyset import KeySet
 from tor_async_etcd.kv.transaction import CompCreated, OpSet, Transaction
 from tor_async_etcd.wire.backoff import pauses
@@ -37,6 +46,7 @@ class Lock:
         """Take a name, which must not be another lock's name, a slash and something else."""
         self.key = b""
         self.token = 0
+        self._created_at = 0  # the revision of the key's creation, which is the token once the lock is held
         self._client = client
         self._queue = KeySet(name + b"/", prefix=True)
         self._value = value
@@ -58,21 +68,38 @@ class Lock:
         return self._lease.lost
 
     def guard(self) -> CompCreated:
-        """Return the comparison that holds as long as the lock is held, for any transaction."""
+        """Return the comparison that holds as long as the lock is held, for any transaction.
+
+        Raises:
+            NotHeldError: the lock was not held yet.
+        """
+        if not self.token:
+            raise NotHeldError(f"{self._queue.key!r} is not held: it was not entered, or still waits")
         return CompCreated(self.key, "==", self.token)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work; cancel it and raise Expired as soon as the lock is lost."""
+        """Do the work; cancel it and raise Expired as soon as the lock is lost.
+
+        Raises:
+            NotHeldError: the lock was not held yet; the work was not begun.
+        """
+        try:
+            self.guard()
+        except NotHeldError:
+            work.close()
+            raise
         return await self._lease.run(work)
 
     async def _acquire(self) -> None:
         self.key = self._queue.key + b"%x" % self._lease.lease_id
-        self.token = await self._enqueue()
+        self._created_at = await self._enqueue()
         while (before := await self._one_before()) is not None:
             key, revision = before
-            with contextlib.suppress(Compacted):  # then its deletion may be forgotten: look again
+            # If its deletion is forgotten, look again.
+            with contextlib.suppress(Compacted, StoreReplacedError):
                 async with self._client.watch(key, start_revision=revision, filters=["NOPUT"]) as watch:
                     await anext(watch)
+        self.token = self._created_at
 
     async def _enqueue(self) -> int:
         """Create the key and return its revision. Trying it again can't create it twice."""
@@ -95,7 +122,7 @@ class Lock:
         """Return the key to wait for, and the revision from which on to do so, or None: the lock is held."""
         before = await self._client.get(
             self._queue,
-            max_create_revision=self.token - 1,
+            max_create_revision=self._created_at - 1,
             sort_order="DESCEND",
             sort_target="CREATE",
             limit=1,
@@ -103,7 +130,7 @@ class Lock:
         )
         if before.kvs:
             return before.kvs[0].key, before.header.revision + 1
-        if await self._own_revision() != self.token:
+        if await self._own_revision() != self._created_at:
             raise Expired(f"{self.key!r} was deleted while it waited")
         return None
 

@@ -42,7 +42,8 @@ def _version() -> str:
 
 def connect(address: str | None) -> Client:
     """Return a client with the credentials of the environment. Raises ValueError for a bad URL."""
-    return Client(address, username=os.environ.get("ETCD_USERNAME"), password=os.environ.get("ETCD_PASSWORD"))
+    username, password = os.environ.get("ETCD_USERNAME"), os.environ.get("ETCD_PASSWORD")
+    return Client(address, username=username or None, password=password or None)
 
 
 def run(command: Coroutine[None, None, None]) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Self, Unpack
 
-from tor_async_etcd.errors import Failed
+from tor_async_etcd.errors import Failed, OutcomeUnknownError, TransportError
 from tor_async_etcd.kv.keyset import KeySet, key_fields
 from tor_async_etcd.kv.lease import Lease
 from tor_async_etcd.kv.paging import PAGE_SIZE, pages
 from tor_async_etcd.kv.transaction import OpGet, OpSet, Transaction, range_fields, set_fields
-from tor_async_etcd.kv.watch import Watch
+from tor_async_etcd.kv.watch import Options, Watch
 from tor_async_etcd.results import Deleted, Header, Range, Revision, Status, Success, parse_responses
 from tor_async_etcd.wire.coalescing import Coalescer, Item
 from tor_async_etcd.wire.encoding import (
@@ -25,7 +25,7 @@ from tor_async_etcd.wire.encoding import (
     RangeOptions,
 )
 from tor_async_etcd.wire.gateway import Gateway
-from tor_async_etcd.wire.transport import HttpTransport
+from tor_async_etcd.wire.transport import Endpoint, HttpTransport
 
 if TYPE_CHECKING:
     import ssl
@@ -43,15 +43,16 @@ class Client:
         async with Client("http://127.0.0.1:2379") as client:
             await client.set(b"fruit", b"apple")
 
-    Every call takes `timeout_s`, and raises TransportError when no answer came within it (OutcomeUnknownError
-    for a write that may have been applied nevertheless), and Error when etcd refused it.
+    Every call takes `timeout_s`, how many seconds it may last, if not as many as the client was given. It
+    raises TransportError when no answer came in time, OutcomeUnknownError for a write that may have been
+    applied nevertheless, and Error when etcd refused it.
     """
 
     def __init__(
         self,
         urls: str | Sequence[str] | None = None,
         *,
-        timeout_s: float = 10.0,
+        timeout_s: float | Callable[[], float] = 10.0,
         username: str | None = None,
         password: str | None = None,
         tls: ssl.SSLContext | None = None,
@@ -61,6 +62,10 @@ class Client:
     ) -> None:
         """Take one URL or those of several members; by default $ETCD_URL, else http://127.0.0.1:2379.
 
+        A URL may have a user and a password, as `username` and `password` do; several have to be the same.
+        `timeout_s` is how many seconds a call may last, or a function that is asked at each call, such as
+        one that returns what is left of a request's deadline. A call with no time left is not sent.
+
         A member that lost its cluster's leader refuses requests, unless `require_leader` is False. `tls`
         holds the authorities to trust and the client's certificate; without it an https URL trusts the
         system's authorities. With `coalesce` concurrent gets of single keys, and concurrent sets, become one
@@ -68,16 +73,25 @@ class Client:
         URL; a test can pass another one.
         """
         if urls is None:
-            urls = os.environ.get("ETCD_URL", DEFAULT_URL)
+            urls = os.environ.get("ETCD_URL") or DEFAULT_URL
         if not urls:
             raise ValueError("a client needs the URL of a member")
         if (username is None) != (password is None):
             raise TypeError("username and password belong together")
-        credentials = None if username is None or password is None else (username, password)
-        transports = [transport(url, tls) for url in ([urls] if isinstance(urls, str) else urls)]
+        endpoints = [Endpoint.parse(url) for url in ([urls] if isinstance(urls, str) else urls)]
+        found = {endpoint.credentials for endpoint in endpoints} - {None}
+        if username is not None and password is not None:
+            found.add((username, password))
+        if len(found) > 1:
+            raise ValueError("the user and the password are not the same everywhere")
+        credentials = found.pop() if found else None
+        transports = [transport(endpoint.url, tls) for endpoint in endpoints]
         self.gateway = Gateway(transports, credentials, timeout_s, require_leader)
-        self._reads = Coalescer(self._get_each, distinct=False) if coalesce else None
-        self._writes = Coalescer(self._set_each, distinct=True) if coalesce else None
+        self._reads: Coalescer[Range] | None = None
+        self._writes: Coalescer[Revision] | None = None
+        if coalesce:
+            self._reads = Coalescer(self._get_each, distinct=False, lost_error=TransportError)
+            self._writes = Coalescer(self._set_each, distinct=True, lost_error=OutcomeUnknownError)
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,8 +123,8 @@ class Client:
         Raises:
             Compacted: `revision` is no longer kept.
         """
-        if self._reads is not None and isinstance(key, bytes) and not (range_end or options or timeout_s):
-            return await self._reads.do(Item(key))
+        if self._reads is not None and isinstance(key, bytes) and range_end is None and not options:
+            return await self._reads.do(Item(key), self._timeout_s(timeout_s))
         fields = range_fields(key, range_end, options)
         return Range.parse(await self.gateway.call(KV_RANGE, fields, timeout_s))
 
@@ -126,9 +140,9 @@ class Client:
         timeout_s: float | None = None,
     ) -> Revision:
         """Set a key, whatever it was before. With `keep_value` or `keep_lease` that stays as it is."""
-        special = lease or return_previous or keep_value or keep_lease or timeout_s
+        special = lease is not None or return_previous or keep_value or keep_lease
         if self._writes is not None and not special:
-            return await self._writes.do(Item(key, value))
+            return await self._writes.do(Item(key, value), self._timeout_s(timeout_s))
         fields = set_fields(key, value, lease, return_previous, keep_value, keep_lease)
         return Revision.parse(await self.gateway.call(KV_PUT, fields, timeout_s))
 
@@ -152,9 +166,12 @@ class Client:
             raise Failed(header, responses)
         return Success(header, responses)
 
-    def lease(self, ttl_s: int, lease_id: int | None = None) -> Lease:
-        """Return a lease of `ttl_s` seconds, to enter with `async with` or to await. See Lease."""
-        return Lease(self.gateway, ttl_s, lease_id)
+    def lease(self, ttl_s: int, lease_id: int | None = None, *, timeout_s: float | None = None) -> Lease:
+        """Return a lease of `ttl_s` seconds, to enter with `async with` or to await. See Lease.
+
+        Its grant takes `timeout_s` at most. Its id is chosen at random if `lease_id` is None or 0.
+        """
+        return Lease(self.gateway, ttl_s, lease_id, timeout_s=timeout_s)
 
     def watch(
         self,
@@ -164,21 +181,27 @@ class Client:
         return_previous: bool = False,
         filters: Sequence[Filter] = (),
         resync: bool = False,
+        timeout_s: float | None = None,
     ) -> Watch:
         """Return a watch of keys from now on, or from `start_revision` on, to enter with `async with`.
 
+        Entering it takes `timeout_s` at most. `filters` leave out events: "NOPUT", "NODELETE".
+
         Several key sets are watched as the smallest range that holds them all, so that their changes come
-        grouped by revision; sets that are far apart are cheaper in watches of their own. With `resync` a
-        compaction doesn't end the watch: see Change. It then remembers every key that exists.
+        grouped by revision; sets that are far apart are cheaper in watches of their own. If etcd denies that
+        range to this user, each key set is watched by itself: its changes come in order, but between two key
+        sets there is no order, and what happened to both at one revision comes as two changes.
+
+        With `resync` the watch survives a compaction of what comes next, and a replacement of etcd's data,
+        with the difference as one change: see Change. It remembers every key that exists.
         """
         several = [keys] if isinstance(keys, bytes | KeySet) else keys
         return Watch(
             self.gateway,
             [KeySet.of(each) for each in several],
             start_revision=start_revision,
-            return_previous=return_previous,
-            filters=filters,
-            resync=resync,
+            options=Options(return_previous, frozenset(filters), resync),
+            timeout_s=timeout_s,
         )
 
     def pages(
@@ -188,15 +211,23 @@ class Client:
         revision: int | None = None,
         keys_only: bool = False,
         page_size: int = PAGE_SIZE,
+        timeout_s: float | None = None,
     ) -> AsyncIterator[Range]:
         """Yield the keys of a key set in order, `page_size` at a time, all as they were at one revision.
 
-        That is `revision`, or the one of the first page.
+        That is `revision`, or the one of the first page. Each page takes `timeout_s` at most.
 
         Raises:
             Compacted: etcd forgot that revision before the last page was read.
         """
-        return pages(self.gateway, keys, revision=revision, keys_only=keys_only, page_size=page_size)
+        return pages(
+            self.gateway,
+            keys,
+            revision=revision,
+            keys_only=keys_only,
+            page_size=page_size,
+            timeout_s=timeout_s,
+        )
 
     async def compact(
         self, revision: int, *, physical: bool = False, timeout_s: float | None = None
@@ -210,16 +241,21 @@ class Client:
         reply = await self.gateway.call(LEASE_LIST, {}, timeout_s)
         return [int(lease["ID"]) for lease in reply.get("leases", ())]
 
-    async def _get_each(self, items: Sequence[Item]) -> list[Range]:
+    def _timeout_s(self, timeout_s: float | None) -> float:
+        return self.gateway.timeout_s if timeout_s is None else timeout_s
+
+    async def _get_each(self, items: Sequence[Item], timeout_s: float) -> list[Range]:
         """Return what `get` returns of each key, all of one revision."""
-        done = await self.submit(Transaction(success=[OpGet(item.key) for item in items]))
+        reads = Transaction(success=[OpGet(item.key) for item in items])
+        done = await self.submit(reads, timeout_s=timeout_s)
         return [
             Range(found.kvs, done.header, found.count, more=False)
             for found in done.responses
             if isinstance(found, Range)
         ]
 
-    async def _set_each(self, items: Sequence[Item]) -> list[Revision]:
+    async def _set_each(self, items: Sequence[Item], timeout_s: float) -> list[Revision]:
         """Return what `set` returns of each key, all set at one revision."""
-        done = await self.submit(Transaction(success=[OpSet(item.key, item.value) for item in items]))
+        writes = Transaction(success=[OpSet(item.key, item.value) for item in items])
+        done = await self.submit(writes, timeout_s=timeout_s)
         return [Revision(done.header, None) for _ in items]

@@ -23,6 +23,7 @@ async def pages(
     revision: int | None = None,
     keys_only: bool = False,
     page_size: int = PAGE_SIZE,
+    timeout_s: float | None = None,
 ) -> AsyncIterator[Range]:
     """Yield the keys of a key set in order, all as they were at `revision`, or at that of the first page.
 
@@ -33,7 +34,7 @@ async def pages(
     while True:
         fields = key_fields(KeySet(start, keys.range_end))
         options = {"revision": revision, "limit": page_size, "keys_only": keys_only}
-        page = Range.parse(await gateway.call(KV_RANGE, {**fields, **options}))
+        page = Range.parse(await gateway.call(KV_RANGE, {**fields, **options}, timeout_s))
         yield page
         if not page.more:
             return

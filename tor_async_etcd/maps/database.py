@@ -30,9 +30,10 @@ class Database:
         self.prefix = prefix
         self._readonly = readonly
 
-    async def status(self) -> int:
+    async def status(self, *, timeout_s: float | None = None) -> int:
         """Return etcd's current revision."""
-        return (await self.client.get(KeySet(self.prefix, prefix=True), count_only=True)).header.revision
+        keys = KeySet(self.prefix, prefix=True)
+        return (await self.client.get(keys, count_only=True, timeout_s=timeout_s)).header.revision
 
     def begin(self, write: bool = False, *, timeout_s: float | None = None) -> DbTransaction:
         """Return a transaction to enter with `async with`; it commits at the end unless something was raised.
@@ -44,14 +45,18 @@ class Database:
             UniqueError: a unique index has a value for another key; nothing was written.
             Failed: something that it required does not hold; nothing was written.
         """
+        return self._begin(write, lambda: timeout_s)
+
+    def _begin(self, write: bool, timeout_s: Callable[[], float | None]) -> DbTransaction:
         if write and self._readonly:
             raise RuntimeError("the database was opened to read only")
         return DbTransaction(self.client, self.prefix, write, timeout_s)
 
-    async def attach_table(self, kind: type[MapT]) -> MapT:
+    async def attach_table(self, kind: type[MapT], *, timeout_s: float = 30.0) -> MapT:
         """Return the map of a class decorated with `pmap.table`, in a slot of its own, a new one if need be.
 
-        However many processes do that at the same time, a table has one slot and a slot one table.
+        However many processes do that at the same time, a table has one slot and a slot one table. It takes
+        `timeout_s` at most.
 
         Raises:
             TypeError: the class is not decorated.
@@ -60,25 +65,31 @@ class Database:
         async def find_or_create(txn: DbTransaction) -> int:
             return await find_or_create_slot(self.client, txn, kind)
 
-        return kind(await self.run(find_or_create), **kind.table_options)
+        return kind(await self.run(find_or_create, timeout_s=timeout_s), **kind.table_options)
 
     async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
         """Return what the function returns, having committed the transaction it was given.
 
-        The function is called again as long as there are conflicts, for `timeout_s` at most, each time with a
-        new transaction: whatever else it does it must be able to do twice.
+        The function is called again as long as there are conflicts, each time with a new transaction:
+        whatever else it does it must be able to do twice. After `timeout_s` there is no other try, and no
+        request of the last one goes on.
 
         Raises:
             ConflictError: there was no time left for another try.
+            TransportError: etcd did not answer in time; nothing was written.
             OutcomeUnknownError: a commit was sent, and its answer never came. It is not tried again.
         """
         now = asyncio.get_running_loop().time
         began = now()
         deadline = began + timeout_s
         conflicts = 0
+
+        def left_s() -> float:
+            return min(self.client.gateway.timeout_s, deadline - now())
+
         while True:
             try:
-                async with self.begin(write=True) as txn:
+                async with self._begin(write=True, timeout_s=left_s) as txn:
                     return await function(txn)
             except (ConflictError, Compacted):
                 conflicts += 1

@@ -18,7 +18,7 @@ from tor_async_etcd.kv.paging import PAGE_SIZE
 from tor_async_etcd.kv.transaction import Comp, CompModified, Op, OpDel, OpSet, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tor_async_etcd.kv.client import Client
     from tor_async_etcd.results import Range
@@ -48,7 +48,7 @@ class DbTransaction:
         client: Client,
         prefix: bytes,
         write: bool,
-        timeout_s: float | None,
+        timeout_s: Callable[[], float | None] = lambda: None,
         page_size: int = PAGE_SIZE,
     ) -> None:
         self.revision: int | None = None
@@ -157,10 +157,10 @@ class DbTransaction:
         if self.revision is None:
             async with self._first_read:  # reads that begin together have to end up at one revision too
                 if self.revision is None:
-                    found = await self._client.get(keys, limit=limit, timeout_s=self._timeout_s)
+                    found = await self._client.get(keys, limit=limit, timeout_s=self._timeout_s())
                     self.revision = found.header.revision
                     return found
-        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self._timeout_s)
+        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self._timeout_s())
 
     async def _commit(self) -> None:
         await self.settle()
@@ -169,11 +169,11 @@ class DbTransaction:
         if not self._written:
             return  # what only read was consistent as it was, at its revision
         try:
-            done = await self._client.submit(self._transaction(), timeout_s=self._timeout_s)
+            done = await self._client.submit(self._transaction(), timeout_s=self._timeout_s())
             self.committed = done.header.revision
         except Failed as error:
             if self._required:
-                await self._client.submit(Transaction(self._required), timeout_s=self._timeout_s)
+                await self._client.submit(Transaction(self._required), timeout_s=self._timeout_s())
             raise ConflictError(f"what was read at revision {self.revision} has changed since") from error
 
     def _transaction(self) -> Transaction:

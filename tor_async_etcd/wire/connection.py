@@ -145,11 +145,12 @@ def _header(head: bytes, name: bytes) -> bytes:
 class LineStream:
     """The lines of a chunked answer; a line may span chunks, a chunk may hold several lines."""
 
-    def __init__(self, connection: Connection, refusal: bytes | None) -> None:
-        """Take a connection whose answer has begun, or the whole answer if it was no stream."""
+    def __init__(self, connection: Connection, status: int, whole: bytes | None) -> None:
+        """Take a connection whose answer has begun; `whole` is all of an answer that is not in chunks."""
+        self.status = status
         self._connection = connection
-        self._ended = refusal is not None
-        self._lines: deque[bytes] = deque([] if refusal is None else [refusal])
+        self._ended = whole is not None
+        self._lines: deque[bytes] = deque([] if whole is None else [whole])
         self._pieces: list[bytes] = []
 
     async def line(self) -> bytes:
@@ -158,7 +159,10 @@ class LineStream:
             chunk = b"" if self._ended else await self._connection.chunk()
             if not chunk:
                 self._ended = True
-                raise TransportError("etcd ended the stream")
+                last, self._pieces = b"".join(self._pieces), []
+                if not last:
+                    raise TransportError("etcd ended the stream")
+                return last  # etcd before 3.6 ends the line of an error with the stream
             first, *others = chunk.split(b"\n")
             self._pieces.append(first)
             for other in others:

@@ -114,17 +114,22 @@ WATCH: Fields = {
 
 
 class Call(NamedTuple):
-    """One of the gateway's requests: its path, its fields, and whether it changes anything."""
+    """One of the gateway's requests: its path, its fields, and what may be concluded from its answer.
+
+    With `changes` it may change something. With `shows_newest_revision` its answer shows a revision that is
+    not older than that of any answer which came before the request was sent.
+    """
 
     path: str
     fields: Fields
     changes: bool
+    shows_newest_revision: bool = False
 
 
-KV_PUT = Call("kv/put", PUT, changes=True)
-KV_RANGE = Call("kv/range", RANGE, changes=False)
-KV_DELETE_RANGE = Call("kv/deleterange", DELETE_RANGE, changes=True)
-KV_TXN = Call("kv/txn", TXN, changes=True)
+KV_PUT = Call("kv/put", PUT, changes=True, shows_newest_revision=True)
+KV_RANGE = Call("kv/range", RANGE, changes=False, shows_newest_revision=True)  # unless it is serializable
+KV_DELETE_RANGE = Call("kv/deleterange", DELETE_RANGE, changes=True, shows_newest_revision=True)
+KV_TXN = Call("kv/txn", TXN, changes=True, shows_newest_revision=True)
 KV_READ_TXN = Call("kv/txn", TXN, changes=False)
 KV_COMPACTION = Call("kv/compaction", {"revision": _integer, "physical": _flag}, changes=True)
 LEASE_GRANT = Call("lease/grant", {"TTL": _integer, "ID": _integer}, changes=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 
 from tor_async_etcd.errors import NotSentError, TransportError
 from tor_async_etcd.wire.connection import Connection, LineStream, Reply
@@ -21,7 +21,9 @@ BUFFER_BYTES = 1 << 16
 
 
 class Stream(Protocol):
-    """An answer that goes on: lines of JSON."""
+    """An answer that goes on: an HTTP status, then lines of JSON."""
+
+    status: int
 
     async def line(self) -> bytes:
         """Wait for the next line; giving up waiting loses nothing. Raises TransportError when it ended."""
@@ -43,24 +45,54 @@ class Transport(Protocol):
         """Close all connections, those in use included."""
 
 
+class Endpoint(NamedTuple):
+    """The URL of a member, without credentials, and the user and the password that it had."""
+
+    url: str
+    credentials: tuple[str, str] | None
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Take a URL like http://127.0.0.1:2379 or https://user:password@host:2379.
+
+        Raises:
+            ValueError: it is not one that can be connected to. The error does not show a password.
+        """
+        before, at, after = text.rpartition("@")
+        shown = f"{before.partition('://')[0]}://...@{after}" if at else text
+        try:
+            parts = urlsplit(text)
+            is_complete = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError as error:
+            raise ValueError(f"{shown!r} is not a URL like http://127.0.0.1:2379") from error
+        if not is_complete:
+            raise ValueError(f"{shown!r} is not a URL like http://127.0.0.1:2379")
+        if parts.query or parts.fragment:
+            raise ValueError(f"{shown!r} has more than the address of a member: remove what is behind it")
+        credentials = None
+        if at:
+            if not parts.username or not parts.password:
+                raise ValueError(f"{shown!r} needs a user and a password, or neither")
+            credentials = (unquote(parts.username), unquote(parts.password))
+        return cls(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), credentials)
+
+
 class HttpTransport:
     """Kept-alive connections to one endpoint such as http://127.0.0.1:2379."""
 
     def __init__(
         self, url: str, tls: ssl.SSLContext | None = None, *, max_connections: int = MAX_CONNECTIONS
     ) -> None:
-        """Take the endpoint's URL. Raises ValueError if it's not one that can be connected to.
+        """Take the endpoint's URL, without credentials, as `Endpoint` has it.
 
         A request waits its turn while `max_connections` are in use; streams do not count.
         """
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is not a URL like http://127.0.0.1:2379")
         self.url = url
-        self._address = (parts.hostname, parts.port or (443 if parts.scheme == "https" else 80))
+        self._address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         self._tls = (tls or True) if parts.scheme == "https" else None
         self._before_path = f"POST {parts.path.rstrip('/')}/v3/"
-        self._after_path = f" HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
+        self._after_path = f" HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._turns = asyncio.Semaphore(max_connections)
         self._idle: list[Connection] = []
@@ -95,9 +127,9 @@ class HttpTransport:
         stream = None
         try:
             async with asyncio.timeout(timeout_s):
-                _, length = await connection.begin(self._request(path, headers, body))
-                refusal = None if length is None else await connection.body(length)
-            stream = LineStream(connection, refusal)
+                status, length = await connection.begin(self._request(path, headers, body))
+                whole = None if length is None else await connection.body(length)
+            stream = LineStream(connection, status, whole)
         except TimeoutError as error:
             raise TransportError(f"{self.url} did not answer within {timeout_s:.3g} s") from error
         finally:

@@ -144,7 +144,7 @@ async def test_range_is_read_in_pages_at_one_revision(db: Database) -> None:
     async with db.begin(write=True) as setup:
         for number in range(7):
             setup.put(b"%d" % number, b"old")
-    async with DbTransaction(db.client, db.prefix, write=False, timeout_s=None, page_size=2) as txn:
+    async with DbTransaction(db.client, db.prefix, write=False, page_size=2) as txn:
         seen = []
         async for key, value in txn.scan(EVERYTHING):
             seen.append((key, value))

@@ -80,7 +80,7 @@ async def test_lines_are_read_however_they_are_cut_and_waiting_can_be_given_up(
 ) -> None:
     connection, _ = connected()
     beginning = asyncio.create_task(connection.begin(b"request"))
-    stream = LineStream(connection, None)
+    stream = LineStream(connection, 200, None)
     lines: list[bytes] = []
     reading: asyncio.Task[None] | None = None
     for number, piece in enumerate(cut(LINES, places)):
