@@ -41,6 +41,7 @@ class DbTransaction:
 
     It sees its own writes, and nothing that others wrote since its first read. Its keys are those within the
     database's prefix. `revision` is that of all its reads, `committed` that of its writes, None before.
+    `timeout_s` returns how long its next request may take, None for as long as the client says.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class DbTransaction:
         self._client = client
         self.prefix = prefix
         self._write = write
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._page_size = page_size
         self._first_read = asyncio.Lock()
         self._read: dict[
@@ -157,10 +158,10 @@ class DbTransaction:
         if self.revision is None:
             async with self._first_read:  # reads that begin together have to end up at one revision too
                 if self.revision is None:
-                    found = await self._client.get(keys, limit=limit, timeout_s=self._timeout_s())
+                    found = await self._client.get(keys, limit=limit, timeout_s=self.timeout_s())
                     self.revision = found.header.revision
                     return found
-        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self._timeout_s())
+        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self.timeout_s())
 
     async def _commit(self) -> None:
         await self.settle()
@@ -169,11 +170,11 @@ class DbTransaction:
         if not self._written:
             return  # what only read was consistent as it was, at its revision
         try:
-            done = await self._client.submit(self._transaction(), timeout_s=self._timeout_s())
+            done = await self._client.submit(self._transaction(), timeout_s=self.timeout_s())
             self.committed = done.header.revision
         except Failed as error:
             if self._required:
-                await self._client.submit(Transaction(self._required), timeout_s=self._timeout_s())
+                await self._client.submit(Transaction(self._required), timeout_s=self.timeout_s())
             raise ConflictError(f"what was read at revision {self.revision} has changed since") from error
 
     def _transaction(self) -> Transaction:

@@ -48,7 +48,7 @@ async def find_or_create_slot(client: Client, txn: DbTransaction, kind: type[Map
     if kind.table_oid is None:
         raise TypeError(f"{kind.__name__} is not decorated with pmap.table")
     oid = kind.table_oid
-    slots = await _slots(client, txn.prefix)
+    slots = await _slots(client, txn)
     if oid.bytes in slots:
         return slots[oid.bytes]
     # All who add an entry add it after the last one, so of two only one can: whatever its table is.
@@ -62,9 +62,10 @@ async def find_or_create_slot(client: Client, txn: DbTransaction, kind: type[Map
     return slot
 
 
-async def _slots(client: Client, prefix: bytes) -> dict[bytes, int]:
+async def _slots(client: Client, txn: DbTransaction) -> dict[bytes, int]:
     slots = {}
-    async for page in client.pages(KeySet(prefix + _DIRECTORY, prefix=True)):
+    keys = KeySet(txn.prefix + _DIRECTORY, prefix=True)
+    async for page in client.pages(keys, timeout_s=txn.timeout_s()):
         for kv in page.kvs:
             entry = _ENTRY.decode(kv.value)
             slots[entry["oid"]] = entry["slot"]

@@ -7,9 +7,20 @@ import subprocess
 
 import pytest
 
-from tor_async_etcd import Client, CompCreated, Expired, Failed, KeySet, Lock, OpDel, OpSet, Transaction
+from tor_async_etcd import (
+    Client,
+    CompCreated,
+    Expired,
+    Failed,
+    KeySet,
+    Lock,
+    NotHeldError,
+    OpDel,
+    OpSet,
+    Transaction,
+)
 from tor_async_etcd.testing import EtcdServer
-from tor_async_etcd.tests.waiting import until
+from tor_async_etcd.tests.waiting import until, watchers, watchers_are
 from tor_async_etcd.wire.encoding import LEASE_REVOKE
 
 
@@ -66,20 +77,56 @@ async def test_stale_holders_fenced_write_is_refused_though_its_plain_write_is_n
             assert (await client.get(prefix)).kvs[0].value == b"stale"
 
 
-async def test_waiting_can_be_given_up_and_leaves_nothing_behind(client: Client, prefix: bytes) -> None:
+async def test_waiting_can_be_given_up_and_leaves_nothing_behind(
+    etcd: EtcdServer, client: Client, prefix: bytes
+) -> None:
     leases = set(await client.lease_ids())
+    before = await watchers(etcd)
     async with Lock(client, prefix):
-        with pytest.raises(TimeoutError):
-            await wait_for_lock(client, prefix, 0.1)
+        entering = asyncio.create_task(Lock(client, prefix).__aenter__())
+        await until(lambda: watchers_are(etcd, before + 1))  # it watches the one before it
+        assert not entering.done()
+        entering.cancel()
+        await asyncio.wait([entering])
         assert await waiting(client, prefix) == 1
     async with asyncio.timeout(5), Lock(client, prefix):
         pass
     assert set(await client.lease_ids()) <= leases
 
 
-async def wait_for_lock(client: Client, name: bytes, timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s), Lock(client, name):
-        pytest.fail("the lock was held by another")
+async def test_lock_that_waits_can_do_nothing_as_if_it_were_held(
+    etcd: EtcdServer, client: Client, prefix: bytes
+) -> None:
+    before = await watchers(etcd)
+    waiter = Lock(client, prefix)
+    begun = False
+
+    async def work() -> None:
+        nonlocal begun
+        begun = True
+
+    async def is_refused() -> bool:
+        with pytest.raises(NotHeldError, match="not held"):
+            waiter.guard()
+        with pytest.raises(NotHeldError, match="not held"):
+            await waiter.run(work())
+        return waiter.token == 0
+
+    assert await is_refused()
+    async with Lock(client, prefix):
+        entering = asyncio.create_task(waiter.__aenter__())
+        await until(lambda: are_waiting(client, prefix, 2))
+        assert await is_refused()
+        await until(lambda: watchers_are(etcd, before + 1))
+        assert await is_refused()
+    async with asyncio.timeout(20):
+        await entering
+    await client.submit(Transaction([waiter.guard()], [OpSet(prefix, b"1")]))
+    await waiter.run(work())
+    assert begun
+    await waiter.__aexit__()
+    with pytest.raises(Failed):
+        await client.submit(Transaction([waiter.guard()], [OpSet(prefix, b"2")]))
 
 
 async def test_waiter_whose_lease_is_gone_is_told(client: Client, prefix: bytes) -> None:
@@ -129,11 +176,14 @@ async def test_lock_of_another_is_got_when_its_process_is_killed(etcd: EtcdServe
     async with Client(etcd.url) as client, asyncio.timeout(20):
         try:
             await until(lambda: are_waiting(client, prefix, 1))
-            with pytest.raises(TimeoutError):
-                await wait_for_lock(client, prefix, 0.2)
+            before = await watchers(etcd)
+            entering = asyncio.create_task(Lock(client, prefix).__aenter__())
+            await until(lambda: watchers_are(etcd, before + 1))
+            assert not entering.done()
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
+        await (await entering).__aexit__()
         async with Lock(client, prefix):
             assert await waiting(client, prefix) == 1
 

@@ -4,11 +4,27 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tor_async_etcd import Client, Compacted, Error, KeySet, NotSentError, TransportError
+from tor_async_etcd import (
+    Client,
+    Compacted,
+    Database,
+    Election,
+    Error,
+    KeySet,
+    Lease,
+    NotSentError,
+    OpGet,
+    OpSet,
+    OutcomeUnknownError,
+    Transaction,
+    TransportError,
+)
 from tor_async_etcd.testing import EtcdServer, etcd_cluster, free_ports
 
 
@@ -131,15 +147,100 @@ def test_client_without_a_url_is_refused() -> None:
         Client([])
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:2379", "ftp://host", "http://"])
-def test_url_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="not a URL like"):
-        Client(url)
+@pytest.mark.parametrize("how", ["function", "number", "call"])
+@pytest.mark.parametrize("coalesce", [False, True])
+async def test_call_to_an_etcd_that_hangs_lasts_no_longer_than_it_may(how: str, coalesce: bool) -> None:
+    timeout_s: float | Callable[[], float] = 60.0
+    options: dict[str, Any] = {"timeout_s": 0.1} if how == "call" else {}
+    if how != "call":
+        timeout_s = 0.1 if how == "number" else lambda: 0.1
+    keys = KeySet(b"a", prefix=True)
+    with EtcdServer() as server:
+        async with Client(server.url, timeout_s=timeout_s, coalesce=coalesce) as client, asyncio.timeout(30):
+            server.pause()
+            reads: list[Callable[[], Awaitable[object]]] = [
+                lambda: client.get(b"a", **options),
+                lambda: client.get(keys, **options),
+                lambda: client.status(**options),
+                lambda: client.lease_ids(**options),
+                lambda: anext(client.pages(keys, **options)),
+                lambda: client.watch(keys, **options).__aenter__(),
+                lambda: client.submit(Transaction(success=[OpGet(b"a")]), **options),
+                lambda: Election(client, b"e").leader(**options),
+                lambda: Database(client).status(**options),
+                lambda: Database(client).begin(**options).get(b"a"),
+            ]
+            for read in reads:
+                with pytest.raises(TransportError) as failed:
+                    await read()
+                assert not isinstance(failed.value, OutcomeUnknownError)
+            writes: list[Callable[[], Awaitable[object]]] = [
+                lambda: client.set(b"a", b"1", **options),
+                lambda: client.set(b"a", b"1", return_previous=True, **options),
+                lambda: client.delete(b"a", **options),
+                lambda: client.submit(Transaction(success=[OpSet(b"a", b"1")]), **options),
+                lambda: client.compact(1, **options),
+                lambda: granted(client.lease(10, **options)),
+            ]
+            for write in writes:
+                with pytest.raises(OutcomeUnknownError, match="may have been applied"):
+                    await write()
+            server.resume()
+
+
+async def granted(lease: Lease) -> Lease:
+    return await lease
+
+
+@pytest.mark.parametrize("coalesce", [False, True])
+async def test_call_with_no_time_left_is_not_sent(etcd: EtcdServer, prefix: bytes, coalesce: bool) -> None:
+    async with Client(etcd.url, timeout_s=lambda: 0.0, coalesce=coalesce) as late:
+        with pytest.raises(NotSentError):
+            await late.set(prefix, b"1")
+        with pytest.raises(NotSentError):
+            await late.get(prefix)
+        await late.set(prefix, b"2", timeout_s=10.0)
+    async with Client(etcd.url, coalesce=coalesce) as other:
+        with pytest.raises(NotSentError):
+            await other.set(prefix, b"3", timeout_s=0.0)
+        assert (await other.get(prefix)).kvs[0].value == b"2"
+
+
+async def test_credentials_may_be_in_the_url(secured: EtcdServer) -> None:
+    address = secured.url.removeprefix("http://")
+    for urls in (f"http://root:secret@{address}", [f"http://root:secret@{address}", secured.url]):
+        async with Client(urls) as client:
+            await client.set(b"public", b"1")
+    async with Client(f"http://root:secret@{address}", username="root", password="secret") as client:
+        await client.set(b"public", b"1")
+    async with Client(f"http://root:wrong@{address}") as client:
+        with pytest.raises(Error, match="invalid user ID or password"):
+            await client.get(b"public")
+
+
+@pytest.mark.parametrize(
+    ("urls", "credentials"),
+    [
+        ("http://a:b@h", {"username": "a", "password": "c"}),
+        ("http://a:b@h", {"username": "c", "password": "b"}),
+        (["http://a:b@h", "http://a:c@i"], {}),
+    ],
+)
+def test_contradictory_credentials_are_refused(urls: str | list[str], credentials: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="not the same everywhere"):
+        Client(urls, **credentials)  # type: ignore[arg-type]  # strings
 
 
 def test_username_without_password_is_refused() -> None:
     with pytest.raises(TypeError, match="belong together"):
         Client(username="root")
+
+
+async def test_empty_url_of_the_environment_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETCD_URL", "")
+    async with Client(timeout_s=0) as client:
+        with pytest.raises(NotSentError):
+            await client.get(b"a")
 
 
 def test_url_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import itertools
 import random
+import shutil
 import time
-import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -14,18 +15,21 @@ from tor_async_etcd import (
     Client,
     Compacted,
     CompVersion,
+    Error,
     EtcdError,
     KeySet,
     OpDel,
     OpGet,
     OpSet,
+    StoreReplacedError,
     Transaction,
     TransportError,
     Watch,
 )
+from tor_async_etcd.kv.watch import Filter
 from tor_async_etcd.testing import EtcdServer, etcd_cluster
 from tor_async_etcd.tests.amounts import KILLS
-from tor_async_etcd.tests.waiting import until
+from tor_async_etcd.tests.waiting import until, watchers, watchers_are
 
 DICE = random.Random()  # noqa: S311 - not for secrets
 
@@ -119,6 +123,22 @@ async def write(client: Client, key: bytes, count: int) -> None:
         await client.set(key, b"%d" % number)
 
 
+async def test_key_that_a_filter_hid_is_missed_when_it_is_gone(prefix: bytes) -> None:
+    with EtcdServer() as server:
+        async with Client(server.url) as client, Client(server.url) as other:
+            keys = KeySet(prefix, prefix=True)
+            async with client.watch(keys, resync=True, filters=["NOPUT"]) as watch:
+                await other.set(prefix + b"hidden", b"1")
+                await other.set(prefix + b"shown", b"1")
+                await other.delete(prefix + b"shown")
+                assert seen(await take(watch)) == [("DELETE", b"")]
+                await client.close()  # the watch has to begin again, behind the compaction
+                await other.delete(prefix + b"hidden")
+                await other.compact((await other.set(prefix + b"new", b"")).header.revision)
+                [change] = await take(watch)
+                assert [event.kv.key for event in change.events] == [prefix + b"hidden"]
+
+
 async def test_leaving_the_watch_ends_it_in_etcd(etcd: EtcdServer, prefix: bytes) -> None:
     async with Client(etcd.url) as client:
         before = await watchers(etcd)
@@ -133,18 +153,6 @@ async def test_leaving_the_watch_ends_it_in_etcd(etcd: EtcdServer, prefix: bytes
 async def enter_and_wait(client: Client, key: bytes) -> None:
     async with client.watch(key) as watch:
         await anext(watch)
-
-
-async def watchers_are(etcd: EtcdServer, count: int) -> bool:
-    return await watchers(etcd) == count
-
-
-async def watchers(etcd: EtcdServer) -> int:
-    """Return how many watches etcd says it has."""
-    url = etcd.url + "/metrics"
-    text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())  # noqa: S310
-    [line] = [line for line in text.splitlines() if line.startswith("etcd_debugging_mvcc_watcher_total ")]
-    return int(line.split()[1])
 
 
 async def test_compaction_of_what_comes_next_is_said(prefix: bytes) -> None:
@@ -184,6 +192,143 @@ async def test_resynchronising_watch_gets_over_a_compaction_with_the_difference(
                 [after] = await take(watch)
                 assert not after.resynchronised
                 assert seen([after]) == [("PUT", b"2")]
+
+
+@pytest.mark.parametrize("start_revision", [None, 0])
+@pytest.mark.parametrize("keys", [1, 2])
+async def test_what_happens_while_a_new_watch_is_cut_off_is_not_lost(
+    etcd: EtcdServer, prefix: bytes, start_revision: int | None, keys: int
+) -> None:
+    watched = [KeySet(prefix + b"%d" % number, prefix=True) for number in range(keys)]
+    async with (
+        Client(etcd.url) as client,
+        Client(etcd.url) as other,
+        client.watch(watched, start_revision=start_revision) as watch,
+    ):
+        await client.close()  # the watch has to begin again, before it has seen anything
+        await other.set(prefix + b"0", b"1")
+        await other.delete(prefix + b"0")
+        assert seen(await take(watch, 2)) == [("PUT", b"1"), ("DELETE", b"")]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (["NOPUT"], [("DELETE", b"deleted")]),
+        (["NODELETE"], [("PUT", b"changed"), ("PUT", b"new")]),
+        (["NOPUT", "NODELETE"], []),
+        ([], [("PUT", b"changed"), ("PUT", b"new"), ("DELETE", b"deleted")]),
+    ],
+)
+async def test_resynchronising_watch_keeps_its_filters(
+    prefix: bytes, filters: list[Filter], expected: list[tuple[str, bytes]]
+) -> None:
+    with EtcdServer() as server:
+        async with Client(server.url) as client, Client(server.url) as other:
+            for name in (b"same", b"changed", b"deleted"):
+                await client.set(prefix + name, b"1")
+            keys = KeySet(prefix, prefix=True)
+            async with client.watch(keys, resync=True, filters=filters) as watch:
+                await client.close()  # the watch has to begin again, behind the compaction
+                await other.set(prefix + b"changed", b"2")
+                await other.delete(prefix + b"deleted")
+                await other.compact((await other.set(prefix + b"new", b"1")).header.revision)
+                [change] = await take(watch)
+                assert change.resynchronised
+                events = [(event.type, event.kv.key.removeprefix(prefix)) for event in change.events]
+                assert events == expected
+
+
+@pytest.mark.parametrize("resync", [False, True])
+@pytest.mark.parametrize("how", ["wiped", "restored"])
+async def test_watch_says_that_the_store_was_replaced(
+    prefix: bytes, how: str, resync: bool, tmp_path: Path
+) -> None:
+    with EtcdServer() as server:
+        async with Client(server.url) as client, asyncio.timeout(60):
+            if how == "restored":
+                await client.set(prefix + b"kept", b"1")
+                server.stop()
+                shutil.copytree(server.data_folder, tmp_path / "backup")
+                server.start()
+                server.wait_until_ready()
+            async with client.watch(KeySet(prefix, prefix=True), resync=resync) as watch:
+                for _ in range(10):
+                    await client.set(prefix + b"lost", b"1")
+                await take(watch, 10)
+                server.stop()
+                shutil.rmtree(server.data_folder)
+                if how == "restored":
+                    shutil.copytree(tmp_path / "backup", server.data_folder)
+                server.start()
+                server.wait_until_ready()
+                await client.set(prefix + b"new", b"1")
+                if not resync:
+                    with pytest.raises(StoreReplacedError, match="wiped, or restored"):
+                        await take(watch)
+                    return
+                [change] = await take(watch)
+                assert change.resynchronised
+                found = [(event.type, event.kv.key.removeprefix(prefix)) for event in change.events]
+                kept = [("PUT", b"kept")] if how == "restored" else []
+                assert found == [*kept, ("PUT", b"new"), ("DELETE", b"lost")]
+                await client.set(prefix + b"new", b"2")
+                assert seen(await take(watch)) == [("PUT", b"2")]
+
+
+async def test_key_sets_are_watched_one_by_one_where_what_is_between_them_is_denied(
+    secured: EtcdServer,
+) -> None:
+    keys: list[bytes | KeySet] = [KeySet(b"public", prefix=True), b"zoo", KeySet(b"public1", prefix=True)]
+    async with (
+        Client(secured.url, username="root", password="secret") as root,
+        Client(secured.url, username="reader", password="weak") as client,
+        client.watch(keys) as watch,
+    ):
+        for name in (b"public1", b"secret", b"zoo", b"public2"):
+            await root.set(name, name)
+        assert sorted(seen(await take(watch, 3))) == [
+            ("PUT", b"public1"),
+            ("PUT", b"public2"),
+            ("PUT", b"zoo"),
+        ]
+        for waited in range(20):  # giving up waiting loses nothing
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.0001 * waited):
+                    pytest.fail(f"there was {await anext(watch)}")
+        await client.close()  # both have to begin again
+        await root.set(b"public1", b"1")
+        assert seen(await take(watch)) == [("PUT", b"1")]
+        await root.set(b"zoo", b"2")
+        assert seen(await take(watch)) == [("PUT", b"2")]
+    await until(lambda: watchers_are(secured, 0))
+
+
+async def test_resynchronising_key_sets_are_watched_one_by_one_too(secured: EtcdServer) -> None:
+    keys: list[bytes | KeySet] = [KeySet(b"public", prefix=True), b"zoo"]
+    async with (
+        Client(secured.url, username="root", password="secret") as root,
+        Client(secured.url, username="reader", password="weak") as client,
+    ):
+        await root.set(b"public", b"1")
+        async with client.watch(keys, resync=True) as watch:
+            await client.close()
+            await root.set(b"public", b"2")
+            newest = await root.set(b"zoo", b"3")
+            await root.compact(newest.header.revision)
+            changes = await take(watch, 2)
+            assert sorted(seen(changes)) == [("PUT", b"2"), ("PUT", b"3")]
+
+
+@pytest.mark.parametrize("keys", [[b"secret"], [b"public", b"secret"], [b"zoo", b"secret", b"public"]])
+async def test_denied_key_set_is_an_error_alone_or_among_others(
+    secured: EtcdServer, keys: list[bytes | KeySet]
+) -> None:
+    async with Client(secured.url, username="reader", password="weak") as client:
+        with pytest.raises(Error, match="permission denied"):
+            async with client.watch(keys):
+                pass
+        await until(lambda: watchers_are(secured, 0))
 
 
 async def test_nobody_there_is_said_in_time() -> None:

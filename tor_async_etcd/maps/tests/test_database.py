@@ -2,12 +2,21 @@ from __future__ import annotations
 
 import asyncio
 import random
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tor_async_etcd import Client, ConflictError, Database, DbTransaction, pmap
+from tor_async_etcd import (
+    Client,
+    ConflictError,
+    Database,
+    DbTransaction,
+    OutcomeUnknownError,
+    TransportError,
+    pmap,
+)
 from tor_async_etcd.maps.database import LONGEST_PAUSE_S, pause_after
 from tor_async_etcd.testing import EtcdServer
 
@@ -93,6 +102,32 @@ async def test_run_gives_up_when_its_time_is_over(client: Client, prefix: bytes)
     with pytest.raises(ConflictError):
         await db.run(lose, timeout_s=0.3)
     assert tries > 1
+
+
+@pytest.mark.parametrize("timeout_s", [0.2, 0.5])
+async def test_run_lasts_no_longer_than_it_may_when_etcd_hangs(timeout_s: float) -> None:
+    with EtcdServer() as server:
+        async with Client(server.url, timeout_s=60.0) as client, asyncio.timeout(30):
+
+            async def read(txn: DbTransaction) -> None:
+                await txn.get(b"a")
+
+            async def write(txn: DbTransaction) -> None:
+                txn.put(b"a", b"1")
+
+            server.pause()
+            with pytest.raises(TransportError, match="did not answer"):
+                await Database(client).run(read, timeout_s=timeout_s)
+            with pytest.raises(OutcomeUnknownError):
+                await Database(client).run(write, timeout_s=timeout_s)
+            with pytest.raises(TransportError):
+                await Database(client).attach_table(Names, timeout_s=timeout_s)
+            server.resume()
+
+
+@pmap.table(UUID("7a5c0f5e-4a77-4c0f-8f0d-0d5f0c7f3a11"))
+class Names(pmap.MapStringString):
+    """A table that no test writes."""
 
 
 @given(conflicts=st.integers(1, 1000), took_s=st.floats(0, 10))

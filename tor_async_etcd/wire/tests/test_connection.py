@@ -49,6 +49,7 @@ def receive(connection: Connection, data: bytes) -> None:
 
 KNOWN_LENGTH = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
+UNENDED_LINE = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n3\r\ntwo\r\n0\r\n\r\n"
 LINES = (
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"4\r\none\n\r\n3\r\ntwo\r\n9\r\n\nthree\nfo\r\n3\r\nur\n\r\n0\r\n\r\n"
@@ -104,6 +105,17 @@ async def read(stream: LineStream, lines: list[bytes]) -> None:
             lines.append(await stream.line())
         except TransportError:
             return
+
+
+async def test_line_that_only_the_end_of_the_stream_ends_is_read() -> None:
+    connection, _ = connected()
+    beginning = asyncio.create_task(connection.begin(b"request"))
+    await asyncio.sleep(0)
+    receive(connection, UNENDED_LINE)
+    await beginning
+    lines: list[bytes] = []
+    await read(LineStream(connection, 200, None), lines)
+    assert lines == [b"one", b"two"]
 
 
 async def test_lost_connection_is_an_error_at_any_time() -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tor_async_etcd import (
     OutcomeUnknownError,
     TransportError,
 )
+from tor_async_etcd.conftest import enable_authentication
 from tor_async_etcd.results import Json
 from tor_async_etcd.testing import EtcdServer
 from tor_async_etcd.wire.connection import Reply
@@ -377,33 +378,6 @@ async def test_outage_is_one_line_however_many_calls_meet_it(caplog: pytest.LogC
     ]
 
 
-@pytest.fixture
-async def secured() -> AsyncIterator[EtcdServer]:
-    """Return an etcd with authentication on, where `reader` may read what starts with "public"."""
-    with EtcdServer() as server:
-        async with Client(server.url) as client:
-            for path, values in (
-                ("auth/user/add", {"name": "root", "password": "secret"}),
-                ("auth/user/add", {"name": "reader", "password": "weak"}),
-                ("auth/role/add", {"name": "root"}),
-                ("auth/role/add", {"name": "reading"}),
-                ("auth/role/grant", {"name": "reading", "perm": PUBLIC}),
-                ("auth/user/grant", {"user": "root", "role": "root"}),
-                ("auth/user/grant", {"user": "reader", "role": "reading"}),
-                ("auth/enable", {}),
-            ):
-                fields = dict.fromkeys(values, as_it_is)
-                await client.gateway.call(Call(path, fields, changes=True), values)
-        yield server
-
-
-def as_it_is(value: object) -> object:
-    return value
-
-
-PUBLIC = {"key": "cHVibGlj", "range_end": "cHVibGlk"}  # from "public" to "publid"
-
-
 async def test_password_authentication_and_its_renewal_after_a_restart(secured: EtcdServer) -> None:
     async with Client(secured.url, username="root", password="secret") as client:
         async with client.watch(b"public") as watch:
@@ -432,3 +406,28 @@ async def test_wrong_password_and_missing_permission_are_said(secured: EtcdServe
             await client.set(b"public", b"")
         with pytest.raises(Error, match="permission denied"):
             await client.watch(KeySet(b"secret", prefix=True)).__aenter__()
+
+
+async def test_authentication_may_be_switched_on_and_off_under_a_running_client(prefix: bytes) -> None:
+    with EtcdServer() as server:
+        async with (
+            Client(server.url) as stranger,
+            Client(server.url, username="root", password="secret") as client,
+            client.watch(prefix) as watch,
+            asyncio.timeout(30),
+        ):
+            for number in range(3):
+                await client.set(prefix, b"off %d" % number)
+                assert (await anext(watch)).events[0].kv.value == b"off %d" % number
+                await (enable_authentication(stranger) if number == 0 else switch(stranger, "auth/enable"))
+                await client.set(prefix, b"on %d" % number)
+                assert (await anext(watch)).events[0].kv.value == b"on %d" % number
+                with pytest.raises(Error, match="user name is empty"):
+                    await stranger.get(prefix)
+                async with client.lease(ttl_s=5) as lease:
+                    assert await lease.keys() == []
+                await switch(client, "auth/disable")
+
+
+async def switch(client: Client, path: str) -> None:
+    await client.gateway.call(Call(path, {}, changes=True), {})

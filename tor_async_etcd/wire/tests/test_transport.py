@@ -9,7 +9,7 @@ import pytest
 from tor_async_etcd.errors import NotSentError, TransportError
 from tor_async_etcd.testing import free_ports
 from tor_async_etcd.tests.waiting import until
-from tor_async_etcd.wire.transport import MAX_CONNECTIONS, HttpTransport
+from tor_async_etcd.wire.transport import MAX_CONNECTIONS, Endpoint, HttpTransport
 
 
 class FakeEtcd:
@@ -131,3 +131,51 @@ async def test_refused_stream_has_its_refusal_as_its_only_line(transport: HttpTr
     with pytest.raises(TransportError, match="ended"):
         await stream.line()
     stream.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("http://127.0.0.1:2379", ("http://127.0.0.1:2379", None)),
+        ("https://host", ("https://host", None)),
+        ("http://root:secret@host:1/base", ("http://host:1/base", ("root", "secret"))),
+        ("https://r%40t:s%3A%2F%40%25@[::1]:1", ("https://[::1]:1", ("r@t", "s:/@%"))),
+        ("http://root:a:b@host", ("http://host", ("root", "a:b"))),
+    ],
+)
+def test_url_has_an_address_and_may_have_credentials(
+    text: str, endpoint: tuple[str, tuple[str, str] | None]
+) -> None:
+    assert Endpoint.parse(text) == endpoint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "127.0.0.1:2379",
+        "ftp://host",
+        "http://",
+        "http://:2379",
+        "http://host:0",
+        "http://host:65536",
+        "http://host:etcd",
+        "http://[::1",
+        "http://host?x=1",
+        "http://host#x",
+        "http://root@host",
+        "http://root:@host",
+        "http://:secret@host",
+        "http://@host",
+    ],
+)
+def test_url_that_would_be_understood_in_part_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="http"):
+        Endpoint.parse(text)
+
+
+@pytest.mark.parametrize("rest", ["h:x", "h?x=1", "h:0", "", "h:99999"])
+def test_password_is_not_in_the_error(rest: str) -> None:
+    with pytest.raises(ValueError, match="http") as refused:
+        Endpoint.parse(f"http://root:s3cr3t@{rest}")
+    assert "s3cr3t" not in f"{refused.value} {refused.value.__cause__}"
