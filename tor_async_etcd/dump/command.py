@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib.metadata
+import logging
+import math
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -29,8 +31,18 @@ def parser(description: str) -> argparse.ArgumentParser:
     options.add_argument(
         "-v", "--value-type", choices=["json", "binary", "utf8"], default="json", help="default: json"
     )
+    options.add_argument(
+        "-t", "--timeout", type=_seconds, default=10.0, help="seconds each request may take (default: 10)"
+    )
     options.add_argument("--version", action="version", version=_version())
     return options
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{text} is no positive number of seconds")
+    return seconds
 
 
 def _version() -> str:
@@ -40,14 +52,22 @@ def _version() -> str:
         return "run from its source, not installed"
 
 
-def connect(address: str | None) -> Client:
-    """Return a client with the credentials of the environment. Raises ValueError for a bad URL."""
+def connect(options: argparse.Namespace) -> Client:
+    """Return a client for a command's options, with the credentials of the environment, if any.
+
+    Raises:
+        ValueError: the address is no URL, or its credentials are not those of the environment.
+        TypeError: the environment has a user or a password, but not both.
+    """
     username, password = os.environ.get("ETCD_USERNAME"), os.environ.get("ETCD_PASSWORD")
-    return Client(address, username=username or None, password=password or None)
+    return Client(
+        options.address, timeout_s=options.timeout, username=username or None, password=password or None
+    )
 
 
 def run(command: Coroutine[None, None, None]) -> int:
-    """Run a command and return its exit status; what goes wrong is one line on the standard error."""
+    """Run a command and return its exit status; what goes wrong is a line on the standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # that it tries again, for example
     try:
         asyncio.run(command)
     except (EtcdError, OSError, TypeError, ValueError) as error:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _export_to_file(options: argparse.Namespace) -> None:
     """Write the file; it appears complete or not at all. Raises as `export` does."""
     dump_format = DumpFormat(options.key_type, options.value_type, options.output_format)
-    async with connect(options.address) as client:
+    async with connect(options) as client:
         content = (await export(client, dump_format)).encode()
     if options.output_file is None:
         sys.stdout.buffer.write(content)

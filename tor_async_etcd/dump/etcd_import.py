@@ -73,7 +73,7 @@ async def import_file(options: argparse.Namespace) -> None:
     """
     dump_format = DumpFormat(options.key_type, options.value_type, options.input_format)
     wanted = dump_format.read(_content(options.input_file))
-    async with connect(options.address) as client:
+    async with connect(options) as client:
         difference = await compare(client, dump_format, wanted)
         if options.dry_run:
             _write_dry(options, dump_format, difference)

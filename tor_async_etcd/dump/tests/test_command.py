@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tor_async_etcd import Error
 from tor_async_etcd.dump.command import Progress, connect, parser, run
+from tor_async_etcd.testing import free_ports
 
 
 async def fail(error: BaseException) -> None:
@@ -40,7 +45,43 @@ def test_version_is_the_distributions(
 def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ETCD_USERNAME", "root")
     with pytest.raises(TypeError, match="belong together"):
-        connect(None)
+        connect(parser("a command").parse_args([]))
+
+
+def test_empty_credentials_of_the_environment_are_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ETCD_USERNAME", "")
+    monkeypatch.setenv("ETCD_PASSWORD", "")
+    connect(parser("a command").parse_args(["-a", "http://root:secret@host"]))
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "soon"])
+def test_timeout_that_is_none_is_refused(timeout: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser("a command").parse_args(["--timeout", timeout])
+    assert "--timeout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["etcd_export"], ["etcd_import", "--dry-run", "dump.json"]])
+def test_command_without_an_etcd_says_at_once_that_it_waits(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "dump.json").write_text("{}")
+    [port] = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+    name, *arguments = command
+    with subprocess.Popen(  # noqa: S603 - this package's own command
+        [sys.executable, "-m", f"tor_async_etcd.dump.{name}", "-a", address, "-t", "3", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert process.poll() is None  # it has time left, and uses it
+        assert first.startswith(
+            f"etcd does not answer as it should, trying again: cannot connect to {address}"
+        )
+        assert process.stderr.read().startswith(refusal)
+    assert process.returncode == 1
 
 
 class Terminal(io.StringIO):
