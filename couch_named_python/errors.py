@@ -59,3 +59,10 @@ class Redirect(Exception):  # noqa: N818 -- no error, and a name that existing v
     def response(self) -> dict[str, object]:
         """The redirect as CouchDB's response object."""
         return {"code": 301 if self.permanent else 302, "headers": {"Location": self.url}}
+
+
+class TimeLimitError(BaseException):
+    """Raised inside a design function that runs for too long.
+
+    It is a BaseException so that an ``except Exception`` in the function doesn't swallow it.
+    """

@@ -7,7 +7,7 @@ import pytest
 
 from couch_named_python.tests.driver import FUNCTIONS, QueryServerProcess
 
-COMMAND = [sys.executable, "-m", "couch_named_python.command"]
+COMMAND = [sys.executable, "-m", "couch_named_python.serve.command"]
 
 
 def test_what_functions_print_goes_to_the_log_and_not_into_the_protocol(server: QueryServerProcess) -> None:

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from couch_named_python import deployment
-from couch_named_python.deployment import DeploymentError, DesignDatabase, difference
+from couch_named_python.deploy import deployment
+from couch_named_python.deploy.deployment import DeploymentError, DesignDatabase, difference
 from couch_named_python.tests.couchdb_double import CouchDBDouble
 
 DESIGN = {"_id": "_design/a", "language": "python", "views": {"v": {"map": "a.b|1"}}, "filters": {"f": "a.c"}}

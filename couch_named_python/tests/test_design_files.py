@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 import yaml
 
-from couch_named_python.design_files import DesignError, design_documents, read_design_files
-from couch_named_python.fingerprint import fingerprint
+from couch_named_python.deploy.design_files import DesignError, design_documents, read_design_files
+from couch_named_python.loading.fingerprint import fingerprint
 from couch_named_python.tests import functions
 from couch_named_python.tests.driver import FUNCTIONS as F
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from couch_named_python.fingerprint import fingerprint
+from couch_named_python.loading.fingerprint import fingerprint
 
 FILES = {
     "__init__.py": "VERSION = 1",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from couch_named_python.installed_code import InstalledCode
+from couch_named_python.loading.installed_code import InstalledCode
 
 
 @pytest.fixture

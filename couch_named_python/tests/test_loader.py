@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from couch_named_python.errors import FatalError, QueryServerError
-from couch_named_python.fingerprint import fingerprint
-from couch_named_python.loader import FunctionLoader
+from couch_named_python.loading.fingerprint import fingerprint
+from couch_named_python.loading.loader import FunctionLoader
 from couch_named_python.tests import functions
 from couch_named_python.tests.driver import FUNCTIONS
 

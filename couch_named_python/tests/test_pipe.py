@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from couch_named_python.pipe import LogStream, Pipe
+from couch_named_python.serve.pipe import LogStream, Pipe
 
 
 class Ends:

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from couch_named_python.json_lines import decode, encode
-from couch_named_python.loader import FunctionLoader
-from couch_named_python.pipe import Pipe
-from couch_named_python.server import QueryServer
+from couch_named_python.loading.loader import FunctionLoader
+from couch_named_python.serve.pipe import Pipe
+from couch_named_python.serve.server import QueryServer
 from couch_named_python.tests.driver import FUNCTIONS, QueryServerProcess
 
 DOC = {"title": "Best ever", "body": "Doc body"}

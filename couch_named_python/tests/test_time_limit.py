@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from couch_named_python.errors import TimeLimitError
+from couch_named_python.serve.time_limit import TimeLimit
 from couch_named_python.tests.driver import FUNCTIONS, QueryServerProcess
-from couch_named_python.time_limit import TimeLimit, TimeLimitError
 
 pytestmark = pytest.mark.usefixtures("alarm_restored")
 

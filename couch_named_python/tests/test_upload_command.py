@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from couch_named_python import upload_command
+from couch_named_python.deploy import upload_command
 from couch_named_python.tests.couchdb_double import CouchDBDouble
 from couch_named_python.tests.driver import FUNCTIONS as F
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from couch_named_python.deployment import DeploymentError, DesignDatabase, difference
-from couch_named_python.design_files import DesignError, design_documents, read_design_files
+from couch_named_python.deploy.deployment import DeploymentError, DesignDatabase, difference
+from couch_named_python.deploy.design_files import DesignError, design_documents, read_design_files
 
 _EPILOG = """\
 Credentials come from the URL or, better, from the environment: COUCHDB_USER and COUCHDB_PASSWORD.

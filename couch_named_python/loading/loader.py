@@ -4,9 +4,8 @@ import importlib
 from collections.abc import Iterable
 from types import FunctionType
 
-from couch_named_python.errors import FatalError, QueryServerError
-from couch_named_python.installed_code import InstalledCode
-from couch_named_python.time_limit import TimeLimitError
+from couch_named_python.errors import FatalError, QueryServerError, TimeLimitError
+from couch_named_python.loading.installed_code import InstalledCode
 from couch_named_python.versions import FINGERPRINT_PREFIX, DesignFunction, get_version
 
 # The name under which CouchDB's own query server reports it: a PUT of the design document is then
@@ -94,7 +93,7 @@ def installed_version(function: DesignFunction, *, as_fingerprint: bool) -> str:
     """Return what follows the ``|`` in the function's path; "" for a function without a version."""
     if as_fingerprint:
         # Imported here, for only design documents with fingerprints need it at the start.
-        from couch_named_python.fingerprint import fingerprint
+        from couch_named_python.loading.fingerprint import fingerprint
 
         return fingerprint(function)
     version = get_version(function)

@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from couch_named_python.errors import FatalError, ForbiddenError, QueryServerError, UnauthorizedError
+from couch_named_python.errors import (
+    FatalError,
+    ForbiddenError,
+    QueryServerError,
+    TimeLimitError,
+    UnauthorizedError,
+)
 from couch_named_python.helpers import STAGE, JSONObject
 from couch_named_python.json_lines import encode
-from couch_named_python.loader import FunctionLoader
-from couch_named_python.pipe import Pipe
-from couch_named_python.rendering import ListResponse, ShowResponse, response_object
-from couch_named_python.time_limit import TimeLimit, TimeLimitError
+from couch_named_python.loading.loader import FunctionLoader
+from couch_named_python.serve.map_reduce import MapReduce
+from couch_named_python.serve.pipe import Pipe
+from couch_named_python.serve.rendering import ListResponse, ShowResponse, response_object
+from couch_named_python.serve.time_limit import TimeLimit
 from couch_named_python.versions import DesignFunction
-from couch_named_python.views import Views
 
 KINDS = ("filters", "lists", "rewrites", "shows", "updates", "validate_doc_update", "views")
 
@@ -24,9 +30,11 @@ _PATH_LENGTH_WITHOUT_DOCUMENT = 5
 class DesignDocuments:
     """The design documents that CouchDB has sent, and how their functions are run."""
 
-    def __init__(self, loader: FunctionLoader, views: Views, pipe: Pipe, time_limit: TimeLimit) -> None:
+    def __init__(
+        self, loader: FunctionLoader, map_reduce: MapReduce, pipe: Pipe, time_limit: TimeLimit
+    ) -> None:
         self._loader = loader
-        self._views = views
+        self._map_reduce = map_reduce
         self._pipe = pipe
         self._time_limit = time_limit
         self._documents: dict[str, JSONObject] = {}
@@ -62,7 +70,7 @@ class DesignDocuments:
                 with _reported_as("filter_error", function):
                     return encode([True, [bool(function(document, request)) for document in documents]])
             case "views", [list() as documents, *_]:
-                return encode([True, self._views.selects(function, documents)])
+                return encode([True, self._map_reduce.selects(function, documents)])
             case "validate_doc_update", _:
                 return encode(_validate(function, arguments))
             case "rewrites", [dict() as request, *_]:

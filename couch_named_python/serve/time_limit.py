@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from couch_named_python.errors import TimeLimitError
+
 DEFAULT_TIMEOUT_MS = 5000  # CouchDB's [couchdb] os_process_timeout
 _SHORTEST_MS, _LONGEST_MS = 100, 24 * 3600 * 1000
 
@@ -11,13 +13,6 @@ _SHORTEST_MS, _LONGEST_MS = 100, 24 * 3600 * 1000
 _TICKS_A_TIMEOUT = 10
 _INTERRUPT_AFTER_TICKS = 6
 _GIVE_UP_AFTER_TICKS = 8
-
-
-class TimeLimitError(BaseException):
-    """Raised inside a design function that has run too long.
-
-    No Exception, so that a function's own ``except Exception`` doesn't swallow it.
-    """
 
 
 class TimeLimit:

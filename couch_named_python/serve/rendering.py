@@ -7,8 +7,8 @@ from typing import Any
 from couch_named_python.errors import FatalError, QueryServerError, Redirect
 from couch_named_python.helpers import STAGE, JSONObject
 from couch_named_python.json_lines import MALFORMED, UNREADABLE, decode, encode
-from couch_named_python.pipe import Pipe, PipeClosedError
-from couch_named_python.time_limit import TimeLimit
+from couch_named_python.serve.pipe import Pipe, PipeClosedError
+from couch_named_python.serve.time_limit import TimeLimit
 from couch_named_python.versions import DesignFunction
 
 

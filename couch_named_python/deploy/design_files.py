@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from couch_named_python.errors import QueryServerError
-from couch_named_python.loader import FunctionLoader, installed_version
+from couch_named_python.loading.loader import FunctionLoader, installed_version
 from couch_named_python.versions import DesignFunction
 
 # https://docs.couchdb.org/en/stable/ddocs/ddocs.html#built-in-reduce-functions, and those of 3.5.

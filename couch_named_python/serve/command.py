@@ -4,9 +4,9 @@ import argparse
 import signal
 import sys
 
-from couch_named_python.loader import FunctionLoader
-from couch_named_python.pipe import take_standard_streams
-from couch_named_python.server import QueryServer
+from couch_named_python.loading.loader import FunctionLoader
+from couch_named_python.serve.pipe import take_standard_streams
+from couch_named_python.serve.server import QueryServer
 
 
 def main() -> None:

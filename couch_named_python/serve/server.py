@@ -9,14 +9,14 @@ import os
 import traceback
 from typing import Any, NoReturn
 
-from couch_named_python.design_documents import DesignDocuments
-from couch_named_python.errors import FatalError, QueryServerError
+from couch_named_python.errors import FatalError, QueryServerError, TimeLimitError
 from couch_named_python.helpers import STAGE, JSONObject
 from couch_named_python.json_lines import MALFORMED, UNREADABLE, decode, encode_text_line, number
-from couch_named_python.loader import FunctionLoader
-from couch_named_python.pipe import Pipe, PipeClosedError
-from couch_named_python.time_limit import DEFAULT_TIMEOUT_MS, TimeLimit, TimeLimitError
-from couch_named_python.views import Views
+from couch_named_python.loading.loader import FunctionLoader
+from couch_named_python.serve.design_documents import DesignDocuments
+from couch_named_python.serve.map_reduce import MapReduce
+from couch_named_python.serve.pipe import Pipe, PipeClosedError
+from couch_named_python.serve.time_limit import DEFAULT_TIMEOUT_MS, TimeLimit
 
 _COMMANDS = ("add_fun", "add_lib", "ddoc", "map_doc", "reduce", "rereduce", "reset")
 _TIME_LIMIT_REASON = "the function ran for too long and was interrupted"
@@ -29,8 +29,8 @@ class QueryServer:
         self._pipe = pipe
         self._loader = loader
         self._time_limit = TimeLimit(self._give_up)
-        self._views = Views(loader)
-        self._design_documents = DesignDocuments(loader, self._views, pipe, self._time_limit)
+        self._map_reduce = MapReduce(loader)
+        self._design_documents = DesignDocuments(loader, self._map_reduce, pipe, self._time_limit)
         STAGE.log = pipe.log
 
     def run(self) -> int:
@@ -75,17 +75,17 @@ class QueryServer:
             command = decode(line)
         except UNREADABLE as error:
             if line.startswith(b'["map_doc"'):
-                return self._views.skip_document(line, error)
+                return self._map_reduce.skip_document(line, error)
             raise QueryServerError("unreadable_value", str(error)) from error
         except MALFORMED as error:
             raise QueryServerError("query_protocol_error", f"not JSON: {error}") from error
         match command:
             case ["map_doc", dict() as document, *_]:
-                return self._views.map_document(document, line)
+                return self._map_reduce.map_document(document, line)
             case ["reduce", list() as paths, list() as pairs, *_]:
-                return self._views.reduce(paths, pairs, line)
+                return self._map_reduce.reduce(paths, pairs, line)
             case ["rereduce", list() as paths, list() as values, *_]:
-                return self._views.rereduce(paths, values, line)
+                return self._map_reduce.rereduce(paths, values, line)
             case ["ddoc", str() as document_id, [str(), *_] as path, list() as arguments, *_]:
                 return self._design_documents.run(document_id, path, arguments)
         self._prepare(command)
@@ -97,7 +97,7 @@ class QueryServer:
             case ["reset", *arguments]:
                 self._reset(arguments[0] if arguments and isinstance(arguments[0], dict) else {})
             case ["add_fun", str() as path, *_]:
-                self._views.add_function(path)
+                self._map_reduce.add_function(path)
             case ["add_lib", *_]:
                 pass  # CommonJS modules, of which Python functions have no use
             case ["ddoc", "new", str() as document_id, dict() as document, *_]:
@@ -109,7 +109,7 @@ class QueryServer:
 
     def _reset(self, settings: JSONObject) -> None:
         self._time_limit.set_timeout(number(settings.get("timeout"), DEFAULT_TIMEOUT_MS))
-        self._views.reset(settings)
+        self._map_reduce.reset(settings)
         self._loader.check_code()
 
     def _give_up(self) -> NoReturn:
