@@ -3,6 +3,7 @@
 from typing import Any
 
 from couch_named_python.helpers import STAGE, JSONObject
+from couch_named_python.json_lines import encode_rows
 from couch_named_python.versions import DesignFunction
 
 Row = tuple[Any, Any]
@@ -10,6 +11,18 @@ Row = tuple[Any, Any]
 
 def emitted_rows(function: DesignFunction, document: JSONObject) -> list[Row]:
     """Return the (key, value) pairs that a map function yields or emits for a document, in order.
+
+    Raises:
+        TypeError: the function returned or yielded something else.
+        InvalidJSONError: JSON has no form for a key or value.
+    """
+    rows = collected_rows(function, document)
+    encode_rows(rows)
+    return rows
+
+
+def collected_rows(function: DesignFunction, document: JSONObject) -> list[Row]:
+    """Return the pairs that a map function yields or emits, whether or not they can be JSON.
 
     Raises:
         TypeError: the function returned or yielded something else.

@@ -132,12 +132,16 @@ class _Builder:
             function = FunctionLoader([name.partition(".")[0]]).find(name)
         except QueryServerError as error:
             raise DesignError(f"{where}: {' '.join(error.reason.split())}") from error
-        _check_arguments(where, kind, name, function)
+        _check_call(where, kind, name, function)
         version = installed_version(function, as_fingerprint=self._as_fingerprints)
         return f"{name}|{version}" if version else name
 
 
-def _check_arguments(where: str, kind: str, name: str, function: DesignFunction) -> None:
+def _check_call(where: str, kind: str, name: str, function: DesignFunction) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise DesignError(f"{where}: {name} is async; the query server runs plain functions")
+    if inspect.isgeneratorfunction(function) and kind not in ("map", "lists"):
+        raise DesignError(f"{where}: {name} is a generator; only map and list functions yield")
     count = _ARGUMENTS[kind]
     if kind == "lists" and inspect.isgeneratorfunction(function):
         count += 1  # the rows

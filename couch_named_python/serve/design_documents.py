@@ -1,4 +1,4 @@
-"""Design functions outside of indexes: filters, validation, updates, shows, lists and rewrites."""
+"""Runs filters, validation, updates, shows, lists and rewrites: the design functions that build no index."""
 
 import traceback
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any
 from couch_named_python.errors import (
     FatalError,
     ForbiddenError,
+    InvalidJSONError,
     QueryServerError,
     TimeLimitError,
     UnauthorizedError,
@@ -28,7 +29,7 @@ _PATH_LENGTH_WITHOUT_DOCUMENT = 5
 
 
 class DesignDocuments:
-    """The design documents that CouchDB has sent, and how their functions are run."""
+    """Remembers the design documents that CouchDB sends, and runs their functions."""
 
     def __init__(
         self, loader: FunctionLoader, map_reduce: MapReduce, pipe: Pipe, time_limit: TimeLimit
@@ -40,14 +41,14 @@ class DesignDocuments:
         self._documents: dict[str, JSONObject] = {}
 
     def learn(self, document_id: str, document: JSONObject) -> None:
-        """Remember a design document; it survives a reset."""
+        """Remember a design document in place of an earlier one of this id; a reset doesn't forget it."""
         self._documents[document_id] = document
 
     def run(self, document_id: str, path: list[Any], arguments: list[Any]) -> bytes:
-        """Return the answer of the function at ``path`` in a design document.
+        """Run the function at ``path`` in a design document and return the line that answers CouchDB.
 
         Raises:
-            QueryServerError: there is no such function, or it raised.
+            QueryServerError: there is no such function, it raised, or its result is not one of its kind.
             FatalError: CouchDB never sent the design document, or the kind of function is unknown.
         """
         if document_id not in self._documents:
@@ -63,18 +64,17 @@ class DesignDocuments:
                 with _reported_as("render_error", function):
                     return ListResponse(self._pipe, self._time_limit).run(function, head, request)
             case "shows", [document, dict() as request, *_]:
-                return encode(["resp", _show(function, document, request)])
+                return _show(function, document, request)
             case "updates", [document, dict() as request, *_]:
-                return encode(_update(function, document, request))
+                return _update(function, document, request)
             case "filters", [list() as documents, request, *_]:
-                with _reported_as("filter_error", function):
-                    return encode([True, [bool(function(document, request)) for document in documents]])
+                return _filter(function, documents, request)
             case "views", [list() as documents, *_]:
                 return encode([True, self._map_reduce.selects(function, documents)])
             case "validate_doc_update", _:
-                return encode(_validate(function, arguments))
+                return _validate(function, arguments)
             case "rewrites", [dict() as request, *_]:
-                return encode(_rewrite(function, request))
+                return _rewrite(function, request)
         raise QueryServerError("query_protocol_error", f"unknown arguments of a '{kind}' function")
 
     def _find(self, document_id: str, path: list[Any]) -> DesignFunction:
@@ -92,20 +92,23 @@ class DesignDocuments:
 @contextmanager
 def _reported_as(error_name: str, function: DesignFunction) -> Iterator[None]:
     """Turn whatever a design function raises into an error for CouchDB, with the traceback in the log."""
+    name = f"{function.__module__}.{function.__qualname__}"
     try:
         yield
+    except InvalidJSONError as error:
+        raise QueryServerError(error.name, f"the result of {name} is {error.reason}") from error
     except (QueryServerError, TimeLimitError):
         raise
     except BaseException as error:
-        name = f"{function.__module__}.{function.__qualname__}"
-        STAGE.log(f"{name} raised\n{traceback.format_exc()}")
+        STAGE.log(f"{name} failed\n{traceback.format_exc()}")
         raise QueryServerError(error_name, f"{name} raised {type(error).__name__}: {error}") from error
 
 
-def _show(function: DesignFunction, document: JSONObject | None, request: JSONObject) -> JSONObject:
+def _show(function: DesignFunction, document: JSONObject | None, request: JSONObject) -> bytes:
     try:
         with _reported_as("render_error", function):
-            return ShowResponse().run(function, document, request)
+            response = ShowResponse().run(function, document, request)
+            return b'["resp",' + encode(response, "response") + b"]"
     except QueryServerError as error:
         path = request.get("path")
         is_for_a_document = isinstance(path, list) and len(path) > _PATH_LENGTH_WITHOUT_DOCUMENT
@@ -114,31 +117,51 @@ def _show(function: DesignFunction, document: JSONObject | None, request: JSONOb
         raise
 
 
-def _update(function: DesignFunction, document: JSONObject | None, request: JSONObject) -> list[Any]:
+def _update(function: DesignFunction, document: JSONObject | None, request: JSONObject) -> bytes:
     if request.get("method") == "GET":
         raise QueryServerError("method_not_allowed", "Update functions do not allow GET")
     with _reported_as("render_error", function):
         result = function(document, request)
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise TypeError(f"an update function returns a document and a response, not {result!r}")
-        return ["up", result[0], response_object(result[1])]
+        new, response = result
+        if new is not None and not isinstance(new, dict):
+            raise TypeError(f"an update function returns a document or None first, not {new!r}")
+        response_line = encode(response_object(response), "response")
+        return b'["up",' + encode(new, "document") + b"," + response_line + b"]"
 
 
-def _validate(function: DesignFunction, arguments: list[Any]) -> int | dict[str, str]:
+def _filter(function: DesignFunction, documents: list[Any], request: Any) -> bytes:
+    with _reported_as("filter_error", function):
+        results = [function(document, request) for document in documents]
+        # Any JSON value counts as true or false, as in JavaScript. Other objects are refused, because most of
+        # them are true by default: the coroutine of an async function would select every document.
+        encode(results, "results")
+        return encode([True, list(map(bool, results))])
+
+
+def _validate(function: DesignFunction, arguments: list[Any]) -> bytes:
     with _reported_as("validation_error", function):
         try:
-            function(*arguments)
+            result = function(*arguments)
         except (ForbiddenError, UnauthorizedError) as refusal:
-            return {refusal.name: refusal.reason}
-    return 1
+            return encode({refusal.name: refusal.reason}, "refusal")
+        # False or a Forbidden that is returned and not raised would otherwise let the document pass.
+        if result is not None:
+            raise TypeError(f"a validation function returns nothing or raises Forbidden, not {result!r}")
+    return b"1"
 
 
-def _rewrite(function: DesignFunction, request: JSONObject) -> list[Any] | dict[str, str]:
+def _rewrite(function: DesignFunction, request: JSONObject) -> bytes:
     with _reported_as("rewrite_error", function):
         try:
             result = function(request)
         except (ForbiddenError, UnauthorizedError) as refusal:
-            return {refusal.name: refusal.reason}
-    if result is None:
-        return ["no_dispatch_rule"]
-    return ["ok", {"path": result, "method": request.get("method")} if isinstance(result, str) else result]
+            return encode({refusal.name: refusal.reason}, "refusal")
+        if result is None:
+            return b'["no_dispatch_rule"]'
+        if isinstance(result, str):
+            result = {"path": result, "method": request.get("method")}
+        elif not isinstance(result, dict):
+            raise TypeError(f"a rewrite function returns a path, an object or None, not {result!r}")
+        return b'["ok",' + encode(result, "rewrite") + b"]"

@@ -4,12 +4,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from couch_named_python.errors import FatalError, QueryServerError, TimeLimitError
+from couch_named_python.errors import FatalError, InvalidJSONError, QueryServerError, TimeLimitError
 from couch_named_python.helpers import STAGE, JSONObject
-from couch_named_python.json_lines import decode, encode, number
+from couch_named_python.json_lines import decode, encode, encode_rows, number
 from couch_named_python.loading.loader import FunctionLoader
 from couch_named_python.versions import DesignFunction
-from couch_named_python.views import emitted_rows
+from couch_named_python.views import collected_rows
 
 
 class MapReduce:
@@ -53,11 +53,11 @@ class MapReduce:
 
     def _map_with(self, function: DesignFunction, document: JSONObject) -> bytes:
         try:
-            return encode(emitted_rows(function, document))
+            return encode_rows(collected_rows(function, document))
         except (FatalError, TimeLimitError):
             raise
-        except BaseException:  # noqa: BLE001 -- whatever a function raises costs this document, no more
-            _log_failure("map", function, f"doc_id={document.get('_id')!r}")
+        except BaseException as error:  # noqa: BLE001 -- a failure costs the rows of this document, no more
+            _log_failure("map", function, f"no rows for document {document.get('_id')!r}", error)
             return b"[]"
 
     def skip_document(self, line: bytes, error: Exception) -> bytes:
@@ -96,11 +96,11 @@ class MapReduce:
             if results:
                 values = decode(line)[2]
             try:
-                results.append(encode(function(*arguments(values))))
+                results.append(encode(function(*arguments(values)), "result"))
             except (FatalError, TimeLimitError):
                 raise
-            except BaseException:  # noqa: BLE001 -- as CouchDB's own: the reduction is null, the others go on
-                _log_failure("reduce", function, "the result is null")
+            except BaseException as error:  # noqa: BLE001 -- as in CouchDB's own, the others go on
+                _log_failure("reduce", function, "the result is null", error)
                 results.append(b"null")
         output = b"[" + b",".join(results) + b"]"
         self._check_size(len(output), len(line) - sum(map(len, paths)))
@@ -122,6 +122,8 @@ class MapReduce:
         STAGE.log(f"reduce_overflow_error: {reason}")
 
 
-def _log_failure(kind: str, function: DesignFunction, consequence: str) -> None:
+def _log_failure(kind: str, function: DesignFunction, consequence: str, error: BaseException) -> None:
     name = f"{function.__module__}.{function.__qualname__}"
-    STAGE.log(f"{kind} function {name} raised, {consequence}\n{traceback.format_exc()}")
+    # A result that is no JSON fails in our code: our traceback would only hide the sentence.
+    reason = error.reason if isinstance(error, InvalidJSONError) else traceback.format_exc()
+    STAGE.log(f"{kind} function {name} failed, {consequence}\n{reason}")

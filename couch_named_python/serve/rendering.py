@@ -16,7 +16,7 @@ def response_object(returned: Any) -> JSONObject:
     """Return CouchDB's response object for what a function returned: a body, an object or nothing.
 
     Raises:
-        QueryServerError: it is none of these.
+        TypeError: it is none of these.
     """
     if isinstance(returned, str):
         return {"body": returned}
@@ -24,30 +24,59 @@ def response_object(returned: Any) -> JSONObject:
         return returned
     if returned is None:
         return {}
-    raise QueryServerError("render_error", f"a response is a string or an object, not {returned!r}")
+    raise TypeError(f"a response is a string or an object, not {returned!r}")
+
+
+def _head(response: Any) -> JSONObject:
+    if not isinstance(response, dict):
+        raise TypeError(f"a response's head is an object, not {response!r}")
+    encode(response, "response")
+    return response
+
+
+def _chunk(piece: Any) -> str:
+    """Return a piece of a response's body as text; a number is written as Python prints it."""
+    if not isinstance(piece, str | int | float) or isinstance(piece, bool):
+        raise TypeError(f"a piece of a response is a string, not {piece!r}")
+    text = str(piece)
+    encode(text, "piece of a response")
+    return text
 
 
 class ShowResponse:
-    """What a show function has started and sent."""
+    """The response of one run of a show function."""
 
     def __init__(self) -> None:
         self._head: JSONObject = {}
         self._chunks: list[str] = []
 
     def start(self, response: JSONObject) -> None:
-        """Set code and headers; they win over those that the function returns."""
-        self._head = response
+        """Set code and headers, which take precedence over those that the function returns.
+
+        Raises:
+            TypeError: ``response`` is no object.
+            InvalidJSONError: JSON has no form for a part of it.
+        """
+        self._head = _head(response)
 
     def send(self, chunk: str) -> None:
-        """Append to the body, before what the function returns."""
-        self._chunks.append(str(chunk))
+        """Append to the body, before what the function returns.
+
+        Raises:
+            TypeError: ``chunk`` is neither a string nor a number.
+        """
+        self._chunks.append(_chunk(chunk))
 
     def get_row(self) -> None:
-        """Refuse: a show has no rows."""
+        """Raise RuntimeError: a show has no rows."""
         raise RuntimeError("get_row() is for list functions")
 
     def run(self, function: DesignFunction, document: JSONObject | None, request: JSONObject) -> JSONObject:
-        """Return the response of a show function for a document."""
+        """Run a show function for a document and return its response.
+
+        Raises:
+            TypeError: the function returned no response.
+        """
         STAGE.response = self
         try:
             returned = response_object(function(document, request))
@@ -65,7 +94,7 @@ class ShowResponse:
 
 
 class ListResponse:
-    """A response in the making, sent in pieces as CouchDB hands over the view's rows."""
+    """The response of one run of a list function, sent in pieces as CouchDB sends the view's rows."""
 
     def __init__(self, pipe: Pipe, time_limit: TimeLimit) -> None:
         self._pipe = pipe
@@ -77,15 +106,28 @@ class ListResponse:
         self._failure: FatalError | None = None
 
     def start(self, response: JSONObject) -> None:
-        """Set code and headers."""
-        self._head = response
+        """Set code and headers.
+
+        Raises:
+            TypeError: ``response`` is no object.
+            InvalidJSONError: JSON has no form for a part of it.
+        """
+        self._head = _head(response)
 
     def send(self, chunk: str) -> None:
-        """Append to the body; CouchDB gets it with the next row that the function asks for."""
-        self._chunks.append(str(chunk))
+        """Append to the body. CouchDB gets the pieces when the function asks for the next row.
+
+        Raises:
+            TypeError: ``chunk`` is neither a string nor a number.
+        """
+        self._chunks.append(_chunk(chunk))
 
     def get_row(self) -> JSONObject | None:
-        """Send what there is and return the next row; None after the last."""
+        """Send the pieces so far and return the next row; None after the last.
+
+        Raises:
+            FatalError: CouchDB sent something other than a row.
+        """
         if self._failure is not None:
             raise self._failure
         if self._is_at_end:
@@ -102,13 +144,13 @@ class ListResponse:
         piece = [label, self._chunks] if self._head is None else [label, self._chunks, self._head]
         self._head = None
         self._chunks = []
-        return encode(piece)
+        return encode(piece, "response")
 
     def _read_row(self) -> JSONObject | None:
         self._time_limit.end()
         line = next(self._pipe.lines, None)
         self._time_limit.begin()
-        # A failure is kept as well as raised, for the function may swallow it and go on.
+        # The failure is kept as well, because the function may swallow the exception and go on.
         if line is None:
             self._failure = PipeClosedError("list_error", "the pipe was closed in the middle of a list")
             raise self._failure
@@ -126,7 +168,12 @@ class ListResponse:
         raise self._failure
 
     def run(self, function: DesignFunction, head: JSONObject, request: JSONObject) -> bytes:
-        """Return the last piece of a list function's response; the others have been sent by then."""
+        """Run a list function and return the last piece of its response; the earlier ones have been sent.
+
+        Raises:
+            QueryServerError: the function redirects after it has asked for a row.
+            FatalError: CouchDB sent something other than a row.
+        """
         STAGE.response = self
         try:
             tail = self._run_function(function, head, request)

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from couch_named_python.tests.driver import FUNCTIONS, QueryServerProcess
+from couch_named_python.tests.functions import NO_JSON
 
 
 def test_a_filter_by_view_selects_the_documents_that_have_rows(server: QueryServerProcess) -> None:
@@ -93,6 +94,67 @@ def test_validation_that_breaks_refuses_the_document_and_logs_why(server: QueryS
 
 def test_a_filter_that_breaks_is_an_error(server: QueryServerProcess) -> None:
     assert server.run_function("filters", "filter_broken", [{}], {})[:2] == ["error", "filter_error"]
+
+
+def test_a_filter_counts_json_values_as_javascript_does(server: QueryServerProcess) -> None:
+    truths = [True, 1, "a", [1], {"a": 1}, False, 0, "", None]
+    answer = server.run_function("filters", "filter_truth", [{"truth": truth} for truth in truths], {})
+    assert answer == [True, [True] * 5 + [False] * 4]
+
+
+def test_a_filter_that_returns_no_json_is_an_error_that_names_it(server: QueryServerProcess) -> None:
+    for kind in NO_JSON:
+        answer = server.run_function("filters", "filter_value", [{}], {"kind": kind})
+        assert answer[:2] == ["error", "invalid_json"], kind
+        assert answer[2].startswith(f"the result of {FUNCTIONS}.filter_value is not JSON: ")
+    answer = server.run_function("filters", "filter_async", [{}], {})
+    assert answer[2].endswith("results[0]: JSON has no form for type coroutine")
+
+
+@pytest.mark.parametrize("returns", [False, True, 0, "no", "forbidden", [], {}])
+def test_validation_that_returns_something_refuses_the_document(
+    server: QueryServerProcess, returns: Any
+) -> None:
+    answer = server.run_function(
+        "validate_doc_update", "validate_returns", {"returns": returns}, None, {}, {}
+    )
+    assert answer[:2] == ["error", "validation_error"]
+    assert "returns nothing or raises Forbidden" in answer[2]
+    assert server.run_function("validate_doc_update", "validate_returns", {"returns": None}, {}, {}, {}) == 1
+
+
+@pytest.mark.parametrize("name", ["validate_async", "validate_generator"])
+def test_validation_that_never_runs_refuses_the_document(server: QueryServerProcess, name: str) -> None:
+    answer = server.run_function("validate_doc_update", name, {}, None, {}, {})
+    assert answer[:2] == ["error", "validation_error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("update_document_value", "document['a']"), ("update_response_value", "response['json']")],
+)
+def test_an_update_that_is_no_json_is_an_error_that_names_it(
+    server: QueryServerProcess, name: str, where: str
+) -> None:
+    for kind in NO_JSON:
+        answer = server.run_function("updates", name, {}, {"method": "POST", "kind": kind})
+        assert answer[:2] == ["error", "invalid_json"], kind
+        assert answer[2].startswith(f"the result of {FUNCTIONS}.{name} is not JSON: ")
+        assert kind == "deep" or where in answer[2]
+
+
+def test_an_update_returns_a_document_first(server: QueryServerProcess) -> None:
+    answer = server.run_function("updates", "update_returns_number", {}, {"method": "POST"})
+    assert answer[:2] == ["error", "render_error"]
+    assert "returns a document or None first, not 3" in answer[2]
+
+
+def test_a_rewrite_that_is_no_json_is_an_error_that_names_it(server: QueryServerProcess) -> None:
+    for kind in NO_JSON:
+        answer = server.run_function("rewrites", "rewrite_value", {"kind": kind})
+        assert answer[:2] == ["error", "invalid_json"], kind
+        assert answer[2].startswith(f"the result of {FUNCTIONS}.rewrite_value is not JSON: ")
+    assert server.run_function("rewrites", "rewrite_number", {})[:2] == ["error", "rewrite_error"]
 
 
 def test_an_update_may_leave_the_document_alone(server: QueryServerProcess) -> None:

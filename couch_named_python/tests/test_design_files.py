@@ -96,6 +96,9 @@ def test_built_in_reduces_are_left_alone(reduce: str) -> None:
             "a: validate_doc_update: .* is called with 4 arguments",
         ),
         ({"rewrites": f"{F}.filter_good"}, "is called with 1 arguments"),
+        ({"validate_doc_update": f"{F}.validate_async"}, "a: validate_doc_update: .* is async"),
+        ({"filters": {"f": f"{F}.filter_async"}}, "a: filters: 'f': .* is async"),
+        ({"validate_doc_update": f"{F}.validate_generator"}, "only map and list functions yield"),
     ],
 )
 def test_what_is_wrong_is_one_line_that_says_where(definition: Any, message: str) -> None:

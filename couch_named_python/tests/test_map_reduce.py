@@ -2,8 +2,10 @@ from typing import Any
 
 import pytest
 
+from couch_named_python.errors import InvalidJSONError
 from couch_named_python.tests import functions
 from couch_named_python.tests.driver import FUNCTIONS, QueryServerProcess
+from couch_named_python.tests.functions import NO_JSON
 from couch_named_python.views import emitted_rows
 
 
@@ -35,7 +37,7 @@ def test_a_function_that_raises_costs_its_rows_of_that_document_and_a_log_line(
     server.add_functions("emit_once", "townmap|123", "emit_once")
     assert server.prompt("map_doc", {"_id": "x", "a": 1}) == [[["baz", 1]], [], [["baz", 1]]]
     assert len(server.logs) == 1
-    assert f"map function {FUNCTIONS}.townmap raised, doc_id='x'" in server.logs[0]
+    assert f"map function {FUNCTIONS}.townmap failed, no rows for document 'x'" in server.logs[0]
     assert "KeyError: 'town'" in server.logs[0]
     assert server.prompt("map_doc", {"a": 1, "town": "Rome"}) == [
         [["baz", 1]],
@@ -44,16 +46,47 @@ def test_a_function_that_raises_costs_its_rows_of_that_document_and_a_log_line(
     ]
 
 
-@pytest.mark.parametrize("kind", ["nan", "infinity", "surrogate", "surrogate key", "deep", "huge", "object"])
-def test_a_row_that_is_no_json_is_a_failure_of_its_function(server: QueryServerProcess, kind: str) -> None:
-    server.add_functions("value", "key_alone")
-    assert server.prompt("map_doc", {"kind": kind, "town": "Rome"}) == [
-        [],
-        [["Rome", None], [["Rome", 1], None]],
-    ]
-    assert "not JSON" in server.logs[0]
+def test_a_row_that_is_no_json_is_a_failure_of_its_function(server: QueryServerProcess) -> None:
+    server.add_functions("value", "value_as_key", "key_alone")
+    for kind in NO_JSON:
+        server.logs.clear()
+        rows = server.prompt("map_doc", {"_id": "x", "kind": kind, "town": "Rome"})
+        assert rows == [[], [], [["Rome", None], [["Rome", 1], None]]], kind
+        of_value, of_key = server.logs
+        assert f"map function {FUNCTIONS}.value failed, no rows for document 'x'\nnot JSON: " in of_value
+        assert kind == "deep" or "rows[1], value['in'][0]" in of_value
+        assert f"map function {FUNCTIONS}.value_as_key failed, no rows for document 'x'\nnot JSON: " in of_key
+        assert kind == "deep" or "rows[0], key" in of_key
     fine = [["early", None], ["fine", [1.5, None, "é", 10**30]]]
     assert server.prompt("map_doc", {"kind": "fine", "town": "Rome"})[0] == fine
+
+
+def test_a_set_gives_the_same_answer_in_every_process() -> None:
+    for seed in range(5):
+        process = QueryServerProcess(FUNCTIONS, environment={"PYTHONHASHSEED": str(seed)})
+        process.add_functions("value_in_a_set")
+        assert process.prompt("map_doc", {"_id": "x", "tags": ["a", "b", "c", "d"]}) == [[]]
+        assert "not JSON: rows[0], key: JSON has no form for type set" in process.logs[0]
+        process.close()
+
+
+@pytest.mark.parametrize("kind", ["set", "bytes", "integer key"])
+def test_a_functions_own_tests_find_rows_that_are_no_json(kind: str) -> None:
+    with pytest.raises(InvalidJSONError, match=r"rows\[1\], value\['in'\]\[0\]: "):
+        emitted_rows(functions.value, {"kind": kind})
+    assert emitted_rows(functions.value, {"kind": "fine"})[1] == ("fine", [1.5, None, "é", 10**30])
+
+
+def test_a_reduction_that_is_no_json_is_null_and_logged(server: QueryServerProcess) -> None:
+    both = [f"{FUNCTIONS}.value_reduce", f"{FUNCTIONS}.values_length"]
+    for kind in NO_JSON:
+        server.logs.clear()
+        assert server.prompt("reduce", both, [[[1, "a"], kind]]) == [True, [None, 1]], kind
+        assert server.prompt("rereduce", both, [kind]) == [True, [None, 1]], kind
+        for log in server.logs:
+            assert f"reduce function {FUNCTIONS}.value_reduce failed, the result is null\nnot JSON: " in log
+            assert kind == "deep" or "result[0]" in log
+        assert len(server.logs) == 2
 
 
 def test_a_function_that_exits_does_not_end_the_server(server: QueryServerProcess) -> None:
@@ -97,7 +130,7 @@ def test_a_reduce_function_cannot_change_the_values_of_the_next(server: QuerySer
 def test_a_reduction_that_fails_is_null_and_logged(server: QueryServerProcess) -> None:
     all_three = [f"{FUNCTIONS}.{name}" for name in ("values_sum", "values_length", "nan_reduce")]
     assert server.prompt("reduce", all_three, [[[1, "a"], "x"]]) == [True, [None, 1, None]]
-    assert "values_sum raised, the result is null" in server.logs[0]
+    assert "values_sum failed, the result is null" in server.logs[0]
     assert "not JSON" in server.logs[1]
 
 
