@@ -32,11 +32,11 @@ _SETTINGS = ("autoupdate", "options")
 
 
 class DesignError(Exception):
-    """A design document can't be made; the message is one line that says where and why."""
+    """A definition is wrong. The message is one line that says where and why."""
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML without two equal keys in a mapping, of which the first would be lost."""
+    """A loader that refuses a key given twice; YAML's own keeps only the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -52,7 +52,7 @@ def read_design_files(paths: Iterable[Path]) -> dict[str, Any]:
     """Return the definitions of all design documents in the files, by name.
 
     Raises:
-        DesignError: a file can't be read, isn't YAML or no mapping, or a name is in two of them.
+        DesignError: a file can't be read, isn't a YAML mapping, or repeats a design document of another.
     """
     definitions: dict[str, Any] = {}
     for path in paths:
@@ -70,13 +70,13 @@ def read_design_files(paths: Iterable[Path]) -> dict[str, Any]:
 def design_documents(
     definitions: Mapping[str, Any], *, language: str = "python", as_fingerprints: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the design documents, without ``_rev``, each function imported and its version appended.
+    """Return the design documents, without ``_rev``, with each function checked and its version appended.
 
     ``definitions`` is what the YAML files hold: {name: {"views": {view: "package.module.function" or
     {"map": …, "reduce": …}}, "filters": {…}, "validate_doc_update": …, …}}.
 
     Raises:
-        DesignError: an unknown key, a function that is missing or takes other arguments.
+        DesignError: a key is unknown, or a function is missing, async or takes other arguments.
     """
     builder = _Builder(as_fingerprints)
     return [
@@ -123,11 +123,11 @@ class _Builder:
         return self._path(where, kind, path)
 
     def _path(self, where: str, kind: str, name: Any) -> str:
-        """Return the function's name with its version; what is wrong with it is told with ``where``."""
+        """Return the function's name with its version. Errors begin with ``where``."""
         if not isinstance(name, str):
             raise DesignError(f"{where}: not the name of a function: {name!r}")
         if "|" in name:
-            raise DesignError(f"{where}: '{name}' has a version; leave it to cnp-upload to append")
+            raise DesignError(f"{where}: '{name}' has a version; cnp-upload appends it, so leave it out")
         try:
             function = FunctionLoader([name.partition(".")[0]]).find(name)
         except QueryServerError as error:

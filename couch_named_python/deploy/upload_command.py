@@ -1,4 +1,4 @@
-"""The command ``cnp-upload``: from YAML files to design documents in a database."""
+"""The command ``cnp-upload``, which writes the design documents of YAML files to a database."""
 
 import argparse
 import os
@@ -11,12 +11,12 @@ from couch_named_python.deploy.design_files import DesignError, design_documents
 
 _EPILOG = """\
 Credentials come from the URL or, better, from the environment: COUCHDB_USER and COUCHDB_PASSWORD.
-Nothing is uploaded unless every function of every file could be imported and checked.
-Exit status: 0 done, 1 refused or, with --check, different; 2 wrong usage."""
+Nothing is uploaded unless every function in every file can be imported and is of the right kind.
+Exit status: 0 success; 1 failure or, with --check, a difference; 2 wrong usage."""
 
 
 def main() -> None:
-    """Upload design documents, or tell what would be uploaded."""
+    """Upload design documents, or show what would be uploaded."""
     arguments = _parse_arguments()
     try:
         sys.exit(_run(arguments))
@@ -29,18 +29,23 @@ def _parse_arguments() -> argparse.Namespace:
         prog="cnp-upload", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--dry-run", action="store_true", help="show the differences and upload nothing")
-    mode.add_argument("--check", action="store_true", help="the same, with exit status 1 if there are any")
+    mode.add_argument("--dry-run", action="store_true", help="show the differences, upload nothing")
+    mode.add_argument(
+        "--check", action="store_true", help="like --dry-run, with exit status 1 if something differs"
+    )
     mode.add_argument(
         "--wait",
         action="store_true",
-        help="build the new indexes, showing progress, before the design documents are switched over",
+        help="build the new indexes first and show progress, then replace the design documents",
     )
     parser.add_argument(
         "--fingerprint", action="store_true", help="append fingerprints of the source, not @version numbers"
     )
     parser.add_argument(
-        "--view-server", default="python", metavar="NAME", help="the language on the server (default: python)"
+        "--view-server",
+        default="python",
+        metavar="NAME",
+        help="the language that CouchDB has the query server under (default: python)",
     )
     parser.add_argument("url", metavar="URL", help="the server, such as http://127.0.0.1:5984")
     parser.add_argument("database", metavar="DATABASE")
@@ -60,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
     changed = []
     for document in documents:
         lines = difference(deployed[document["_id"]], document)
-        _say("\n".join([f"{document['_id']}: {'differs' if lines else 'as installed'}", *lines]))
+        _say("\n".join([f"{document['_id']}: {'differs' if lines else 'up to date'}", *lines]))
         if lines:
             changed.append(document)
     if arguments.check:
@@ -68,7 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.dry_run:
         for document in changed:
             if arguments.wait:
-                database.build_index(document, lambda pending: _say(f"{pending} changes left to index"))
+                database.build_index(document, lambda pending: _say(f"{pending} changes to index"))
             database.upload(document, deployed[document["_id"]])
             _say(f"{document['_id']}: uploaded")
     return 0
@@ -77,14 +82,18 @@ def _run(arguments: argparse.Namespace) -> int:
 def _server(url: str) -> tuple[str, tuple[str, str] | None]:
     """Return the URL without credentials, and the credentials: the URL's or the environment's."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise DeploymentError("URL: not http[s]://host[:port]")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise DeploymentError("the URL is not of the form http[s]://host[:port][/path]")
     if parts.username is not None:
         credentials = unquote(parts.username), unquote(parts.password or "")
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), credentials
-    if "COUCHDB_USER" in os.environ:
-        return url, (os.environ["COUCHDB_USER"], os.environ.get("COUCHDB_PASSWORD", ""))
-    return url, None
+    # An empty variable is as good as none: it is what a compose file makes of one that isn't set.
+    user, password = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
+    if bool(user) != bool(password):
+        raise DeploymentError("set both COUCHDB_USER and COUCHDB_PASSWORD, or neither")
+    if ":" in user:
+        raise DeploymentError("COUCHDB_USER: HTTP basic authentication allows no colon in a user's name")
+    return url, (user, password) if user else None
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A fingerprint of a design function's code: it changes whenever the results may."""
+"""A fingerprint of a design function's source, which changes whenever the source does."""
 
 import ast
 import hashlib
@@ -17,9 +17,9 @@ _HEX_DIGITS = 16
 def fingerprint(function: DesignFunction) -> str:
     """Return "source-" and a hash of the module that defines the function and of what that imports.
 
-    Whole modules count, and so does what they import in turn, within the module's own top-level package:
-    a changed constant or helper changes the fingerprint, and so does a changed comment. Third-party
-    packages don't count, nor do the ``__init__`` modules that an import only passes through.
+    The hash covers whole modules and what they import in turn, within the module's own top-level package:
+    a changed constant or helper changes the fingerprint, and so does a changed comment. It covers neither
+    third-party packages nor the ``__init__`` modules that an import only passes through.
 
     Raises:
         OSError: a source file can't be read.
@@ -47,7 +47,7 @@ def _sources(module_name: str) -> dict[str, bytes]:
 
 
 def _find_spec(name: str) -> ModuleSpec | None:
-    """Return where the module comes from; None for what is no module, such as an imported function."""
+    """Return the spec of a module; None if the name is no module's, such as that of an imported function."""
     try:
         return importlib.util.find_spec(name)
     except ModuleNotFoundError:

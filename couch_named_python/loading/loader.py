@@ -16,9 +16,9 @@ _ERROR_NAME = "compilation_error"
 class FunctionLoader:
     """Finds functions by their path, ``package.module.function`` or ``package.module.function|version``.
 
-    Only what is on the allow-list is imported: each entry is the dotted name of a module or package and
-    stands for everything below it. The function must be defined there: what such a module imports from
-    elsewhere (``from os import system``) can't be reached through it.
+    Only modules on the allow-list are imported. Each entry is the dotted name of a module or package and
+    allows everything below it. The function must be defined in an allowed module too: what that imports
+    from elsewhere (``from os import system``) can't be reached through it.
     """
 
     def __init__(self, allowed: Iterable[str]) -> None:
@@ -27,11 +27,11 @@ class FunctionLoader:
         self._code = InstalledCode(name.partition(".")[0] for name in self._allowed)
 
     def check_code(self) -> None:
-        """Make sure that what was imported is still what is installed.
+        """Check that the imported code is still the installed code.
 
         Raises:
-            FatalError: it isn't. In answer to a reset this costs nobody anything: CouchDB takes another
-                process, which imports the new code.
+            FatalError: a source file has changed. As the answer to a reset this fails no request: CouchDB
+                starts another process, which imports the new code.
         """
         if self._code.has_changed():
             raise FatalError("code_changed", "the installed code is newer than this process")
@@ -41,8 +41,8 @@ class FunctionLoader:
 
         Raises:
             QueryServerError: the path is malformed or not allowed.
-            FatalError: the code installed has no such function, or has it under another version. Fatal,
-                for this process may hold code that is older than what is installed: the next reads it anew.
+            FatalError: the imported code has no such function, or has it under another version. The
+                process ends because its code may be older than what is installed; the next imports it anew.
         """
         if path not in self._functions:
             name, _, wanted = path.partition("|")
@@ -61,7 +61,8 @@ class FunctionLoader:
         """Return the function called ``name``, whatever its version.
 
         Raises:
-            QueryServerError: as ``load``.
+            QueryServerError: the name is malformed or not allowed.
+            FatalError: the module can't be imported or has no such function.
         """
         module_name, _, function_name = name.rpartition(".")
         if not module_name or not all(map(str.isidentifier, name.split("."))):
@@ -92,7 +93,7 @@ class FunctionLoader:
 def installed_version(function: DesignFunction, *, as_fingerprint: bool) -> str:
     """Return what follows the ``|`` in the function's path; "" for a function without a version."""
     if as_fingerprint:
-        # Imported here, for only design documents with fingerprints need it at the start.
+        # Imported here because it slows the start, and only design documents with fingerprints need it.
         from couch_named_python.loading.fingerprint import fingerprint
 
         return fingerprint(function)

@@ -10,7 +10,7 @@ from couch_named_python.serve.server import QueryServer
 
 
 def main() -> None:
-    """Serve CouchDB over stdin and stdout until it closes them."""
+    """Serve CouchDB over stdin and stdout until CouchDB closes them."""
     parser = argparse.ArgumentParser(
         prog="couch-named-python",
         description="A CouchDB query server for Python functions. CouchDB starts it by itself: set "

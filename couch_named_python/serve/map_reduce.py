@@ -13,7 +13,7 @@ from couch_named_python.views import collected_rows
 
 
 class MapReduce:
-    """The map functions of the index that CouchDB builds at present, and any reduce function."""
+    """Runs the map functions of the index that CouchDB is building, and any reduce function."""
 
     def __init__(self, loader: FunctionLoader) -> None:
         self._loader = loader
@@ -24,9 +24,9 @@ class MapReduce:
         self.reset({})
 
     def reset(self, settings: JSONObject) -> None:
-        """Forget the map functions and take over CouchDB's limit on the output of reduce functions.
+        """Forget the map functions and set CouchDB's limit on the output of reduce functions.
 
-        The defaults are those of [query_server_config] in CouchDB 3.5.1, for servers that send none.
+        What a server doesn't send is as in [query_server_config] of CouchDB 3.5.1.
         """
         self._map_functions = []
         self._reduce_limit = settings.get("reduce_limit", False)
@@ -37,7 +37,8 @@ class MapReduce:
         """Add the map function that ``path`` names.
 
         Raises:
-            QueryServerError: there is none, or it may not be run.
+            QueryServerError: the path is malformed or not allowed.
+            FatalError: there is no such function, or it has another version.
         """
         self._map_functions.append(self._loader.load(path))
 
@@ -61,15 +62,15 @@ class MapReduce:
             return b"[]"
 
     def skip_document(self, line: bytes, error: Exception) -> bytes:
-        """Return no rows, and log it, for a document that Python can't hold.
+        """Log that Python can't hold a document, and answer with no rows for it.
 
-        An error would stop the whole index at this document for good.
+        An error would stop the build of the whole index at this document, each time.
         """
         STAGE.log(f"document skipped, {error}: {line[:200].decode(errors='replace')}…")
         return b"[" + b",".join([b"[]"] * len(self._map_functions)) + b"]"
 
     def selects(self, function: DesignFunction, documents: Sequence[JSONObject]) -> list[bool]:
-        """Tell for each document whether the map function has rows for it (``filter=_view``)."""
+        """Return for each document whether the map function has rows for it (``filter=_view``)."""
         return [self._map_with(function, document) != b"[]" for document in documents]
 
     def reduce(self, paths: Sequence[str], pairs: Sequence[Any], line: bytes) -> bytes:
@@ -107,7 +108,7 @@ class MapReduce:
         return b"[true," + output + b"]"
 
     def _check_size(self, output_bytes: int, input_bytes: int) -> None:
-        """Hold CouchDB's rule that a reduction must be much smaller than its input (views.js, 3.5.1)."""
+        """Apply CouchDB's rule that a reduction must be much smaller than its input (views.js, 3.5.1)."""
         if (
             not self._reduce_limit
             or output_bytes <= self._reduce_limit_bytes

@@ -1,4 +1,4 @@
-"""CouchDB's end of the query server: lines in, lines out, and nobody else on the pipe."""
+"""The pipe to CouchDB: reads its lines, writes the answers, and keeps everything else off the pipe."""
 
 import io
 import os
@@ -12,14 +12,14 @@ _READ_SIZE_BYTES = 1 << 16  # what a Linux pipe holds
 
 
 class PipeClosedError(FatalError):
-    """CouchDB closed the pipe while more was expected: there is nobody to answer."""
+    """CouchDB closed the pipe in the middle of a list, so no answer can reach it."""
 
 
 class Pipe:
     """The lines that CouchDB sends and the lines that answer them.
 
-    Answers wait in a buffer for as long as there are complete lines to work on, so that a client which
-    pipelines costs one write a block; CouchDB itself sends one line and waits.
+    Answers wait in a buffer until all lines that have arrived are answered, so a client that pipelines costs
+    one write a block. CouchDB itself sends one line and waits for its answer.
     """
 
     def __init__(self, input_fd: int, output_fd: int) -> None:
@@ -46,7 +46,7 @@ class Pipe:
             self._output.flush()
 
     def write(self, line: bytes) -> None:
-        """Answer with one line; it is sent at the latest before the next read."""
+        """Answer with one line. It is sent before the next read at the latest."""
         self._output.write(line + b"\n")
 
     def flush(self) -> None:
@@ -82,10 +82,10 @@ class LogStream(io.TextIOBase):
 
 
 def take_standard_streams() -> Pipe:
-    """Return the pipe to CouchDB and leave stdin empty and stdout to the log.
+    """Return the pipe to CouchDB, empty stdin and send stdout to the log.
 
-    A design function that prints, reads or starts a program can't break the protocol afterwards: Python's
-    prints become log lines, and what is written to file descriptor 1 goes to stderr.
+    After this, a design function that prints, reads or starts a program can't break the protocol: what
+    Python prints becomes log lines, and what a program writes to file descriptor 1 goes to stderr.
     """
     pipe = Pipe(os.dup(0), os.dup(1))
     empty = os.open(os.devnull, os.O_RDONLY)

@@ -23,7 +23,7 @@ _TIME_LIMIT_REASON = "the function ran for too long and was interrupted"
 
 
 class QueryServer:
-    """Answers CouchDB's commands until the pipe is closed or a fatal error ends it."""
+    """Answers CouchDB's commands until CouchDB closes the pipe or a fatal error ends the server."""
 
     def __init__(self, pipe: Pipe, loader: FunctionLoader) -> None:
         self._pipe = pipe
@@ -34,7 +34,7 @@ class QueryServer:
         STAGE.log = pipe.log
 
     def run(self) -> int:
-        """Serve; return the exit status: 0 once the pipe is closed, 1 after a fatal error."""
+        """Serve, and return the exit status: 0 when CouchDB has closed the pipe, 1 after a fatal error."""
         try:
             for line in self._pipe.lines:
                 try:
@@ -47,7 +47,7 @@ class QueryServer:
                     return 1
                 self._pipe.write(answer)
         except BrokenPipeError:
-            # CouchDB is gone. Nobody is left to read what is still buffered.
+            # CouchDB is gone, and nothing reads what is still buffered.
             os._exit(1)
         return 0
 
@@ -92,14 +92,14 @@ class QueryServer:
         return b"true"
 
     def _prepare(self, command: Any) -> None:
-        """Carry out a command that only sets up what later ones need."""
+        """Run a command whose answer is always true, such as a reset."""
         match command:
             case ["reset", *arguments]:
                 self._reset(arguments[0] if arguments and isinstance(arguments[0], dict) else {})
             case ["add_fun", str() as path, *_]:
                 self._map_reduce.add_function(path)
             case ["add_lib", *_]:
-                pass  # CommonJS modules, of which Python functions have no use
+                pass  # CommonJS modules; Python functions import theirs
             case ["ddoc", "new", str() as document_id, dict() as document, *_]:
                 self._design_documents.learn(document_id, document)
             case [str() as name, *_] if name in _COMMANDS:
@@ -113,7 +113,7 @@ class QueryServer:
         self._loader.check_code()
 
     def _give_up(self) -> NoReturn:
-        """End at once, in the middle of a function that swallows the interruption by the time limit."""
+        """End the process while a function runs on that has swallowed TimeLimitError."""
         # RuntimeError: the function was stuck in a write to the same pipe.
         with contextlib.suppress(OSError, RuntimeError):
             self._pipe.write(_error("fatal", FatalError("function_timeout", _TIME_LIMIT_REASON)))

@@ -1,4 +1,4 @@
-"""A time limit for design functions, below the one after which CouchDB kills the query server."""
+"""A time limit for design functions, shorter than the timeout after which CouchDB kills the query server."""
 
 import signal
 from collections.abc import Callable
@@ -18,9 +18,8 @@ _GIVE_UP_AFTER_TICKS = 8
 class TimeLimit:
     """Interrupts the work on a line once it has taken 60 to 70 % of CouchDB's timeout.
 
-    Who swallows the interruption too (``except:`` in a loop) is given up at 80 to 90 %. The timer ticks
-    slowly beside the work and only while there is some: arming it for each line would cost more than most
-    map functions take.
+    If the function swallows the interruption (``except:`` in a loop), ``give_up`` is called at 80 to 90 %.
+    One slow timer runs while there is work: arming it for each line would cost more than most map functions.
     """
 
     def __init__(self, give_up: Callable[[], None]) -> None:
@@ -35,21 +34,21 @@ class TimeLimit:
         signal.signal(signal.SIGALRM, self._tick)
 
     def set_timeout(self, timeout_ms: float) -> None:
-        """Take over CouchDB's timeout; it holds for the lines that follow."""
+        """Set CouchDB's timeout, in milliseconds, for the lines that follow."""
         self._tick_s = min(max(timeout_ms, _SHORTEST_MS), _LONGEST_MS) / 1000 / _TICKS_A_TIMEOUT
         self._is_ticking = False
 
     def begin(self) -> None:
-        """Begin the work on a line. Until ``end`` the time limit may strike at any instruction."""
+        """Begin the work on a line. Until ``end``, any instruction may raise TimeLimitError."""
         self._line_number += 1
-        # In this order: a tick between these two lines must not switch off the timer of this line.
+        # The order matters: a tick between these two statements must not switch off this line's timer.
         self._is_working = True
         if not self._is_ticking:
             self._is_ticking = True
             signal.setitimer(signal.ITIMER_REAL, self._tick_s, self._tick_s)
 
     def end(self) -> None:
-        """End the work on a line. From here on the time limit doesn't strike."""
+        """End the work on a line. From here on nothing raises TimeLimitError."""
         self._is_working = False
 
     def _tick(self, _signal_number: int, _frame: FrameType | None) -> None:

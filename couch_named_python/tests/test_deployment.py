@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_an_upload_replaces_all_but_the_attachments(couchdb: CouchDBDouble) -> N
 def test_a_change_by_somebody_else_is_not_overwritten(couchdb: CouchDBDouble) -> None:
     deployed = {"_id": "_design/a", "_rev": "1-a"}
     couchdb.documents["_design/a"] = {"_id": "_design/a", "_rev": "2-theirs"}
-    with pytest.raises(DeploymentError, match="changed by somebody else"):
+    with pytest.raises(DeploymentError, match="has changed since it was read"):
         database(couchdb).upload(DESIGN, deployed)
     assert couchdb.documents["_design/a"]["_rev"] == "2-theirs"
 
@@ -60,14 +61,31 @@ def test_an_index_is_built_under_a_temporary_design_document_with_the_views_only
     assert len(couchdb.requests) == 4
 
 
-def test_progress_is_told_until_the_view_answers(
+def test_progress_is_reported_until_the_view_answers(
     couchdb: CouchDBDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deployment, "_PROGRESS_EVERY_S", 0.1)
     couchdb.slow_answers = 2
-    told: list[int] = []
-    database(couchdb).build_index(DESIGN, told.append)
-    assert told == [7, 7]
+    reported: list[int] = []
+    database(couchdb).build_index(DESIGN, reported.append)
+    assert reported == [7, 7]
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"[]", b"null", b""])
+def test_an_answer_of_something_else_is_one_line(couchdb: CouchDBDouble, content: bytes) -> None:
+    couchdb.content = content
+    with pytest.raises(DeploymentError, match=r"cannot read _design/a: 200 \(not an answer of CouchDB\)"):
+        database(couchdb).fetch("_design/a")
+
+
+def test_certificates_come_from_ssl_cert_file(
+    couchdb: CouchDBDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(DeploymentError, match=r"missing\.pem"):
+        DesignDatabase(couchdb.url.replace("http:", "https:"), "fruits", None).fetch("_design/a")
 
 
 def test_a_function_that_couchdb_refuses_leaves_nothing_behind(couchdb: CouchDBDouble) -> None:

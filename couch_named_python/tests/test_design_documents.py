@@ -20,7 +20,7 @@ def test_a_design_document_can_be_replaced(server: QueryServerProcess) -> None:
 @pytest.mark.parametrize(
     "path", [["shows", "other"], ["filters", "it"], ["views", "it", "map"], ["shows", "it", "x"]]
 )
-def test_a_missing_function_is_told_with_its_design_document(
+def test_a_missing_function_is_reported_with_its_design_document(
     server: QueryServerProcess, path: list[str]
 ) -> None:
     server.teach(shows={"it": f"{FUNCTIONS}.show_nothing"})

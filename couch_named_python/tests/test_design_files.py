@@ -79,7 +79,7 @@ def test_built_in_reduces_are_left_alone(reduce: str) -> None:
         ),
         ({"views": {"v": 3}}, "a: views: 'v': not a mapping: 3"),
         ({"views": {"v": {"map": 3}}}, "a: views: 'v': map: not the name of a function: 3"),
-        ({"views": {"v": f"{F}.townmap|123"}}, "has a version; leave it to cnp-upload"),
+        ({"views": {"v": f"{F}.townmap|123"}}, "has a version; cnp-upload appends it"),
         ({"views": {"v": f"{F}.nothing"}}, f"a: views: 'v': map: module '{F}' has no function 'nothing'"),
         ({"views": {"v": "cnp_missing.views.f"}}, "cannot import 'cnp_missing.views'"),
         ({"views": {"v": f"{F}.system"}}, "has no function 'system'"),
@@ -137,7 +137,7 @@ def test_a_bad_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_name_in_two_files_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_name_in_two_files_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DesignError, match=r"missing\.yml: .*No such file"):
         read_design_files([tmp_path / "missing.yml"])
     path = tmp_path / "a.yml"

@@ -134,7 +134,7 @@ def test_a_reduction_that_fails_is_null_and_logged(server: QueryServerProcess) -
     assert "not JSON" in server.logs[1]
 
 
-def test_an_unknown_reduce_function_is_told(server: QueryServerProcess) -> None:
+def test_an_unknown_reduce_function_is_an_error(server: QueryServerProcess) -> None:
     assert server.prompt("reduce", ["os.system"], [])[:2] == ["error", "compilation_error"]
 
 

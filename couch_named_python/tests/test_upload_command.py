@@ -55,7 +55,7 @@ def test_only_what_changed_is_uploaded(
     assert [document["_rev"] for document in couchdb.documents.values()] == ["2-a", "1-a"]
     shown = capsys.readouterr().out
     assert f'-      "map": "{F}.townmap|123"\n+      "map": "{F}.emit_once"\n' in shown
-    assert "_design/b: as installed\n" in shown
+    assert "_design/b: up to date\n" in shown
 
 
 @pytest.mark.parametrize(("option", "status"), [("--dry-run", 0), ("--check", 1)])
@@ -81,9 +81,14 @@ def test_nothing_is_uploaded_if_anything_is_wrong(
 
 @pytest.mark.parametrize(
     ("url", "message"),
-    [("ftp://x", "URL: not http"), ("nonsense", "URL: not http"), ("http://127.0.0.1:1", "no answer from")],
+    [
+        ("ftp://x", "the URL is not of the form http"),
+        ("nonsense", "the URL is not of the form http"),
+        ("http://127.0.0.1:1/?a=b", "the URL is not of the form http"),
+        ("http://127.0.0.1:1", "no answer from"),
+    ],
 )
-def test_a_server_that_cannot_be_asked_is_told(
+def test_a_wrong_url_and_a_server_that_is_down_are_reported(
     monkeypatch: pytest.MonkeyPatch, design_file: Path, url: str, message: str
 ) -> None:
     assert message in str(run(monkeypatch, url, "fruits", design_file))
@@ -102,6 +107,38 @@ def test_credentials_come_from_the_environment_or_the_url(
     couchdb.authorizations.clear()
     run(monkeypatch, "--check", couchdb.url.replace("//", "//bob:a%40b@"), "fruits", design_file)
     assert couchdb.authorizations == {"Basic " + base64.b64encode(b"bob:a@b").decode()}
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "message"),
+    [
+        ("ann", "", "set both COUCHDB_USER and COUCHDB_PASSWORD"),
+        ("", "secret", "set both COUCHDB_USER and COUCHDB_PASSWORD"),
+        ("a:b", "secret", "no colon"),
+    ],
+)
+def test_credentials_that_cannot_be_meant_are_refused(
+    couchdb: CouchDBDouble,
+    monkeypatch: pytest.MonkeyPatch,
+    design_file: Path,
+    user: str,
+    password: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("COUCHDB_USER", user)
+    monkeypatch.setenv("COUCHDB_PASSWORD", password)
+    assert message in str(run(monkeypatch, "--check", couchdb.url, "fruits", design_file))
+    assert couchdb.requests == []
+
+
+def test_empty_credentials_are_none(
+    couchdb: CouchDBDouble, monkeypatch: pytest.MonkeyPatch, design_file: Path
+) -> None:
+    monkeypatch.setenv("COUCHDB_USER", "")
+    monkeypatch.setenv("COUCHDB_PASSWORD", "")
+    run(monkeypatch, "--check", couchdb.url, "fruits", design_file)
+    run(monkeypatch, "--check", couchdb.url.replace("//", "//bob:a@"), "fruits", design_file)
+    assert couchdb.authorizations == {None, "Basic " + base64.b64encode(b"bob:a").decode()}
 
 
 def test_a_password_in_the_url_is_never_shown(monkeypatch: pytest.MonkeyPatch, design_file: Path) -> None:
