@@ -60,7 +60,6 @@ def start(response: JSONObject) -> None:
     Raises:
         RuntimeError: no show or list function is running.
         TypeError: ``response`` is no object.
-        InvalidJSONError: JSON has no form for a part of it.
     """
     _response("start").start(response)
 

@@ -30,7 +30,6 @@ def response_object(returned: Any) -> JSONObject:
 def _head(response: Any) -> JSONObject:
     if not isinstance(response, dict):
         raise TypeError(f"a response's head is an object, not {response!r}")
-    encode(response, "response")
     return response
 
 
@@ -38,9 +37,7 @@ def _chunk(piece: Any) -> str:
     """Return a piece of a response's body as text; a number is written as Python prints it."""
     if not isinstance(piece, str | int | float) or isinstance(piece, bool):
         raise TypeError(f"a piece of a response is a string, not {piece!r}")
-    text = str(piece)
-    encode(text, "piece of a response")
-    return text
+    return str(piece)
 
 
 class ShowResponse:
@@ -55,7 +52,6 @@ class ShowResponse:
 
         Raises:
             TypeError: ``response`` is no object.
-            InvalidJSONError: JSON has no form for a part of it.
         """
         self._head = _head(response)
 
@@ -110,7 +106,6 @@ class ListResponse:
 
         Raises:
             TypeError: ``response`` is no object.
-            InvalidJSONError: JSON has no form for a part of it.
         """
         self._head = _head(response)
 
@@ -142,9 +137,10 @@ class ListResponse:
 
     def _piece(self, label: str) -> bytes:
         piece = [label, self._chunks] if self._head is None else [label, self._chunks, self._head]
+        line = encode(piece, "response")
         self._head = None
         self._chunks = []
-        return encode(piece, "response")
+        return line
 
     def _read_row(self) -> JSONObject | None:
         self._time_limit.end()
