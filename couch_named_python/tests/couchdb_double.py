@@ -12,6 +12,7 @@ class CouchDBDouble:
 
     ``requests`` lists what was asked. The first ``slow_answers`` view queries aren't answered in time, and
     ``view_refusal`` answers them with a 500. ``content`` answers everything, with a 200.
+    ``info`` is the state of each index.
     """
 
     def __init__(self) -> None:
@@ -21,6 +22,7 @@ class CouchDBDouble:
         self.slow_answers = 0
         self.view_refusal: str | None = None
         self.content: bytes | None = None
+        self.info: dict[str, Any] = {"view_index": {"updates_pending": {"total": 7}}}
         self.stopping = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -42,7 +44,7 @@ class CouchDBDouble:
             return 404, {"error": "not_found", "reason": "Database does not exist."}
         document_id = "/".join(path.split("/")[:2])
         if path.endswith("/_info"):
-            return 200, {"view_index": {"updates_pending": {"total": 7}}}
+            return 200, self.info
         if "/_view/" in path:
             return self._query()
         if method == "PUT":

@@ -78,6 +78,17 @@ def test_an_answer_of_something_else_is_one_line(couchdb: CouchDBDouble, content
         database(couchdb).fetch("_design/a")
 
 
+def test_a_progress_of_something_else_is_one_line(
+    couchdb: CouchDBDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "_PROGRESS_EVERY_S", 0.1)
+    couchdb.slow_answers = 1
+    couchdb.info = {"view_index": None}
+    with pytest.raises(DeploymentError, match=r"cannot read the state of .* \(not an answer of CouchDB\)"):
+        database(couchdb).build_index(DESIGN, lambda _: None)
+    assert couchdb.documents == {}
+
+
 def test_certificates_come_from_ssl_cert_file(
     couchdb: CouchDBDouble, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_help_and_wrong_usage() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.skipif("coverage" in sys.modules, reason="coverage takes memory itself")
 def test_an_idle_server_takes_less_than_25_megabytes(server: QueryServerProcess) -> None:
     server.add_functions("emit_once")
     server.prompt("map_doc", {"a": 1})

@@ -21,7 +21,9 @@ def test_a_redirect_discards_what_was_sent(server: QueryServerProcess, permanent
     assert answer == ["resp", {"code": code, "headers": {"Location": "/there"}}]
 
 
-@pytest.mark.parametrize("name", ["show_number", "show_emits", "show_rows", "show_broken"])
+@pytest.mark.parametrize(
+    "name", ["show_number", "show_starts_number", "show_emits", "show_rows", "show_broken"]
+)
 def test_a_show_that_goes_wrong_is_a_render_error(server: QueryServerProcess, name: str) -> None:
     assert server.run_function("shows", name, {}, {"path": []})[:2] == ["error", "render_error"]
     assert server.run_function("shows", "show_nothing", {}, {}) == ["resp", {}]
