@@ -134,8 +134,8 @@ def _update(function: DesignFunction, document: JSONObject | None, request: JSON
 def _filter(function: DesignFunction, documents: list[Any], request: Any) -> bytes:
     with _reported_as("filter_error", function):
         results = [function(document, request) for document in documents]
-        # Any JSON value counts as true or false, as in JavaScript. Other objects are refused, because most of
-        # them are true by default: the coroutine of an async function would select every document.
+        # Any JSON value counts as true or false. Other objects are refused, because most of them are true by
+        # default: the coroutine of an async function would select every document.
         encode(results, "results")
         return encode([True, list(map(bool, results))])
 

@@ -96,10 +96,10 @@ def test_a_filter_that_breaks_is_an_error(server: QueryServerProcess) -> None:
     assert server.run_function("filters", "filter_broken", [{}], {})[:2] == ["error", "filter_error"]
 
 
-def test_a_filter_counts_json_values_as_javascript_does(server: QueryServerProcess) -> None:
-    truths = [True, 1, "a", [1], {"a": 1}, False, 0, "", None]
+def test_a_filter_counts_json_values_as_python_does(server: QueryServerProcess) -> None:
+    truths = [True, 1, "a", [1], {"a": 1}, False, 0, "", None, [], {}]
     answer = server.run_function("filters", "filter_truth", [{"truth": truth} for truth in truths], {})
-    assert answer == [True, [True] * 5 + [False] * 4]
+    assert answer == [True, [True] * 5 + [False] * 6]
 
 
 def test_a_filter_that_returns_no_json_is_an_error_that_names_it(server: QueryServerProcess) -> None:
