@@ -37,7 +37,8 @@ def _chunk(piece: Any) -> str:
     """Return a piece of a response's body as text; a number is written as Python prints it."""
     if not isinstance(piece, str | int | float) or isinstance(piece, bool):
         raise TypeError(f"a piece of a response is a string, not {piece!r}")
-    return str(piece)
+    # Not str() for all: of a string that is also an Enum it returns the member's name.
+    return str.__str__(piece) if isinstance(piece, str) else str(piece)
 
 
 class ShowResponse:

@@ -39,6 +39,10 @@ class Shade(enum.Enum):
     DARK = "dark"
 
 
+class Color(str, enum.Enum):  # noqa: UP042 -- its str() is "Color.RED", unlike a StrEnum's
+    RED = "red"
+
+
 class Fruit(msgspec.Struct):
     color: str = "red"
 
@@ -264,6 +268,7 @@ def list_yields_value(head: Document, req: Document, rows: Iterator[Document]) -
 
 def list_numbers(head: Document, req: Document) -> int:
     send(1.5)  # type: ignore[arg-type]  # as functions do that send a row's key
+    send(Color.RED)
     return 3
 
 

@@ -68,7 +68,7 @@ def test_what_is_sent_is_a_string_or_a_number(server: QueryServerProcess, kind: 
 
 
 def test_numbers_are_sent_as_python_prints_them(server: QueryServerProcess) -> None:
-    assert server.run_function("lists", "list_numbers", {}, {})[:2] == ["start", ["1.5"]]
+    assert server.run_function("lists", "list_numbers", {}, {})[:2] == ["start", ["1.5", "red"]]
     assert server.prompt("list_end") == ["end", ["3"]]
 
 
