@@ -45,9 +45,9 @@ async def test_lease_that_another_revoked_is_lost_at_the_next_question(client: C
     with pytest.raises(RuntimeError, match="not granted yet"):
         await thief.remaining()
     await client.gateway.call(LEASE_REVOKE, {"ID": lease.lease_id})
-    with pytest.raises(Expired, match="does not know it"):
+    with pytest.raises(Expired, match="does not have it"):
         await lease.refresh()
-    assert (await lease.lost).startswith("etcd does not know it")
+    assert (await lease.lost).startswith("etcd does not have it")
 
 
 async def test_lease_is_kept_alive_and_revoked_at_the_end(etcd: EtcdServer, prefix: bytes) -> None:
