@@ -12,7 +12,15 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol, Self
 
-from tor_async_etcd.errors import ConflictError, Failed, TransactionTooLargeError, UniqueError
+from tor_async_etcd.errors import (
+    OUT_OF_RANGE,
+    Compacted,
+    ConflictError,
+    Error,
+    Failed,
+    TransactionTooLargeError,
+    UniqueError,
+)
 from tor_async_etcd.kv.keyset import EVERYTHING, KeySet, prefix_end
 from tor_async_etcd.kv.paging import PAGE_SIZE
 from tor_async_etcd.kv.transaction import Comp, CompModified, Op, OpDel, OpSet, Transaction
@@ -162,7 +170,16 @@ class DbTransaction:
                     found = await self._client.get(keys, limit=limit, timeout_s=self.timeout_s())
                     self.revision = found.header.revision
                     return found
-        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self.timeout_s())
+        try:
+            return await self._client.get(
+                keys, limit=limit, revision=self.revision, timeout_s=self.timeout_s()
+            )
+        except Error as error:
+            if error.code != OUT_OF_RANGE or isinstance(error, Compacted):
+                raise
+            raise ConflictError(
+                f"etcd's data was replaced: it has no revision {self.revision} any more"
+            ) from error
 
     async def _commit(self) -> None:
         await self.settle()
