@@ -14,6 +14,8 @@ from tor_async_couchdb.errors import (
     ResponseError,
     TransportError,
 )
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
@@ -226,6 +228,35 @@ async def test_no_caller_waits_for_an_id_beyond_its_own_deadline(
         await database.new_document_id()
     assert not patient.done()
     patient.cancel()
+
+
+class Recorder(Observer):
+    """Records the facts that it learns."""
+
+    def __init__(self) -> None:
+        self.facts: list[str] = []
+
+    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
+        self.facts.append(f"{operation} {status}")
+
+    def write_conflicted(self) -> None:
+        self.facts.append("conflict")
+
+
+async def test_each_caller_observes_its_own_facts_and_the_database_all_requests(
+    couchdb: CouchDBServer, proxy: FaultProxy
+) -> None:
+    own, winner, loser = Recorder(), Recorder(), Recorder()
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, observer=own
+    ) as database:
+        await database.observed_by(winner).save({"_id": "a"})
+        with pytest.raises(ConflictError):
+            await database.observed_by(loser).save({"_id": "a"})
+        assert database.observed_by(loser).origin is database
+    assert own.facts == ["bulk_docs 201", "bulk_docs 201"]
+    assert winner.facts == []
+    assert loser.facts == ["conflict"]
 
 
 async def test_design_documents_are_listed_by_name(database: Database, documents: Documents) -> None:
