@@ -1,8 +1,13 @@
 """Fixtures of the library's own tests."""
 
+import uuid
+from collections.abc import Iterator
+
 import pytest
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.baskets import Conflicts
@@ -27,6 +32,21 @@ async def database(couchdb_database: Database) -> Database:
 @pytest.fixture
 def documents(couchdb: CouchDBServer, couchdb_database_url: str) -> Documents:
     return Documents(couchdb, couchdb_database_url)
+
+
+@pytest.fixture
+def credentials(couchdb: CouchDBServer) -> UserPassword:
+    return UserPassword(couchdb.username, couchdb.password)
+
+
+@pytest.fixture
+def admin_database(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[AdminDatabase]:
+    """A database with a name of its own that does not exist yet; it is deleted after the test."""
+    with AdminClient(couchdb.url, credentials=credentials) as server:
+        database = AdminDatabase(server, f"tor_async_couchdb_test_{uuid.uuid4().hex}")
+        yield database
+        if database.exists():
+            database.delete()
 
 
 @pytest.fixture
