@@ -11,7 +11,7 @@ from tor_async_couchdb.actions.retrieve import (
     AsyncModelsRetriever,
 )
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.model.properties import Counter, Immutable
+from tor_async_couchdb.model.properties import ChangeCount, Immutable
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 # A view of all things by any JSON value, and of other documents too: as they come.
@@ -25,7 +25,7 @@ class Thing(Model, tag="thing_v1.0"):
     """Anything that can be found by `key`."""
 
     key: Annotated[Any, Immutable()]
-    count: Annotated[int, Counter()] = 0
+    count: Annotated[int, ChangeCount()] = 0
 
 
 class ThingRetriever(AsyncModelRetriever[Thing]):

@@ -152,7 +152,7 @@ async def test_tombstone_of_a_merge_is_not_taken_for_a_deletion(
 
 
 def test_model_without_merge_strategies_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"Thing\.count has to be a dict"):
+    with pytest.raises(TypeError, match=r"Thing\.count declares no merge strategy"):
         ConflictResolver([Thing], database=Database("http://127.0.0.1:1/absent"))
 
 
