@@ -19,7 +19,7 @@ async def test_members_are_separated_by_commas_and_a_password_is_not_in_their_ur
     ("text", "words"),
     [
         ("etcd", "'etcd' is not a URL like http://127.0.0.1:2379"),
-        ("http://root@127.0.0.1:2379", "etcd's user has to have a password"),
+        ("http://root@127.0.0.1:2379", "etcd's user needs a password"),
         ("ftp://root:s3cret@127.0.0.1", "'ftp://127.0.0.1' is not a URL like"),
     ],
 )
@@ -31,9 +31,9 @@ def test_what_is_no_etcd_ends_the_service_with_a_line(
     assert words in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_etcd_client_is_not_imported_by_who_is_told_of_no_etcd() -> None:
+def test_service_without_etcd_does_not_import_its_client() -> None:
     program = (
-        "import sys; import tor_async_service.reconciling;"
+        "import sys; import tor_async_service.couchdb.reconciling;"
         "print([name for name in sys.modules if name.startswith('tor_async_etcd')])"
     )
     command = [sys.executable, "-c", program]
