@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
 from tor_async_couchdb.retries.pauses import equal_jitter
-from tor_async_etcd import Client, EtcdError
+from tor_async_etcd import Client, Election, EtcdError
 
 # A leader that was killed is followed after this time, one that ends normally at once.
 LEASE_S = 5
@@ -71,7 +71,7 @@ class LeadersWork:
 
     async def _lead_once(self) -> None:
         candidate = f"{socket.gethostname()}:{os.getpid()}".encode()
-        election = self._client.election(self._election, ttl_s=self._lease_s)
+        election = Election(self._client, self._election, ttl_s=self._lease_s)
         async with election.campaign(candidate) as leadership:
             _logger.info("leading in term %d", leadership.token)
             await leadership.run(self._work_as_leader())

@@ -24,7 +24,7 @@ def test_folder_of_secrets_is_read_from_the_command_line_or_the_environment(tmp_
 
 
 class Note(Model, tag="note_v1.0"):
-    text: Annotated[str, Protection.ENCRYPTED]
+    text: Annotated[str | None, Protection.ENCRYPTED]
 
 
 async def test_guard_encrypts_and_signs_if_it_has_a_key_set(tmp_path: Path) -> None:
