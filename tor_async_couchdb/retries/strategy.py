@@ -60,7 +60,7 @@ class RetryStrategy:
         Raises:
             CouchDBError: the error of the last attempt, when the strategy gives up or does not retry it.
         """
-        last_s = min(deadline_s, deadline.current().at_s)
+        limit = deadline.current()
         retry, pause_s = 0, 0.0
         while True:
             started_s = self._now()
@@ -72,7 +72,8 @@ class RetryStrategy:
                     raise
                 pause_s = max(self._pause(retry, pause_s), error.retry_after_s)
                 attempt_took_s = self._now() - started_s
-                if self._now() + pause_s + attempt_took_s > last_s:
+                # An attempt may move the deadline.
+                if self._now() + pause_s + attempt_took_s > min(deadline_s, limit.at_s):
                     raise
             else:
                 self._budget.earn()
