@@ -5,8 +5,8 @@ import random
 import time
 from typing import NamedTuple
 
-from tor_async_etcd import Client, Database, DbTransaction, Failed, OpSet, Transaction, pmap
-from tor_async_etcd.encoding import LEASE_REVOKE
+from tor_async_etcd import Client, Database, DbTransaction, Failed, Lock, OpSet, Transaction, pmap
+from tor_async_etcd.wire.encoding import LEASE_REVOKE
 
 ACCOUNTS = 8
 BALANCE = 1000
@@ -86,10 +86,10 @@ async def fence(url: str, times: int) -> Fence:
     async with Client(url) as stalled, Client(url) as other:
         for number in range(times):
             name = b"fence/%d" % number
-            async with stalled.lock(name) as stale:
+            async with Lock(stalled, name) as stale:
                 lease_id = int(stale.key.rpartition(b"/")[2], 16)
                 await other.gateway.call(LEASE_REVOKE, {"ID": lease_id})
-                async with other.lock(name) as held:
+                async with Lock(other, name) as held:
                     late = Transaction([stale.guard()], [OpSet(b"fenced", b"stale")])
                     right = Transaction([held.guard()], [OpSet(b"fenced", b"held")])
                     refused = Fence(

@@ -1,10 +1,8 @@
 """An async etcd client for asyncio and Tornado, with typed persistent maps."""
 
-from .client import Client
-from .database import Database
-from .db_transaction import DbTransaction
-from .election import Election, Leadership
-from .errors import (
+from tor_async_etcd.concurrency.election import Election, Leadership
+from tor_async_etcd.concurrency.lock import Lock
+from tor_async_etcd.errors import (
     Compacted,
     ConflictError,
     Error,
@@ -12,17 +10,18 @@ from .errors import (
     Expired,
     Failed,
     InvalidDataError,
+    NotHeldError,
     NotSentError,
     OutcomeUnknownError,
+    StoreReplacedError,
     TransactionTooLargeError,
     TransportError,
     UniqueError,
 )
-from .keyset import KeySet
-from .lease import Lease
-from .lock import Lock
-from .results import Branch, Deleted, Header, KeyValue, Range, Revision, Status, Success
-from .transaction import (
+from tor_async_etcd.kv.client import Client
+from tor_async_etcd.kv.keyset import KeySet
+from tor_async_etcd.kv.lease import Lease
+from tor_async_etcd.kv.transaction import (
     Comp,
     CompCreated,
     CompLease,
@@ -36,7 +35,10 @@ from .transaction import (
     OpTransaction,
     Transaction,
 )
-from .watch import Change, Event, Watch
+from tor_async_etcd.kv.watch import Change, Event, Watch
+from tor_async_etcd.maps.database import Database
+from tor_async_etcd.maps.db_transaction import DbTransaction
+from tor_async_etcd.results import Branch, Deleted, Header, KeyValue, Range, Revision, Status, Success
 
 __all__ = [
     "Branch",
@@ -66,6 +68,7 @@ __all__ = [
     "Leadership",
     "Lease",
     "Lock",
+    "NotHeldError",
     "NotSentError",
     "Op",
     "OpDel",
@@ -76,6 +79,7 @@ __all__ = [
     "Range",
     "Revision",
     "Status",
+    "StoreReplacedError",
     "Success",
     "Transaction",
     "TransactionTooLargeError",

@@ -8,6 +8,8 @@ EtcdError
 │   └── Compacted               the revision asked for is no longer kept
 ├── Failed                      a transaction's comparisons did not hold
 ├── Expired                     the lease is gone, or may be
+│   └── NotHeldError            the lock still waits, so nothing may be done under it
+├── StoreReplacedError          etcd's data was wiped, or restored from an older state
 ├── ConflictError               what a database transaction had read was changed by another
 ├── TransactionTooLargeError    more than one etcd transaction can hold
 ├── UniqueError                 a unique index already holds the value for another key
@@ -21,12 +23,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .results import Header, Response
+    from tor_async_etcd.results import Header, Response
 
 # gRPC status codes, https://grpc.github.io/grpc/core/md_doc_statuscodes.html
 INVALID_ARGUMENT = 3
 NOT_FOUND = 5
 PERMISSION_DENIED = 7
+FAILED_PRECONDITION = 9
 OUT_OF_RANGE = 11
 UNIMPLEMENTED = 12
 UNAVAILABLE = 14
@@ -77,6 +80,14 @@ class Failed(EtcdError):  # noqa: N818 - the name that users of txaioetcd know
 
 class Expired(EtcdError):  # noqa: N818 - the name that users of txaioetcd know
     """The lease is gone, or its time ran out without news of its renewal."""
+
+
+class NotHeldError(Expired):
+    """The lock, or the leadership, is not held yet: it still waits for those before it."""
+
+
+class StoreReplacedError(EtcdError):
+    """etcd's data was wiped, or restored from an older state: what was read or watched before is void."""
 
 
 class ConflictError(EtcdError):

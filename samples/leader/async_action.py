@@ -4,7 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from tor_async_etcd import Client, CompModified, EtcdError, KeyValue, Leadership, OpSet, Transaction
+from tor_async_etcd import Client, CompModified, Election, EtcdError, KeyValue, Leadership, OpSet, Transaction
 
 from .model import COUNTER_KEY, ELECTION, Counter
 
@@ -24,7 +24,7 @@ class AsyncLeader:
 
     async def lead(self) -> None:
         """Campaigns for ever, also after the leadership or the connection to etcd was lost."""
-        election = self.client.election(ELECTION, ttl_s=LEASE_S)
+        election = Election(self.client, ELECTION, ttl_s=LEASE_S)
         while True:
             try:
                 async with election.campaign(self.name.encode()) as leadership:
@@ -53,6 +53,6 @@ class AsyncLeaderRetriever:
 
     async def fetch(self) -> tuple[KeyValue | None, Counter]:
         """The leader's key, whose value is its name, or None while nobody leads; and the counter."""
-        leader = await self.client.election(ELECTION, ttl_s=LEASE_S).leader()
+        leader = await Election(self.client, ELECTION, ttl_s=LEASE_S).leader()
         stored = await self.client.get(COUNTER_KEY)
         return leader, Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()

@@ -8,7 +8,7 @@ import pytest
 
 from samples.leader.async_action import AsyncLeader, AsyncLeaderRetriever
 from samples.leader.model import COUNTER_KEY, ELECTION, Counter
-from tor_async_etcd import Client, Failed, OpSet, Transaction
+from tor_async_etcd import Client, Election, Failed, OpSet, Transaction
 from tor_async_etcd.testing import EtcdServer
 
 TIMEOUT_S = 30.0
@@ -67,7 +67,7 @@ async def test_another_leads_when_the_leader_ends_and_goes_on_counting(client: C
 
 
 async def test_stale_leader_is_refused(client: Client) -> None:
-    election = client.election(ELECTION, ttl_s=5)
+    election = Election(client, ELECTION, ttl_s=5)
     async with election.campaign(b"stale") as leadership:
         guard = leadership.guard()
     with pytest.raises(Failed):

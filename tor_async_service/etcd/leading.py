@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge
 from prometheus_client.registry import Collector
 
 from tor_async_couchdb.retries.pauses import equal_jitter
-from tor_async_etcd import Client, EtcdError
+from tor_async_etcd import Client, Election, EtcdError
 
 # How long there is no leader after one was killed; one that ends normally is followed at once.
 LEASE_S = 5
@@ -69,7 +69,7 @@ class LeadersWork:
 
     async def _lead_once(self) -> None:
         candidate = f"{socket.gethostname()}:{os.getpid()}".encode()
-        async with self._client.election(self._election, ttl_s=LEASE_S).campaign(candidate) as leadership:
+        async with Election(self._client, self._election, ttl_s=LEASE_S).campaign(candidate) as leadership:
             _logger.info("leading in term %d", leadership.token)
             await leadership.run(self._work_as_leader())
 

@@ -1,0 +1,1 @@
+"""Locks and elections. They use the client; the client knows nothing of them."""

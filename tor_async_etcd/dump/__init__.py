@@ -1,0 +1,1 @@
+"""The commands etcd-export and etcd-import."""

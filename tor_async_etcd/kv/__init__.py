@@ -1,0 +1,1 @@
+"""Keys and values: the client, transactions, leases, watches and large reads."""

@@ -1,0 +1,1 @@
+"""Typed persistent maps, in transactions of a database."""

@@ -1,0 +1,111 @@
+"""A database of typed maps on etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, TypeVar
+
+from tor_async_etcd.errors import Compacted, ConflictError
+from tor_async_etcd.kv.keyset import KeySet
+from tor_async_etcd.maps.db_transaction import DbTransaction
+from tor_async_etcd.maps.directory import find_or_create_slot
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tor_async_etcd.kv.client import Client
+    from tor_async_etcd.maps.directory import MapT
+
+T = TypeVar("T")
+
+LONGEST_PAUSE_S = 0.5
+
+
+class Database:
+    """The part of an etcd whose keys start with `prefix`, read and written in transactions."""
+
+    def __init__(self, client: Client, prefix: bytes = b"", *, readonly: bool = False) -> None:
+        self.client = client
+        self.prefix = prefix
+        self._readonly = readonly
+
+    async def status(self, *, timeout_s: float | None = None) -> int:
+        """Return etcd's current revision."""
+        keys = KeySet(self.prefix, prefix=True)
+        return (await self.client.get(keys, count_only=True, timeout_s=timeout_s)).header.revision
+
+    def begin(self, write: bool = False, *, timeout_s: float | None = None) -> DbTransaction:
+        """Return a transaction to enter with `async with`; it commits at the end unless something was raised.
+
+        `timeout_s` is for each of its requests. Leaving it raises:
+            ConflictError: something that it read has changed; nothing was written.
+            OutcomeUnknownError: the commit was sent, and its answer never came.
+            TransactionTooLargeError: it is more than etcd takes at once; nothing was written.
+            UniqueError: a unique index has a value for another key; nothing was written.
+            Failed: something that it required does not hold; nothing was written.
+        """
+        return self._begin(write, lambda: timeout_s)
+
+    def _begin(self, write: bool, timeout_s: Callable[[], float | None]) -> DbTransaction:
+        if write and self._readonly:
+            raise RuntimeError("the database was opened to read only")
+        return DbTransaction(self.client, self.prefix, write, timeout_s)
+
+    async def attach_table(self, kind: type[MapT], *, timeout_s: float = 30.0) -> MapT:
+        """Return the map of a class decorated with `pmap.table`, in a slot of its own, a new one if need be.
+
+        However many processes do that at the same time, a table has one slot and a slot one table. It takes
+        `timeout_s` at most.
+
+        Raises:
+            TypeError: the class is not decorated.
+        """
+
+        async def find_or_create(txn: DbTransaction) -> int:
+            return await find_or_create_slot(self.client, txn, kind)
+
+        return kind(await self.run(find_or_create, timeout_s=timeout_s), **kind.table_options)
+
+    async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
+        """Return what the function returns, having committed the transaction it was given.
+
+        The function is called again as long as there are conflicts, each time with a new transaction:
+        whatever else it does it must be able to do twice. After `timeout_s` there is no other try, and no
+        request of the last one goes on.
+
+        Raises:
+            ConflictError: there was no time left for another try.
+            TransportError: etcd did not answer in time; nothing was written.
+            OutcomeUnknownError: a commit was sent, and its answer never came. It is not tried again.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        deadline = began + timeout_s
+        conflicts = 0
+
+        def left_s() -> float:
+            return min(self.client.gateway.timeout_s, deadline - now())
+
+        while True:
+            try:
+                async with self._begin(write=True, timeout_s=left_s) as txn:
+                    return await function(txn)
+            except (ConflictError, Compacted):
+                conflicts += 1
+                ended = now()
+                pause_s = pause_after(conflicts, ended - began)
+                if ended + pause_s >= deadline:
+                    raise
+            await asyncio.sleep(pause_s)
+            began = now()
+
+
+def pause_after(conflicts: int, took_s: float) -> float:
+    """Return how long to wait after so many conflicts, the last in a try that took `took_s`, in seconds.
+
+    Anything up to 4, 8, 16, then 32 times as long as the try, so that few are at it at any time. A longer
+    pause would let those who never wait win again and again over those who lost often.
+    """
+    longest_s = min(took_s * min(2 << conflicts, 32), LONGEST_PAUSE_S)
+    return longest_s * int.from_bytes(os.urandom(4), "big") / 2**32

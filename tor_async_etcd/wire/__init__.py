@@ -1,0 +1,1 @@
+"""HTTP to etcd's JSON gateway: connections, endpoints, retries, authentication, encoding."""
