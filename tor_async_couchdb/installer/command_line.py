@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import urllib3
 from rich.console import Console
@@ -18,7 +19,9 @@ from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.protection.signing import Signer, TamperingSigner
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 
 class CommandLineParser(argparse.ArgumentParser):
@@ -110,6 +113,8 @@ def credentials_of_environment() -> UserPassword | None:
 
 
 def _signer(path: str) -> Signer:
+    from tor_async_couchdb.protection.signing import TamperingSigner  # here: few installations sign
+
     try:
         return TamperingSigner.from_file(path)
     except OSError as error:

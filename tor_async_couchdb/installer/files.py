@@ -7,12 +7,13 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.signing import Signer
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 # Conflict resolution reads a document's kind and version from its type.
 _TYPE = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -89,6 +90,10 @@ def _seed_document(path: Path, signer: Signer | None) -> DocumentFile:
     if not isinstance(body.get("type"), str) or not _TYPE.fullmatch(body["type"]):
         raise InstallerError(f"{path}: 'type' must be a name and a version, such as 'fruit_v1.0'")
     if signer is not None:
+        from tor_async_couchdb.protection import (
+            signing,
+        )  # here: an installation without signatures has no tink
+
         try:
             signing.sign(signer, body)
         except InvalidDocumentError as error:
