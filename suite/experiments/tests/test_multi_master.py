@@ -2,8 +2,8 @@ import asyncio
 from pathlib import Path
 
 from db_installer.installer import DESIGN_DOCS_FOLDER
-from suite.multi_master import Experiment, run
-from suite.sites import running
+from suite.experiments.multi_master import Experiment, run
+from suite.experiments.sites import running
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
