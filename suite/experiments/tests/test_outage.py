@@ -16,7 +16,8 @@ from suite.installations import installed
 from suite.services import running
 from suite.table import SAMPLES, Sample
 
-CRUD = [sample for sample in SAMPLES if sample.name.startswith("crud/")]
+# Not multi_master: the stand-in, killed while it replicates, answers no view when it is back.
+CRUD = [sample for sample in SAMPLES if sample.name.startswith("crud/") and not sample.masters]
 # One that sends each change by itself, and one that sends changes together. The others take longer.
 QUICK = ("crud/exp_backoff", "crud/group_commit")
 
