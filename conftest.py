@@ -1,10 +1,14 @@
 """Loads the fixtures that the tests of all packages use."""
 
+import hypothesis
 import pytest
 
 from tor_async_couchdb.testing import plugin
 
 pytest_plugins = ("tor_async_couchdb.tests.fixtures",)
+
+# ./test_all_samples.sh --all takes it: ten times the examples of a test that does not set their number.
+hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,7 +27,9 @@ _CHECKS = (
 )
 _TESTS = ("pytest", "-q")
 # Without the marker expression of pyproject.toml, which leaves the long tests out.
-_ALL_TESTS = ("pytest", "-q", "-m", "long or not long")
+_ALL_TESTS = ("pytest", "-q", "-m", "long or not long", "--hypothesis-profile=long")
+# How much tor_async_etcd's tests try: see its tests/amounts.py.
+_MORE_AMOUNTS = {"ETCD_EXAMPLES": "300", "ETCD_KILLS": "20"}
 _CONTRACT_CHECK = ("pytest", "-q", "tests.py")
 _CONTRACT_CHECK_BY_NOSE = ("nosetests", "tests.py")
 # The services run without Python's assert statements, as some deploy them.
@@ -37,7 +39,9 @@ _OPTIMIZED = {"PYTHONOPTIMIZE": "1"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 if all passed."""
     started_s = time.monotonic()
-    passed = [_step(command) for command in commands(parse_options(arguments))]
+    options = parse_options(arguments)
+    amounts = _MORE_AMOUNTS if options.all else {}
+    passed = [_step(command, environment=amounts) for command in commands(options)]
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
