@@ -1,4 +1,4 @@
-"""The multi-master part of the run: its masters cut off from each other, under load, and joined again."""
+"""The multi-master part of the run: cut the link between the masters under load, and restore it."""
 
 import asyncio
 import contextlib
@@ -7,42 +7,41 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from suite.couchdb import CouchDB
-from suite.installations import MASTERS, Installation
-from suite.multi_master import Experiment, Figures, run
+from suite.experiments.multi_master import Experiment, Figures, run
+from suite.experiments.sites import connected
 from suite.services import Service
-from suite.sites import connected
+from suite.table import Sample
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 
-SAMPLE = "crud/multi_master"
 _PARTITION_S = 5
 _USERS = 25
 _FRUITS = 25
 
-# What it does, for who waits for it.
-STEP = f"Cutting the masters of {SAMPLE} off from each other for {_PARTITION_S} s, {_USERS} users at each ..."
+
+def partition_step(sample: Sample) -> str:
+    """What the experiment does with a sample, for people who wait for it."""
+    return (
+        f"Cutting the masters of {sample.name} off from each other for {_PARTITION_S} s, "
+        f"{_USERS} users at each ..."
+    )
 
 
-def part_masters(
-    services: Sequence[Service], installations: Sequence[Installation], couchdb: CouchDB
-) -> Figures:
-    """What came of it.
+def part_masters(services: Sequence[Service], couchdb: CouchDB) -> Figures:
+    """The figures of the experiment on the two services of one sample.
 
     Raises:
-        SuiteError: the masters have not become the same again.
+        SuiteError: the masters don't converge, or a change was applied twice.
     """
-    urls = [service.url for service in services if service.sample.name == SAMPLE]
     credentials = UserPassword(couchdb.username, couchdb.password)
-    masters = [
-        Master.from_url(installation.database_url, credentials)
-        for installation in installations
-        if any(sample.name == SAMPLE for sample in installation.samples)
-    ]
-    return asyncio.run(_figures(urls, masters))
+    masters = [Master.from_url(service.command.database_url, credentials) for service in services]
+    return asyncio.run(_figures(services, masters))
 
 
-async def _figures(urls: Sequence[str], masters: Sequence[Master]) -> Figures:
+async def _figures(services: Sequence[Service], masters: Sequence[Master]) -> Figures:
     one, other = masters
+    names = services[0].sample.masters
+    urls = [service.url for service in services]
     experiment = Experiment(
         cut=lambda: asyncio.to_thread(disconnect, one, other),
         heal=lambda: asyncio.to_thread(connect, one, other),
@@ -51,15 +50,15 @@ async def _figures(urls: Sequence[str], masters: Sequence[Master]) -> Figures:
         partition_s=_PARTITION_S,
     )
     async with contextlib.AsyncExitStack() as stack:
-        named = zip(MASTERS, urls, masters, strict=True)
+        named = zip(names, urls, masters, strict=True)
         sites = [await stack.enter_async_context(connected(*each)) for each in named]
         return await run(experiment, sites)
 
 
-def partition_table(figures: Figures) -> Table:
-    """What was written while the masters were apart, and what was left of it."""
+def partition_table(sample: Sample, figures: Figures) -> Table:
+    """What was written while the link was cut, and what became of it."""
     table = Table("")
-    table.add_column(SAMPLE.rpartition("/")[2], justify="right")
+    table.add_column(sample.name.rpartition("/")[2], justify="right")
     rows = {f"changes in the {name}": count for name, count in figures.acknowledged.items()} | {
         "outcome unknown": figures.unknown,
         "conflicts": figures.conflicts,
@@ -77,10 +76,10 @@ def partition_table(figures: Figures) -> Table:
 
 
 def partition_problems(figures: Figures) -> list[str]:
-    """What must not be, if anything."""
+    """A sentence for each figure that must be zero and is not."""
     problems = {
         "acknowledged changes were lost": figures.lost,
         "documents were left in conflict": figures.conflicts_left,
-        "writes were made when all had converged": figures.writes_when_quiet,
+        "writes were made after both had converged": figures.writes_when_quiet,
     }
     return [f"{count} {problem}" for problem, count in problems.items() if count]

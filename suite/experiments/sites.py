@@ -12,12 +12,13 @@ from typing import Any
 import aiohttp
 
 from suite.processes import Process
+from suite.resources import filled
+from suite.services import wait_until_listening
+from suite.table import ANY_PORT, sample_named
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.installer.replication import Master
 
-_MODULE = "samples.crud.multi_master.service"
-_LISTENING = re.compile(r"listening on (http://\S+)")
-_READY_TIMEOUT_S = 20.0
+_SAMPLE = sample_named("crud/multi_master")
 _REQUEST_TIMEOUT_S = 30.0
 _METRICS = {
     "merged": "replication_conflicts_merged_total",
@@ -27,7 +28,7 @@ _METRICS = {
 
 
 class Site:
-    """A site whose service answers at `url`; `name` is what the service is called among the masters."""
+    """A database and its service, which answers at `url`; `name` is the master's name."""
 
     def __init__(self, name: str, url: str, database: Database, session: aiohttp.ClientSession) -> None:
         self.name = name
@@ -37,7 +38,7 @@ class Site:
         self._database = database
 
     async def read_metrics(self) -> None:
-        """Adds to `metrics` what the service has counted since it was started."""
+        """Adds to `metrics` what the service has counted since its start."""
         async with self.session.get(f"{self.url}/_metrics", headers={"Accept": "text/plain"}) as answer:
             lines = (await answer.text()).splitlines()
         for name, metric in _METRICS.items():
@@ -45,18 +46,18 @@ class Site:
             self.metrics[name] += round(sum(map(float, values)))
 
     async def documents(self) -> list[dict[str, Any]]:
-        """The fruits' documents, past the service, with their `_conflicts`."""
+        """The documents of all fruits, read from the database, with their `_conflicts`."""
         options = {"include_docs": True, "conflicts": True}
         rows = await self._database.query_view("fruit_by_fruit_id", **options)
         return [row.doc for row in rows if row.doc is not None]
 
     async def sequence(self) -> int:
-        """How often the database has been written to."""
+        """The database's update sequence: how often it was written to."""
         return int(str((await self._database.information())["update_seq"]).partition("-")[0])
 
 
 class OwnSite(Site):
-    """A site whose service is started here, and may be killed; it listens on any port."""
+    """A site whose service is started here, on any free port, and can be killed."""
 
     def __init__(
         self,
@@ -76,30 +77,28 @@ class OwnSite(Site):
         """Returns once the service listens."""
         self._starts += 1
         log = self._logs / f"multi_master_{self.name}_{self._starts}.log"
-        options = ("--port", "0", "--database", self._database.url, "--master", self.name)
-        command = [sys.executable, "-m", _MODULE, *options]
+        own_options = filled(_SAMPLE.options, {"master": self.name})
+        options = ("--port", str(ANY_PORT), "--database", self._database.url, *own_options)
+        command = [sys.executable, "-m", _SAMPLE.module, *options]
         self._process = Process(f"multi_master ({self.name})", command, log, self._environment)
-        is_ready = lambda: _LISTENING.search(log.read_text()) is not None  # noqa: E731
-        await asyncio.to_thread(self._process.wait_until, is_ready, _READY_TIMEOUT_S)
-        found = _LISTENING.search(log.read_text())
-        self.url = "" if found is None else found[1]
+        self.url = await asyncio.to_thread(wait_until_listening, self._process)
 
     async def kill_and_start(self) -> None:
-        """Ends the service as a power failure does, and starts it again; its metrics until then are kept."""
+        """Kills the service (SIGKILL) and starts it again; `metrics` keeps what it has counted until then."""
         await self.read_metrics()
         if self._process is not None:
             await asyncio.to_thread(self._process.kill)
         await self.start()
 
     async def stop(self) -> None:
-        """Ends the service in good order."""
+        """Ends the service with SIGTERM."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
 
 
 @contextlib.asynccontextmanager
 async def connected(name: str, url: str, master: Master) -> AsyncIterator[Site]:
-    """The site of a service that runs already."""
+    """The site of a service that is running already."""
     async with _database(master) as database, _session() as session:
         yield Site(name, url, database, session)
 
@@ -108,7 +107,7 @@ async def connected(name: str, url: str, master: Master) -> AsyncIterator[Site]:
 async def running(
     name: str, master: Master, logs: Path, environment: Mapping[str, str]
 ) -> AsyncIterator[OwnSite]:
-    """A site whose service is a process until the block ends."""
+    """A site whose service runs until the block ends."""
     async with _database(master) as database, _session() as session:
         site = OwnSite(name, database, session, logs, environment)
         try:

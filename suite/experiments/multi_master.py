@@ -1,4 +1,4 @@
-"""Two masters that are cut off from each other, take writes, and find together again: is anything lost?"""
+"""Two masters lose their link, take writes, and get it back: is an acknowledged change lost?"""
 
 import asyncio
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from suite.errors import SuiteError
-from suite.sites import Site
+from suite.experiments.sites import Site
 
 _CONVERGED_WITHIN_S = 300.0
 _QUIET_S = 3.0
@@ -21,9 +21,10 @@ _COLORS = ("red", "green", "blue", "yellow", "black", "white")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What is done: seconds and numbers of the load, and what goes wrong.
+    """The load, in clients and seconds, and the faults.
 
-    `cut` and `heal` part the sites and join them; `disturb` is called in the middle of the reconciliation.
+    `cut` breaks the link between the sites, `heal` restores it. `disturb` is called once, while the sites
+    reconcile.
     """
 
     cut: Callable[[], Awaitable[None]]
@@ -37,7 +38,7 @@ class Experiment:
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What came of it. `lost` counts acknowledged changes that no master has any more."""
+    """The result. `lost` counts the acknowledged changes that neither master has."""
 
     acknowledged: Mapping[str, int]
     unknown: int
@@ -53,7 +54,7 @@ class Figures:
 
 
 class _Books:
-    """What clients were told, by fruit and site: changes acknowledged, and changes of unknown outcome."""
+    """The answers that clients got, by fruit and site: changes acknowledged, and of unknown outcome."""
 
     def __init__(self) -> None:
         self.acknowledged: Counter[tuple[str, str]] = Counter()
@@ -63,7 +64,11 @@ class _Books:
         return sum(count for (_, at), count in self.acknowledged.items() if at == site)
 
     def lost(self, documents: Sequence[Mapping[str, Any]]) -> int:
-        """SuiteError if a count is higher than what may have been written: a change was counted twice."""
+        """How many acknowledged changes the documents lack.
+
+        Raises:
+            SuiteError: a document counts more changes than were sent.
+        """
         counts = {document["fruit_id"]: document["change_counts"] for document in documents}
         lost = 0
         for key, acknowledged in self.acknowledged.items():
@@ -76,7 +81,11 @@ class _Books:
 
 
 async def run(experiment: Experiment, sites: Sequence[Site]) -> Figures:
-    """Runs it on two sites whose databases replicate; SuiteError if they don't converge."""
+    """The figures of an experiment on two sites whose databases replicate.
+
+    Raises:
+        SuiteError: the sites don't converge, or a change was applied twice.
+    """
     return await _Run(experiment, sites).figures()
 
 
@@ -114,7 +123,10 @@ class _Run:
         )
 
     async def _part(self) -> tuple[int, list[list[dict[str, Any]]]]:
-        """Cuts the sites off and loads them: how many fruits both changed, and what each has then."""
+        """Cuts the link and puts both sites under load.
+
+        Returns the number of fruits that both sites changed, and the documents of each site.
+        """
         count = self._experiment.fruits
         self._fruit_ids = [await _create(self._sites[i % 2]) for i in range(count)]
         await _until(lambda: _have_all(self._sites, self._fruit_ids), "the fruits to be replicated")
@@ -129,7 +141,7 @@ class _Run:
         return len(changed[0] & changed[1]), alone
 
     async def _join(self, alone: Sequence[list[dict[str, Any]]]) -> tuple[float, float]:
-        """Joins the sites: when replication went on, and when no more changes came."""
+        """Restores the link: the monotonic times, in s, of the first replication and of the last answer."""
         await self._experiment.heal()
         loading = asyncio.create_task(self._load(self._experiment.load_after_heal_s))
         await _until(lambda: _has_resumed(self._sites, alone), "the replication to resume")
@@ -139,7 +151,7 @@ class _Run:
         return resumed_s, max(resumed_s, await loading)
 
     async def _load(self, duration_s: float) -> float:
-        """When the last change was answered."""
+        """The monotonic time, in seconds, at which the last change was answered."""
         end_s = time.monotonic() + duration_s
 
         async def user(site: Site) -> None:
@@ -173,7 +185,7 @@ async def _change(site: Site, fruit_id: str, books: _Books) -> None:
             elif answer.status != 409:
                 books.unknown[key] += 1
     except (aiohttp.ClientError, TimeoutError):
-        # Also when nothing listens: aiohttp may have sent the change before, by a connection that broke.
+        # Even if nothing listens now, aiohttp may have sent the change before on a connection that broke.
         books.unknown[key] += 1
         await asyncio.sleep(_POLL_INTERVAL_S)
 
@@ -192,7 +204,7 @@ async def _have_all(sites: Sequence[Site], fruit_ids: Sequence[str]) -> bool:
 
 
 async def _has_resumed(sites: Sequence[Site], alone: Sequence[list[dict[str, Any]]]) -> bool:
-    """Whether each site has something of the other: conflicts, or counts that it had not alone."""
+    """Whether each site has received changes of the other since `alone`."""
     for site, before, other in zip(sites, alone, reversed(sites), strict=True):
         known = {doc["_id"]: doc["change_counts"].get(other.name, 0) for doc in before}
         docs = await site.documents()

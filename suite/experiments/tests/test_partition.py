@@ -4,8 +4,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from suite.multi_master import Figures
-from suite.partition import partition_problems, partition_table
+from suite.experiments.multi_master import Figures
+from suite.experiments.partition import partition_problems, partition_table
+from suite.table import sample_named
 
 GOOD = Figures(
     acknowledged={"east": 1234, "west": 56},
@@ -36,7 +37,7 @@ def test_what_must_not_be_is_named_with_its_number(figure: str) -> None:
 def test_table_shows_each_figure() -> None:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(partition_table(GOOD))
+        console.print(partition_table(sample_named("crud/multi_master"), GOOD))
     for title, figure in {
         "changes in the east": "1,234",
         "conflicts": "25",
