@@ -1,13 +1,13 @@
 'use strict';
 
-// JSON bodies, parsed once for the shim and for express-pouchdb behind it. CouchDB refuses another media
-// type (415), what is no JSON (400), numbers beyond a double and lone surrogates (400), and documents of
-// more than 8,000,000 bytes (413, [couchdb] max_document_size).
+// JSON bodies. CouchDB refuses another media type (415), what is no JSON (400), numbers beyond a double and lone
+// surrogates (400), and documents of more than 8,000,000 bytes (413, [couchdb] max_document_size).
 
 const { CouchError, handle } = require('./http');
 
 const MAX_DOCUMENT_BYTES = 8_000_000;
-const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
+// Less than CouchDB's 4 GB: a body of small arrays takes fifteen times its size once it is parsed.
+const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readBody(req) {
@@ -18,6 +18,7 @@ function readBody(req) {
       size += chunk.length;
       if (size > MAX_REQUEST_BYTES) {
         reject(new CouchError(413, 'too_large', 'the request entity is too large'));
+        chunks.length = 0;
       } else {
         chunks.push(chunk);
       }
@@ -67,15 +68,14 @@ function requireJsonType(req, res, next) {
 }
 
 const jsonBody = handle(async (req, res, next) => {
-  if (req._body) {
+  if (req.bodyBytes !== undefined) { // read by another handler before this one
     next();
     return;
   }
   const buffer = await readBody(req);
-  // An empty body is told apart by each route: _compact takes one, a document can't be one.
+  // An empty body is left to each route: _compact takes one, a document can't be one.
   req.body = buffer.length === 0 ? undefined : parseJson(buffer);
   req.bodyBytes = buffer.length;
-  req._body = true; // body-parser's own mark of "parsed already"
   next();
 });
 
@@ -89,7 +89,8 @@ function jsonObject(req) {
   return req.body;
 }
 
-function refuseLarge(doc, requestBytes) {
+// Attachments don't count as part of a document.
+function refuseLarge({ _attachments, ...doc }, requestBytes) {
   if (requestBytes > MAX_DOCUMENT_BYTES && Buffer.byteLength(JSON.stringify(doc)) > MAX_DOCUMENT_BYTES) {
     throw new CouchError(413, 'document_too_large', String(doc._id));
   }

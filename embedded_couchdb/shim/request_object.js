@@ -1,0 +1,52 @@
+'use strict';
+
+// The `req` that filter and update functions get.
+// https://docs.couchdb.org/en/stable/json-structure.html#request-object
+
+const { infoOf } = require('./info');
+const { uuid } = require('./uuids');
+
+function capitalized(name) {
+  return name.replace(/(^|-)[a-z]/g, (start) => start.toUpperCase());
+}
+
+function headersOf(req) {
+  const { authorization, ...headers } = req.headers; // the password is no business of a function
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [capitalized(name), value]));
+}
+
+function cookiesOf({ headers: { cookie = '' } }) {
+  return Object.fromEntries(cookie.split(/;\s*/).filter((pair) => pair.includes('='))
+    .map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
+}
+
+function formOf(req, body) {
+  const isForm = /^application\/x-www-form-urlencoded/.test(req.headers['content-type'] ?? '');
+  return isForm && typeof body === 'string' ? Object.fromEntries(new URLSearchParams(body)) : {};
+}
+
+// `body` is what was sent: a text, or the JSON that it was parsed to. `path` is the path's decoded segments.
+async function requestObject(req, { body = 'undefined', id = null, path }) {
+  const [, query] = req.originalUrl.split('?');
+  const segments = path ?? req.path.split('/').slice(1).map(decodeURIComponent);
+  const requested = query === undefined ? segments : [...segments.slice(0, -1), `${segments.at(-1)}?${query}`];
+  return {
+    info: await infoOf(req.database),
+    uuid: uuid(),
+    id,
+    method: req.method,
+    requested_path: requested,
+    path: segments,
+    raw_path: req.originalUrl,
+    query: { ...req.query },
+    headers: headersOf(req),
+    body,
+    peer: req.socket.remoteAddress,
+    form: formOf(req, body),
+    cookie: cookiesOf(req),
+    userCtx: { db: req.database.name, ...req.userCtx },
+    secObj: req.database.security,
+  };
+}
+
+module.exports = { requestObject };
