@@ -12,7 +12,6 @@ const {
 const { CouchError, handle, sendJson } = require('./http');
 
 const PATHS = ['/:db/:folder(_design|_local)/:name/:attachment(*)', '/:db/:name/:attachment(*)'];
-const DEFAULT_TYPE = 'application/octet-stream';
 const MAX_BYTES = 256 * 1024 * 1024;
 
 function conflict(name, reason) {
@@ -59,7 +58,7 @@ async function put(req, res) {
   checkAttachmentName(name);
   const data = decoded(await readBody(req), req.headers);
   const doc = await parentOf(req);
-  const stored = { content_type: req.headers['content-type'] ?? DEFAULT_TYPE, data };
+  const stored = { content_type: req.headers['content-type'], data };
   const changed = { ...doc, _attachments: { ...doc._attachments, [name]: stored } };
   checkDocument(changed, 0);
   const { id, rev } = await writeOne(req, changed);

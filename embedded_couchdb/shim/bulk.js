@@ -5,7 +5,7 @@
 // https://docs.couchdb.org/en/stable/api/database/bulk-api.html
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
-const { checkDocument, checkedRevision, fillStubs, openRevisions } = require('./documents');
+const { checkDocument, checkId, checkedRevision, fillStubs, openRevisions } = require('./documents');
 const { CouchError, describe, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
@@ -41,10 +41,8 @@ function failure(id, rev, error) {
 
 async function leavesOf(database, request, options) {
   const { id = null, rev } = request ?? {};
-  if (typeof id !== 'string' || id === '') {
-    return failure(id, rev ?? null, new CouchError(400, 'illegal_docid', 'Document id must be a non-empty string'));
-  }
   try {
+    checkId(id);
     const revisions = rev === undefined ? 'all' : [checkedRevision(rev)];
     const found = await openRevisions(database, id, revisions, options);
     return found.flatMap(({ ok, missing }) => (
@@ -54,7 +52,7 @@ async function leavesOf(database, request, options) {
     if (!(error.status >= 400)) {
       throw error;
     }
-    return failure(id, rev ?? 'undefined', error);
+    return failure(id, rev ?? (error.status === 404 ? 'undefined' : null), error);
   }
 }
 

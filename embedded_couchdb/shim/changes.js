@@ -231,12 +231,13 @@ async function changesAfter(db, since, limit, { filter, hasDocs, pouch }) {
   return { results, last_seq: seq };
 }
 
-// How many changes come after those that a limit let through.
+// How many changes come after those that a limit let through: before them, in a descending feed.
 async function pendingAfter(db, seq, { limit, pouch }) {
-  if (!Number.isFinite(limit) || pouch.descending) {
+  if (!Number.isFinite(limit)) {
     return 0;
   }
-  return (await db.changes({ since: seq, return_docs: true })).results.length;
+  const { results } = await db.changes({ since: pouch.descending ? 0 : seq, return_docs: true });
+  return pouch.descending ? results.filter((change) => change.seq < seq).length : results.length;
 }
 
 async function answer(req, res, options) {

@@ -10,12 +10,14 @@ const multipart = require('./multipart');
 const { uuid } = require('./uuids');
 
 const PATHS = ['/:db/:folder(_design|_local)/:name', '/:db/:name'];
-const FLAGS = ['attachments', 'conflicts', 'revs', 'revs_info'];
+const FLAGS = ['attachments', 'conflicts', 'deleted_conflicts', 'local_seq', 'meta', 'revs', 'revs_info'];
 const RESERVED_MEMBERS = new Set([
   '_id', '_rev', '_attachments', '_deleted', '_revisions', '_revs_info', '_conflicts', '_deleted_conflicts',
   '_local_seq', '_replication_id', '_replication_state', '_replication_state_time',
   '_replication_state_reason', '_replication_stats',
 ]);
+const DEFAULT_TYPE = 'application/octet-stream';
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]+$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 function documentId({ folder, name }) {
@@ -57,10 +59,16 @@ function checkAttachments({ _attachments: attachments = {} }) {
     if (!isObject(attachment)) {
       throw new CouchError(400, 'bad_request', `Attachment ${name} must be an object`);
     }
-    const { data, stub, content_type: type = '' } = attachment;
+    const { data, stub, content_type: type = DEFAULT_TYPE } = attachment;
     const isStored = stub === true || Buffer.isBuffer(data) || (typeof data === 'string' && BASE64.test(data));
-    if (!isStored || typeof type !== 'string') {
+    if (!isStored) {
       throw new CouchError(400, 'bad_request', `Invalid attachment data for ${name}`);
+    }
+    if (typeof type !== 'string' || !HEADER_VALUE.test(type)) {
+      throw new CouchError(400, 'bad_request', `Invalid content type of attachment ${name}`);
+    }
+    if (data !== undefined) {
+      attachment.content_type = type;
     }
   }
 }
@@ -137,7 +145,19 @@ function readOptions(query) {
   if (query.rev !== undefined) {
     options.rev = checkedRevision(query.rev);
   }
+  if (options.local_seq) {
+    throw new CouchError(501, 'not_implemented', 'The stand-in has no local_seq.');
+  }
+  if (options.meta) {
+    Object.assign(options, { conflicts: true, deleted_conflicts: true, revs_info: true });
+  }
   return options;
+}
+
+async function addDeletedConflicts(database, doc) {
+  const leaves = await database.leaves(doc._id);
+  const deleted = leaves.filter((leaf) => leaf._deleted && leaf._rev !== doc._rev).map((leaf) => leaf._rev);
+  return deleted.length > 0 ? { ...doc, _deleted_conflicts: deleted } : doc;
 }
 
 // The revisions asked for ('all' leaves or a list) as [{ok: document} or {missing: revision}]. With `latest`, the
@@ -205,7 +225,8 @@ async function get(req, res) {
   }
   const options = readOptions(req.query);
   const isMultipart = options.attachments && acceptsMultipart(req, 'related');
-  const doc = await req.db.get(id, { ...options, binary: isMultipart });
+  const stored = await req.db.get(id, { ...options, binary: isMultipart });
+  const doc = options.deleted_conflicts ? await addDeletedConflicts(req.database, stored) : stored;
   tag(res, doc._rev);
   if (req.headers['if-none-match'] === `"${doc._rev}"`) {
     res.writeHead(304).end();
@@ -331,6 +352,6 @@ function mount(app) {
 }
 
 module.exports = {
-  checkAttachmentName, checkDocument, checkedRevision, documentId, fillStubs, mount, openRevisions, revisionOf, tag,
+  checkAttachmentName, checkDocument, checkId, checkedRevision, documentId, fillStubs, mount, openRevisions, revisionOf, tag,
   writeOne,
 };

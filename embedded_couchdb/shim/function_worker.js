@@ -5,7 +5,6 @@
 
 const vm = require('node:vm');
 const { parentPort } = require('node:worker_threads');
-const { matchesSelector } = require('pouchdb-selector-core');
 
 const MAX_PROGRAMS = 200;
 const programs = new Map();
@@ -105,6 +104,7 @@ function sandbox(kind, source, ddocJson) {
 }
 
 function selectorProgram(selector) {
+  const { matchesSelector } = require('pouchdb-selector-core'); // here, because few workers need it
   return { run: (argumentsJson) => {
     try {
       return JSON.stringify({ isTrue: matchesSelector(JSON.parse(argumentsJson)[0], selector) });

@@ -6,7 +6,7 @@
 
 const path = require('node:path');
 const { Worker } = require('node:worker_threads');
-const { CouchError } = require('./http');
+const { CouchError, log } = require('./http');
 
 const TIME_LIMIT_MS = 5_000;
 const HEAP_LIMIT_MB = 256;
@@ -114,8 +114,13 @@ async function call(program, argumentLists) {
   return texts.map(parseOutcome);
 }
 
+// A lone surrogate is no Unicode text: CouchDB makes U+FFFD of it.
+function withoutSurrogates(text) {
+  return text.replace(/\\(u[dD][89a-fA-F][0-9a-fA-F]{2}|.)/g, (escape, code) => (code.length > 1 ? '\ufffd' : escape));
+}
+
 function parseOutcome(text) {
-  const outcome = JSON.parse(text);
+  const outcome = JSON.parse(/\\u[dD]/.test(text) ? withoutSurrogates(text) : text);
   if (outcome.compileError !== undefined) {
     throw new CouchError(500, 'compilation_error', outcome.compileError);
   }
@@ -135,9 +140,19 @@ async function compileError(source) {
   }
 }
 
-// What a thrown value is called in an answer: {name, message} of an Error, or the value itself.
+const reported = new Set();
+
+// A view function that throws leaves its document out, or reduces to null. The log says so once for each function.
+function reportOnce({ error, value }, source) {
+  if (!reported.has(source)) {
+    reported.add(source);
+    log(`A function threw ${JSON.stringify(error ?? value)} (reported once): ${source}`);
+  }
+}
+
+// What a function threw, as the error of an answer.
 function thrownError({ error, value }) {
   return error ? new CouchError(500, error.name, error.message) : new CouchError(500, 'unknown_error', value);
 }
 
-module.exports = { call, compileError, thrownError };
+module.exports = { call, compileError, reportOnce, thrownError };

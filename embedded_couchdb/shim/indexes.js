@@ -5,24 +5,19 @@
 // nothing new goes ahead, and those that wait for the same update share it.
 
 const createAbstractMapReduce = require('pouchdb-abstract-mapreduce');
-const { call } = require('./functions');
-const { CouchError, log } = require('./http');
+const { call, reportOnce } = require('./functions');
+const { CouchError } = require('./http');
 
 const VIEW = 'view';
 
 const rowsOfDocument = new WeakMap();
-const reported = new Set();
 
-// A map function that throws leaves its document out. The log says so once for each function.
 function rowsOf({ rows, thrown }, source) {
   if (thrown === undefined) {
     return rows;
   }
   refuseFatal(thrown.value);
-  if (!reported.has(source)) {
-    reported.add(source);
-    log(`A map function threw ${JSON.stringify(thrown.error ?? thrown.value)} (reported once): ${source}`);
-  }
+  reportOnce(thrown, source);
   return [];
 }
 
@@ -65,7 +60,7 @@ class Index {
     try {
       const changes = await pouch.changes(options);
       const docs = changes.results.map(({ doc }) => doc).filter((doc) => !doc._deleted && doc._id[0] !== '_');
-      const outcomes = await call(this.program, docs.map((doc) => [doc]));
+      const outcomes = docs.length === 0 ? [] : await call(this.program, docs.map((doc) => [doc]));
       outcomes.forEach((outcome, index) => {
         rowsOfDocument.set(docs[index], rowsOf(outcome, this.program.source));
       });

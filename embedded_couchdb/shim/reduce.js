@@ -6,8 +6,8 @@
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html#reduce-and-rereduce-functions
 
 const { collate } = require('pouchdb-collate');
-const { call } = require('./functions');
-const { CouchError, log } = require('./http');
+const { call, reportOnce } = require('./functions');
+const { CouchError } = require('./http');
 
 const MAX_PART = 100;
 const OVERFLOW_LENGTH = 4096; // of a function's result, and
@@ -167,8 +167,8 @@ class OverflowError extends Error {}
 
 function resultOf({ value = null, thrown }, source, protocolLine) {
   if (thrown !== undefined) {
-    log(`A reduce function threw ${JSON.stringify(thrown.error ?? thrown.value)}: ${source}`);
-    return null; // as CouchDB has it
+    reportOnce(thrown, source);
+    return null;
   }
   const inputLength = JSON.stringify(protocolLine).length - source.length;
   const reason = overflow(inputLength, JSON.stringify([value]).length, OVERFLOW_LENGTH);
