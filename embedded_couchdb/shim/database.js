@@ -109,7 +109,7 @@ class Database {
   }
 
   // CouchDB does not look at the revision of a _local document but counts on from it.
-  async putLocal({ _id, _rev = '0-0', _deleted = false, ...body }) {
+  async putLocal({ _id, _rev = '0-0', _deleted = false, _revisions, ...body }) {
     const id = LOCAL_PREFIX + _id.slice('_local/'.length);
     const rev = _deleted ? '0-0' : `0-${Number(_rev.slice(2)) + 1}`;
     await this.putInternal(id, { rev, body, isDeleted: _deleted });
