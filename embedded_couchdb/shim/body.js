@@ -8,6 +8,7 @@ const { CouchError, handle } = require('./http');
 const MAX_DOCUMENT_BYTES = 8_000_000;
 // Less than CouchDB's 4 GB: a body of small arrays takes fifteen times its size once it is parsed.
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
+const MAX_DEPTH = 3000; // PouchDB's recursion reads some 4,000 levels
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readBody(req) {
@@ -34,10 +35,10 @@ function mayHoldUnstorable(text) {
 
 function refuseUnstorable(value) {
   if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new SyntaxError('number out of range');
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
   if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
-    throw new SyntaxError('lone surrogate');
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
   if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
@@ -47,17 +48,43 @@ function refuseUnstorable(value) {
   }
 }
 
-function parseJson(body) {
-  try {
-    const text = typeof body === 'string' ? body : utf8.decode(body);
-    const value = JSON.parse(text);
-    if (mayHoldUnstorable(text)) {
-      refuseUnstorable(value);
+// How deep a JSON text nests, at most. Counts without recursion.
+function depthOf(text) {
+  let deepest = 0;
+  let depth = 0;
+  let isInString = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const character = text[index];
+    if (isInString && character === '\\') {
+      index += 1;
+    } else if (character === '"') {
+      isInString = !isInString;
+    } else if (!isInString && (character === '[' || character === '{')) {
+      depth += 1;
+      deepest = Math.max(deepest, depth);
+    } else if (!isInString && (character === ']' || character === '}')) {
+      depth -= 1;
     }
-    return value;
+  }
+  return deepest;
+}
+
+function parseJson(body) {
+  let value;
+  let text;
+  try {
+    text = typeof body === 'string' ? body : utf8.decode(body);
+    value = JSON.parse(text);
   } catch {
     throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
+  if (text.length > 2 * MAX_DEPTH && depthOf(text) > MAX_DEPTH) {
+    throw new CouchError(400, 'bad_request', `The stand-in takes JSON of at most ${MAX_DEPTH} levels`);
+  }
+  if (mayHoldUnstorable(text)) {
+    refuseUnstorable(value);
+  }
+  return value;
 }
 
 function requireJsonType(req, res, next) {

@@ -1,43 +1,42 @@
 'use strict';
 
-// Runs the functions of design documents, and selectors, in worker threads. A function may loop for ever or take
-// all memory it gets: then its worker ends, and the server goes on. The time limit is CouchDB's
+// Runs the functions of design documents, and selectors, in processes of their own, as CouchDB does. A function may
+// loop for ever or take all memory: then its process ends, and the server goes on. The time limit is CouchDB's
 // [couchdb] os_process_timeout: so long may one call take.
 
+const { fork } = require('node:child_process');
 const path = require('node:path');
-const { Worker } = require('node:worker_threads');
 const { CouchError, log } = require('./http');
 
 const TIME_LIMIT_MS = 5_000;
-const HEAP_LIMIT_MB = 256;
-const STACK_LIMIT_MB = 4;
-const MAX_WORKERS = 4;
-// A task that waits this long for a busy worker gets another one, up to MAX_WORKERS.
+const MAX_PROCESSES = 4;
+const MAX_OUTPUT_LENGTH = 64 * 1024 * 1024; // of one task: the server has to hold it
+// A task that waits this long for a busy process gets another one, up to MAX_PROCESSES.
 const PATIENCE_MS = 100;
 const IDLE_LIFE_MS = 10_000;
 
-const workers = new Set();
+const processes = new Set();
 const waiting = [];
 
-class FunctionWorker {
+class FunctionProcess {
   constructor() {
     this.task = undefined;
-    this.thread = new Worker(path.join(__dirname, 'function_worker.js'), {
-      env: {}, resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT_MB, stackSizeMb: STACK_LIMIT_MB },
+    this.child = fork(path.join(__dirname, 'function_process.js'), {
+      env: {}, execArgv: [], serialization: 'advanced', stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
-    this.thread.unref();
-    this.thread.on('message', (message) => this.receive(message));
-    this.thread.on('error', (error) => this.end(`The function's process ended: ${error.message}`));
-    this.thread.on('exit', () => this.end('The function\'s process ended.'));
-    workers.add(this);
+    this.child.on('message', (message) => this.receive(message));
+    this.child.on('error', (error) => this.end(`The function's process failed: ${error.message}`));
+    this.child.on('exit', (code, signal) => this.end(`The function's process ended (${signal ?? code}).`));
+    processes.add(this);
   }
 
   run(task) {
     clearTimeout(this.timer);
     this.task = task;
     this.outcomes = [];
+    this.outputLength = 0;
     this.timer = setTimeout(() => this.checkProgress(this.outcomes.length), TIME_LIMIT_MS);
-    this.thread.postMessage({ program: task.program, calls: task.calls });
+    this.child.send({ program: task.program, calls: task.calls });
   }
 
   // Lets answers that are here already come in before it decides: the server itself may have been slow.
@@ -53,6 +52,11 @@ class FunctionWorker {
   receive({ outcome, isDone }) {
     if (!isDone) {
       this.outcomes.push(outcome);
+      this.outputLength += outcome.length;
+      if (this.outputLength > MAX_OUTPUT_LENGTH) {
+        this.end('The function gives too much at once.');
+        return;
+      }
       clearTimeout(this.timer);
       this.timer = setTimeout(() => this.checkProgress(this.outcomes.length), TIME_LIMIT_MS);
       return;
@@ -67,11 +71,11 @@ class FunctionWorker {
   }
 
   end(reason) {
-    if (!workers.delete(this)) {
+    if (!processes.delete(this)) {
       return;
     }
     clearTimeout(this.timer);
-    this.thread.terminate();
+    this.child.kill('SIGKILL');
     this.task?.reject(new CouchError(500, 'os_process_error', reason));
     this.task = undefined;
     dispatch();
@@ -79,19 +83,19 @@ class FunctionWorker {
 }
 
 function dispatch() {
-  for (const worker of workers) {
-    if (worker.task === undefined && waiting.length > 0) {
-      worker.run(waiting.shift());
+  for (const each of processes) {
+    if (each.task === undefined && waiting.length > 0) {
+      each.run(waiting.shift());
     }
   }
-  if (waiting.length > 0 && workers.size === 0) {
-    new FunctionWorker().run(waiting.shift());
+  if (waiting.length > 0 && processes.size === 0) {
+    new FunctionProcess().run(waiting.shift());
   }
 }
 
-function addWorkerFor(task) {
-  if (waiting.includes(task) && workers.size < MAX_WORKERS) {
-    new FunctionWorker();
+function addProcessFor(task) {
+  if (waiting.includes(task) && processes.size < MAX_PROCESSES) {
+    new FunctionProcess();
     dispatch();
   }
 }
@@ -108,7 +112,7 @@ async function call(program, argumentLists) {
     waiting.push(task);
     dispatch();
     if (waiting.includes(task)) {
-      setTimeout(addWorkerFor, PATIENCE_MS, task).unref();
+      setTimeout(addProcessFor, PATIENCE_MS, task).unref();
     }
   });
   return texts.map(parseOutcome);

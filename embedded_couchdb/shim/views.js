@@ -52,10 +52,18 @@ function parseBoolean(value) {
 }
 
 function parseChoice(name, value) {
-  if (!CHOICES[name].includes(String(value))) {
+  const text = typeof value === 'boolean' ? String(value) : value;
+  if (!CHOICES[name].includes(text)) {
     throw parseError(`Invalid value for \`${name}\`.`);
   }
-  return String(value);
+  return text;
+}
+
+function parseId(name, value) {
+  if (typeof value !== 'string') {
+    throw parseError(`\`${name}\` must be a string.`);
+  }
+  return value;
 }
 
 // The options of a query string, where keys are JSON texts, or of a JSON body; those it doesn't know are no error.
@@ -65,12 +73,12 @@ function parseOptions(given, parseKey) {
     if (JSON_OPTIONS.has(name)) {
       options[JSON_OPTIONS.get(name)] = parseKey(value);
     } else if (DOCUMENT_ID_OPTIONS.has(name)) {
-      options[DOCUMENT_ID_OPTIONS.get(name)] = String(value);
+      options[DOCUMENT_ID_OPTIONS.get(name)] = parseId(name, value);
     } else if (INTEGERS.has(name)) {
       options[name] = parseInteger(value);
     } else if (BOOLEANS.has(name)) {
       options[name] = parseBoolean(value);
-    } else if (name in CHOICES) {
+    } else if (Object.hasOwn(CHOICES, name)) {
       options[name] = parseChoice(name, value);
     }
   }

@@ -1,7 +1,7 @@
 'use strict';
 
-// A worker thread of functions.js. Each function gets a V8 context of its own and exchanges JSON texts with it,
-// so that it can't hold on to what isn't its own.
+// The thread of function_process.js that runs functions. Each function has a V8 context of its own, which exchanges
+// JSON texts with this thread, so that no function gets hold of an object from outside.
 
 const vm = require('node:vm');
 const { parentPort } = require('node:worker_threads');
@@ -104,7 +104,7 @@ function sandbox(kind, source, ddocJson) {
 }
 
 function selectorProgram(selector) {
-  const { matchesSelector } = require('pouchdb-selector-core'); // here, because few workers need it
+  const { matchesSelector } = require('pouchdb-selector-core'); // here, because few processes need it
   return { run: (argumentsJson) => {
     try {
       return JSON.stringify({ isTrue: matchesSelector(JSON.parse(argumentsJson)[0], selector) });
@@ -132,7 +132,7 @@ function load(program) {
   return programs.get(program);
 }
 
-// A function's forgotten promises must not end the worker.
+// A promise that a function leaves behind must not end the thread.
 process.on('unhandledRejection', () => {});
 
 parentPort.on('message', ({ program, calls }) => {
