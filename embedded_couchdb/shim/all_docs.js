@@ -3,13 +3,14 @@
 // The documents of a database by id: _all_docs, and _design_docs. Both take the options of a view.
 // https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
 
-const { collate } = require('pouchdb-collate');
 const { jsonBody, requireJsonType } = require('./body');
 const { handle, sendJson } = require('./http');
 const { checkReduction, optionsOf } = require('./views');
 
 const DESIGN_DOCUMENTS = { startkey: '_design/', endkey: '_design0', inclusive_end: false };
+const BEFORE_ALL = '\u0000'; // PouchDB takes an empty text for no bound
 const DOCUMENT_OPTIONS = ['attachments', 'conflicts', 'include_docs'];
+const RANGE_OPTIONS = ['descending', 'endkey', 'inclusive_end', 'key', 'limit', 'skip', 'startkey'];
 
 function only(options, names) {
   return Object.fromEntries(names.filter((name) => options[name] !== undefined).map((name) => [name, options[name]]));
@@ -26,18 +27,19 @@ function byKeys(found, options) {
   return { ...found, offset: null, rows: slice(rows, options) };
 }
 
-function byRange(found, options) {
-  const { key, startkey, endkey, descending = false, inclusive_end: isInclusive = true } = options;
-  const compare = (left, right) => (descending ? collate(right, left) : collate(left, right));
-  const isInside = ({ id }) => (key === undefined || id === key)
-    && (startkey === undefined || compare(startkey, id) <= 0)
-    && (endkey === undefined || compare(id, endkey) < (isInclusive ? 1 : 0));
-  const rows = descending ? [...found.rows].reverse() : found.rows;
-  return { ...found, offset: 0, rows: slice(rows.filter(isInside), options) };
+// In CouchDB's order of ids, every key that is no string comes before them all.
+function withIdsAsKeys({ startkey, endkey, ...options }) {
+  const asId = (key) => (key === undefined || typeof key === 'string' ? key : BEFORE_ALL);
+  return { ...options, startkey: asId(startkey), endkey: asId(endkey) };
 }
 
-function isRangeOfIds({ key, startkey, endkey }) {
-  return [key, startkey, endkey].every((each) => each === undefined || typeof each === 'string');
+function byRange(found, { key, startkey, endkey, descending = false, inclusive_end: isInclusive = true, ...page }) {
+  const [low, high] = descending ? [endkey, startkey] : [startkey, endkey];
+  const isInside = ({ id }) => (key === undefined || id === key)
+    && (low === undefined || id >= low) && (high === undefined || id <= high)
+    && (isInclusive || id !== endkey);
+  const rows = descending ? [...found.rows].reverse() : found.rows;
+  return { ...found, offset: 0, rows: slice(rows.filter(isInside), page) };
 }
 
 async function allDocuments(db, options) {
@@ -46,17 +48,16 @@ async function allDocuments(db, options) {
     const ids = options.keys.filter((key) => typeof key === 'string');
     return byKeys(await db.allDocs({ ...documentOptions, keys: ids }), options);
   }
-  if (isRangeOfIds(options)) {
-    const range = ['descending', 'endkey', 'inclusive_end', 'key', 'limit', 'skip', 'startkey'];
-    return db.allDocs({ ...documentOptions, ...only(options, range) });
+  if (options.key !== undefined && typeof options.key !== 'string') {
+    return { ...await db.allDocs({ limit: 0 }), rows: [] };
   }
-  return byRange(await db.allDocs(documentOptions), options);
+  return db.allDocs({ ...documentOptions, ...only(withIdsAsKeys(options), RANGE_OPTIONS) });
 }
 
 async function designDocuments(db, options) {
   const found = await db.allDocs({ ...only(options, DOCUMENT_OPTIONS), ...DESIGN_DOCUMENTS });
   found.total_rows = found.rows.length;
-  return options.keys === undefined ? byRange(found, options) : byKeys(found, options);
+  return options.keys === undefined ? byRange(found, withIdsAsKeys(options)) : byKeys(found, options);
 }
 
 function answer(list) {

@@ -25,9 +25,11 @@ function plainExpress() {
   return app;
 }
 
-// An id in a path may have its slash encoded: /db/_design%2Fname is /db/_design/name.
-function decodeReservedPrefix(req, res, next) {
-  req.url = req.url.replace(/^(\/[^/?]+\/_(?:design|local))%2F/i, '$1/');
+// CouchDB's reading of a path: a + is a space, and /db/_design%2Fname is /db/_design/name.
+function decodePath(req, res, next) {
+  const [path, ...query] = req.url.split('?');
+  const decoded = path.replaceAll('+', '%20').replace(/^(\/[^/]+\/_(?:design|local))%2F/i, '$1/');
+  req.url = [decoded, ...query].join('?');
   next();
 }
 
@@ -48,7 +50,7 @@ async function createApp(folder, credentials) {
   const replicator = new replication.Replicator(PouchDB, await databases.get('_replicator'));
 
   const app = plainExpress();
-  app.use(remember, decodeReservedPrefix, takeLastOfEach);
+  app.use(remember, decodePath, takeLastOfEach);
   auth.mount(app, credentials);
   info.mountServer(app);
   replication.mount(app, replicator, credentials);

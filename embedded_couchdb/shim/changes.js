@@ -36,9 +36,10 @@ function integer(query, name, fallback) {
   return Number(query[name]);
 }
 
-// A parameter named last-event-id, not a header: that is how CouchDB has it, and it goes before `since`.
-function sinceOf({ 'last-event-id': lastEventId, since = '0' }) {
-  const given = lastEventId ?? since;
+// In CouchDB, last-event-id is a parameter and no header. Of it and `since`, the last one of the URL counts.
+function sinceOf(query) {
+  const name = Object.keys(query).filter((each) => each === 'since' || each === 'last-event-id').at(-1);
+  const given = query[name] ?? '0';
   if (given !== 'now' && !/^"?\d+"?$/.test(given)) {
     throw badRequest('Malformed sequence supplied in \'since\' parameter.');
   }

@@ -25,17 +25,24 @@ function formOf(req, body) {
   return isForm && typeof body === 'string' ? Object.fromEntries(new URLSearchParams(body)) : {};
 }
 
+// A query may hold what decodes to no text.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 // `body` is what was sent: a text, or the JSON that it was parsed to. `path` is the path's decoded segments.
 async function requestObject(req, { body = 'undefined', id = null, path }) {
-  const [, query] = req.originalUrl.split('?');
   const segments = path ?? req.path.split('/').slice(1).map(decodeURIComponent);
-  const requested = query === undefined ? segments : [...segments.slice(0, -1), `${segments.at(-1)}?${query}`];
   return {
     info: await infoOf(req.database),
     uuid: uuid(),
     id,
     method: req.method,
-    requested_path: requested,
+    requested_path: req.originalUrl.split('/').slice(1).map(decoded),
     path: segments,
     raw_path: req.originalUrl,
     query: { ...req.query },

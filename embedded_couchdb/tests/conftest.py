@@ -45,9 +45,9 @@ def couch(request: pytest.FixtureRequest) -> Couch:
 
 
 @contextlib.contextmanager
-def new_database(couch: Couch) -> Iterator[Couch]:
+def new_database(couch: Couch, query: str = "") -> Iterator[Couch]:
     new = couch.below(f"test_embedded_couchdb_{uuid.uuid4().hex}")
-    assert new.put().status_code == 201
+    assert new.put(query).status_code == 201
     try:
         yield new
     finally:
@@ -57,6 +57,13 @@ def new_database(couch: Couch) -> Iterator[Couch]:
 @pytest.fixture
 def database(couch: Couch) -> Iterator[Couch]:
     with new_database(couch) as new:
+        yield new
+
+
+@pytest.fixture
+def one_shard(couch: Couch) -> Iterator[Couch]:
+    """A database whose changes come in the order of their writes."""
+    with new_database(couch, "?q=1") as new:
         yield new
 
 

@@ -134,8 +134,8 @@ def test_each_refusal_has_its_error(
     assert (response.status_code, response.json()["error"]) == (status, error)
     if reason is not None:
         assert response.json()["reason"] == reason
-    [result] = database.post("/_bulk_docs", json={"docs": [{"_id": "a"}]}).json()
-    assert (result["id"], result["error"]) == ("a", error)
+        [result] = database.post("/_bulk_docs", json={"docs": [{"_id": "a"}]}).json()
+        assert result == {"id": "a", "error": error, "reason": reason}
     assert database.get("/a").status_code == 404
 
 
