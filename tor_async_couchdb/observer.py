@@ -15,6 +15,16 @@ class Observer:
     def retried(self, pause_s: float) -> None:
         """An attempt failed and is made again after a pause of `pause_s` seconds."""
 
+    def write_sealed(self, how: str) -> None:
+        """A write to a cluster was acknowledged.
+
+        `how` says what that took: "unread" nothing but the write, "read" a read of all copies, "pushed" a push to
+        all copies as well, "padded" also a child without a change.
+        """
+
+    def leaves_buried(self, count: int) -> None:
+        """So many leaf revisions that had lost a race on a cluster were deleted."""
+
     def tampering_detected(self, error: TamperedError) -> None:
         """A read met a document that was tampered with. It is reported at each such read."""
 

@@ -13,12 +13,12 @@ import pytest
 
 from samples.crud.multi_master.service import make_app
 from samples.tests.folders import ROOT
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.wire.revision import child
 from tor_async_etcd.kv.keyset import prefix_end
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.app.application import Parts

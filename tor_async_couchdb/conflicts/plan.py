@@ -9,8 +9,7 @@ with the lower revision is deleted. So no two masters delete each other's leaf, 
 """
 
 import dataclasses
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tor_async_couchdb.conflicts.attachments import (
     Stubs,
@@ -23,9 +22,8 @@ from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of
 from tor_async_couchdb.conflicts.merge import Leaf, merge
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.canonical import canonical_bytes
 from tor_async_couchdb.model.properties import OnDeleteConflict, Superseded
-from tor_async_couchdb.wire.revision import generation_and_hash
+from tor_async_couchdb.wire.revision import child, generation_and_hash
 
 Sign = Callable[[Document], Document]
 
@@ -81,23 +79,17 @@ def resolve(
     superseded_count = _newly_superseded(model_class, merged, readable)
     if complete:
         return Resolution(winner, tombstones, superseded_count)
-    revision = child(winner, sign({"_id": winner["_id"]} | merged.document), attachments)
+    revision = _with_attachments(winner, sign({"_id": winner["_id"]} | merged.document), attachments)
     document = {name: value for name, value in revision.items() if name != "_revisions"}
     return Resolution(document, [revision, *tombstones], superseded_count)
 
 
-def child(parent: Document, body: Mapping[str, object], attachments: Stubs | None = None) -> Document:
-    """`body` as the revision after `parent`, with the name that each master gives it."""
-    start, parent_hash = generation_and_hash(parent["_rev"])
-    named_after = [parent["_rev"], body, *([contents_of(attachments)] if attachments else [])]
-    revision_hash = hashlib.sha256(canonical_bytes(named_after)).hexdigest()[:32]
-    return {
-        **body,
-        **({"_attachments": as_children_of(parent, attachments)} if attachments else {}),
-        "_id": parent["_id"],
-        "_rev": f"{start + 1}-{revision_hash}",
-        "_revisions": {"start": start + 1, "ids": [revision_hash, parent_hash]},
-    }
+def _with_attachments(parent: Document, body: Document, attachments: Stubs | None) -> Document:
+    """The revision after `parent` that keeps the attachments of all leaves."""
+    if not attachments:
+        return child(parent, body)
+    revision = child(parent, body, contents_of(attachments))
+    return revision | {"_attachments": as_children_of(parent, attachments)}
 
 
 def _tombstone(model_class: type[Model], leaf: Document, sign: Sign) -> Document:

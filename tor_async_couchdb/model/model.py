@@ -17,6 +17,9 @@ TYPE_PATTERN = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
 # The property that holds a document's signature. No model sees it.
 SIGNATURE_PROPERTY_NAME = "801dbe4659a641739cbe94fcf0baab03_tampering_v1.0_sig"
 
+# The property that holds the nonces of a document's last writes; see documents/nonces.py. No model sees it.
+NONCES_PROPERTY_NAME = "write_nonces_v1.0"
+
 # Members that CouchDB owns and a change must send back: without its stubs CouchDB deletes the attachments.
 _COUCHDBS = frozenset({"_id", "_rev", "_attachments"})
 

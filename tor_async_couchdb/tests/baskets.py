@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import (
@@ -16,6 +15,7 @@ from tor_async_couchdb.model.properties import (
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.wire.revision import child
 
 
 class Basket(Model, tag="basket_v1.0"):

@@ -1,4 +1,10 @@
-"""The names of revisions, such as `3-b1946ac92492d2347c6235b4d2611184`."""
+"""Revisions: their names, such as `3-b1946ac9…`, and how to make one outside of CouchDB."""
+
+import hashlib
+from collections.abc import Mapping
+
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.model.canonical import canonical_bytes
 
 
 def generation_and_hash(rev: str) -> tuple[int, str]:
@@ -8,3 +14,19 @@ def generation_and_hash(rev: str) -> tuple[int, str]:
     """
     generation, _, revision_hash = rev.partition("-")
     return int(generation), revision_hash
+
+
+def child(parent: Document, body: Mapping[str, object], *also_named_after: object) -> Document:
+    """`body` as the revision after `parent`, with the name that each program gives it that makes it.
+
+    Its name is a hash of the parent, the body, and what else decides it.
+    """
+    start, parent_hash = generation_and_hash(parent["_rev"])
+    named_after = [parent["_rev"], body, *also_named_after]
+    revision_hash = hashlib.sha256(canonical_bytes(named_after)).hexdigest()[:32]
+    return {
+        **body,
+        "_id": parent["_id"],
+        "_rev": f"{start + 1}-{revision_hash}",
+        "_revisions": {"start": start + 1, "ids": [revision_hash, parent_hash]},
+    }

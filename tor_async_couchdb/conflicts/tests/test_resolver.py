@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.actions.write import AsyncPersister
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError, TamperedError, UnmergeableError
@@ -17,6 +16,7 @@ from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents, Thing, inline
+from tor_async_couchdb.wire.revision import child
 
 
 @dataclasses.dataclass

@@ -1,9 +1,9 @@
 import pytest
 
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ForbiddenError
 from tor_async_couchdb.tests.baskets import BLUE, RED, Conflicts, body
+from tor_async_couchdb.wire.revision import child
 
 
 async def test_all_live_leaves_are_read_and_tombstones_are_not(

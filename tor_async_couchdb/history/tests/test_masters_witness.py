@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tor_async_couchdb.conflicts.plan import Resolution, child, counts_in_tombstone, resolve
+from tor_async_couchdb.conflicts.plan import Resolution, counts_in_tombstone, resolve
 from tor_async_couchdb.errors import ConnectError, NotYetReplicatedError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.masters_witness import MastersWitness, check_witnessable
@@ -22,6 +22,7 @@ from tor_async_couchdb.model.properties import Immutable
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.tests.baskets import Basket, FragileBasket
 from tor_async_couchdb.tests.revision_trees import RevisionTrees, StaleRevisionError
+from tor_async_couchdb.wire.revision import child
 
 ID = "basket"
 

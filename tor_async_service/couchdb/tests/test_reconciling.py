@@ -4,7 +4,6 @@ from typing import Annotated
 import aiohttp
 import pytest
 
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.history.witness import DatabaseWitnessStore, WitnessStore
@@ -13,6 +12,7 @@ from tor_async_couchdb.model.properties import Immutable, Latest
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.tests.things import Documents, Thing
+from tor_async_couchdb.wire.revision import child
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import parse
 from tor_async_service.couchdb.reconciling import MASTERS, Reconciling

@@ -1,0 +1,471 @@
+"""On a cluster: when a write counts, so that the cluster can't take it back.
+
+On one node a write either replaces its parent revision or meets a conflict. On a cluster that is decided on each
+copy of a document alone: two writers of one revision, through two nodes, may both be told that they succeeded. One
+of the two leaf revisions then wins, and the other change is lost. docs/cluster.md shows how.
+
+Here a write is acknowledged only once its revision is on all copies that are alive, no copy has a live leaf without
+it, and a majority of the copies is alive. Of several live leaves the one that CouchDB ranks highest stays. A writer
+whose leaf ranks lower buries it (deletes it, in one request with the higher one) and is told that it lost the race.
+
+`decide` is a pure function from the leaves to the next step. `Sealer` takes these steps, with the I/O that it is
+given; the tests run it against a simulated cluster.
+"""
+
+import collections
+import enum
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from tor_async_couchdb.documents.nonces import Nonces, nonces_of, parsed
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    CouchDBError,
+    OutcomeUnknownError,
+    ResponseError,
+)
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retries.pauses import Pause, full_jitter
+from tor_async_couchdb.wire.revision import child, generation_and_hash
+
+# How long a live leaf of another writer may stay beside a higher one. Its writer buries it, unless it has crashed.
+PATIENCE_S = 1.0
+
+_PAUSE = full_jitter(base_s=0.01, cap_s=0.5)
+
+# Revisions that this process knows to be sealed, or buried on all copies; some 100 bytes each.
+_MAX_REMEMBERED = 10_000
+
+# Marks the tombstone of a leaf that lost a race, as opposed to a document that a client deleted.
+_UNDONE = "undone"
+
+
+class Written(NamedTuple):
+    """A write that was not refused: its revision, and whether all copies took it (201) or only some (202)."""
+
+    rev: str
+    is_on_all_copies: bool
+
+
+class ClusterIO(Protocol):
+    """The requests that sealing makes."""
+
+    async def write(self, document: Document, copies: int) -> Written:
+        """Writes a document and waits for so many copies.
+
+        Raises:
+            ConflictError: no copy has the parent as a leaf, so nothing was written.
+            CouchDBError: the request failed, or was not answered.
+        """
+
+    async def fetch_leaves(self, document_id: str) -> Sequence[Document]:
+        """All leaf revisions that any copy has, tombstones included, with `_revisions`."""
+
+    async def push(self, revisions: Sequence[Document]) -> None:
+        """Inserts revisions on all copies that are alive, in one request, as a replicator does."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Waits."""
+
+    def now(self) -> float:
+        """The time, in seconds, on a clock that only goes forward."""
+
+
+class Leaf:
+    """A leaf revision and its history."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.rev: str = document["_rev"]
+        self.rank = generation_and_hash(self.rev)
+        self.generation = self.rank[0]
+        self.is_deleted = bool(document.get("_deleted"))
+        self.is_undone = self.is_deleted and _UNDONE in document
+        self.nonces = nonces_of(document)
+        self._hashes: Sequence[str] = document["_revisions"]["ids"]
+
+    def reaches(self, generation: int) -> bool:
+        """Whether the known history goes back to a generation; `_revs_limit` cuts it."""
+        return self.generation - generation < len(self._hashes)
+
+    def rev_at(self, generation: int) -> str | None:
+        """The revision of a generation in the history; None if it is not known."""
+        age = self.generation - generation
+        return f"{generation}-{self._hashes[age]}" if 0 <= age < len(self._hashes) else None
+
+    def contains(self, rev: str) -> bool:
+        """Whether the known history contains a revision."""
+        return self.rev_at(generation_and_hash(rev)[0]) == rev
+
+
+class Attempt:
+    """One write: what is written, under which nonce, and what CouchDB has answered so far."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.document_id: str = document["_id"]
+        self.base: str | None = document.get("_rev")
+        self.generation = 1 if self.base is None else generation_and_hash(self.base)[0] + 1
+        self.is_deletion = bool(document.get("_deleted"))
+        self.nonces = {nonces_of(document)[0]}  # of the write, and of its pads
+        self.revs: set[str] = set()
+        self.revs_on_all_copies: set[str] = set()
+        self.is_unanswered = False
+
+    def is_in(self, leaf: Leaf) -> bool:
+        """Whether the leaf contains this write."""
+        return not self.nonces.isdisjoint(leaf.nonces) or any(leaf.contains(rev) for rev in self.revs)
+
+    def is_tip_of(self, leaf: Leaf) -> bool:
+        """Whether the leaf is a revision of this write itself."""
+        return leaf.rev in self.revs or bool(
+            leaf.nonces and leaf.nonces[0] in self.nonces and self._fits(leaf)
+        )
+
+    def _fits(self, leaf: Leaf) -> bool:
+        # A program that changes a document, and keeps the property with the nonces, makes another generation.
+        head = parsed(leaf.nonces[0])
+        return head is None or self.base is None or head.generation == leaf.generation
+
+    def is_surely_not_in(self, leaf: Leaf) -> bool:
+        """Whether the leaf can't contain this write; False also if that is not known any more."""
+        if self.is_in(leaf):
+            return False
+        if leaf.generation < self.generation:
+            return True
+        if self.revs and not self.is_unanswered:
+            return all(leaf.reaches(generation_and_hash(rev)[0]) for rev in self.revs)
+        # Each write since then has added a nonce, and they are all still there.
+        return len(leaf.nonces) > leaf.generation - self.generation
+
+    def has_rival(self, leaf: Leaf) -> bool:
+        """Whether the leaf descends from the same parent by another write."""
+        if self.is_in(leaf):
+            return False
+        return self.base is None or (leaf.contains(self.base) and leaf.generation >= self.generation)
+
+
+class Step(enum.Enum):
+    """What comes next."""
+
+    ACKNOWLEDGE = "acknowledge"
+    CONFLICT = "the race is lost"
+    UNKNOWN = "it can't be told any more whether the write was applied"
+    RESEND = "send the same write again"
+    BURY = "delete lower leaves, in one request with the highest one"
+    PUSH = "bring the highest leaf and the tombstones to all copies"
+    PAD = "write a child without a change, which a majority has to take"
+    WAIT = "read again later"
+
+
+class Decision(NamedTuple):
+    """The next step, the leaf that it is about, and the leaves that it buries or pushes beside it."""
+
+    step: Step
+    leaf: Leaf | None = None
+    others: Sequence[Leaf] = ()
+
+
+class Pushed(NamedTuple):
+    """What was pushed: the highest leaf, and tombstones."""
+
+    rev: str
+    tombstones: frozenset[str]
+
+
+def decide(
+    attempt: Attempt,
+    leaves: Sequence[Leaf],
+    *,
+    database_id: str,
+    buried: Container[str],
+    pushed: Pushed | None,
+    ages_s: Mapping[str, float],
+    patience_s: float = PATIENCE_S,
+) -> Decision:
+    """The next step for a write, from the leaves that a read of all copies has found.
+
+    `buried` are tombstones that all copies are known to have, `pushed` is the last push before this read, and
+    `ages_s` says for how long this writer has seen each leaf.
+    """
+    standing = [leaf for leaf in leaves if not leaf.is_undone]
+    if not standing:
+        # Some copies have the tombstone of a leaf, and others do not have the better leaf yet.
+        return Decision(Step.RESEND if not leaves and attempt.is_unanswered else Step.WAIT)
+    highest = max(standing, key=lambda leaf: leaf.rank)
+    lower = [leaf for leaf in standing if leaf is not highest]
+    own = [leaf for leaf in lower if attempt.is_tip_of(leaf)]
+    if own:
+        is_all_own = all(_is_pure(leaf, _fork(leaf, highest), database_id) for leaf in own)
+        return Decision(Step.BURY, highest, own) if is_all_own else Decision(Step.UNKNOWN)
+    if not attempt.is_in(highest):
+        return _decide_outranked(attempt, highest, leaves)
+    rivals = [leaf for leaf in lower if not leaf.is_deleted and _may_be_buried(leaf, highest, database_id)]
+    if rivals:
+        overdue = [leaf for leaf in rivals if ages_s.get(leaf.rev, 0.0) > patience_s]
+        return Decision(Step.BURY, highest, overdue) if overdue else Decision(Step.WAIT)
+    return _decide_highest(attempt, highest, leaves, buried, pushed)
+
+
+def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf]) -> Decision:
+    if attempt.is_unanswered and highest.rev == attempt.base:
+        return Decision(Step.RESEND)
+    if any(attempt.is_in(leaf) for leaf in leaves if not leaf.is_deleted):
+        return Decision(Step.WAIT)  # another writer has built on it, and has to bury that
+    if not attempt.is_surely_not_in(highest):
+        return Decision(Step.UNKNOWN)
+    if attempt.is_unanswered and not attempt.revs:
+        return Decision(Step.UNKNOWN)  # a copy that is down may have it
+    if not all(any(leaf.contains(rev) for leaf in leaves) for rev in attempt.revs):
+        return Decision(Step.WAIT)  # a copy that took it is down
+    return Decision(Step.CONFLICT)
+
+
+def _decide_highest(
+    attempt: Attempt,
+    highest: Leaf,
+    leaves: Sequence[Leaf],
+    buried: Container[str],
+    pushed: Pushed | None,
+) -> Decision:
+    tombstones = [
+        leaf for leaf in leaves if leaf.is_deleted and leaf is not highest and leaf.rev not in buried
+    ]
+    is_on_all_copies = any(highest.contains(rev) for rev in attempt.revs_on_all_copies)
+    if is_on_all_copies and not tombstones:
+        return Decision(Step.ACKNOWLEDGE, highest)
+    is_pushed = (
+        pushed is not None
+        and pushed.tombstones.issuperset(leaf.rev for leaf in tombstones)
+        and highest.contains(pushed.rev)
+    )
+    if not is_pushed:
+        return Decision(Step.PUSH, highest, tombstones)
+    # Without a rival a 202 means that copies are down, and a push succeeds with a single copy alive.
+    if is_on_all_copies or any(attempt.has_rival(leaf) for leaf in leaves):
+        return Decision(Step.ACKNOWLEDGE, highest, tombstones)
+    return Decision(Step.PAD, highest, tombstones)
+
+
+def _may_be_buried(lower: Leaf, highest: Leaf, database_id: str) -> bool:
+    """Whether both branches were written through this database, so that the lower one can't be acknowledged.
+
+    A leaf that replication or another program brought may be acknowledged elsewhere. A branch that goes on from
+    such a leaf is no better.
+    """
+    fork = _fork(lower, highest)
+    return _is_pure(lower, fork, database_id) and _is_pure(highest, fork, database_id)
+
+
+def _fork(one: Leaf, other: Leaf) -> int | None:
+    """The generation after which the histories of two leaves part; None if they do not reach back to it."""
+    generation = min(one.generation, other.generation)
+    while generation > 0 and one.rev_at(generation) != other.rev_at(generation):
+        generation -= 1
+    return None if generation and one.rev_at(generation) is None else generation
+
+
+def _is_pure(leaf: Leaf, after: int | None, database_id: str) -> bool:
+    """Whether all revisions of the branch after a generation were written through this database."""
+    head = parsed(leaf.nonces[0]) if leaf.nonces else None
+    is_own = head is not None and head[:2] == (database_id, leaf.generation)
+    return is_own and after is not None and head is not None and head.since <= after + 1
+
+
+class _Remembered:
+    """The revisions that were added last."""
+
+    def __init__(self) -> None:
+        self._revs: collections.OrderedDict[str, None] = collections.OrderedDict()
+
+    def __contains__(self, rev: object) -> bool:
+        return rev in self._revs
+
+    def add(self, rev: str) -> None:
+        self._revs[rev] = None
+        if len(self._revs) > _MAX_REMEMBERED:
+            self._revs.popitem(last=False)
+
+
+def _unsigned(document: Document, before: Document) -> Document:
+    return document
+
+
+class Sealer:
+    """Writes documents to a cluster that keeps `copies` copies of each.
+
+    `sign` signs tombstones. `renew` signs a document whose nonces have changed, given the document before; it
+    raises TamperedError if that one was tampered with.
+    """
+
+    def __init__(
+        self,
+        io: ClusterIO,
+        *,
+        copies: int,
+        nonces: Nonces,
+        sign: Callable[[Document], Document] = dict,
+        renew: Callable[[Document, Document], Document] = _unsigned,
+        pause: Pause = _PAUSE,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self._io = io
+        self._copies = copies
+        self._majority = copies // 2 + 1
+        self._nonces = nonces
+        self._sign = sign
+        self._renew = renew
+        self._pause = pause
+        self._patience_s = patience_s
+        self._sealed = _Remembered()
+        self._buried = _Remembered()
+
+    async def base_of_new(self, document_id: str) -> Document:
+        """What a new document under this id needs beside its content: the `_rev` of its tombstone, if it has one.
+
+        Without it each copy would extend a tombstone of its own choice, also one that is made later.
+
+        Raises:
+            ConflictError: there is such a document.
+        """
+        leaves = [Leaf(document) for document in await self._io.fetch_leaves(document_id)]
+        if any(not leaf.is_deleted for leaf in leaves):
+            raise _lost(document_id)
+        tombstone = max(leaves, key=lambda leaf: (not leaf.is_undone, leaf.rank), default=None)
+        return {} if tombstone is None else {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
+
+    async def write(self, document: Document, observer: Observer) -> Document:
+        """The document as it is stored, with its `_rev`; it has the nonce of this write already.
+
+        Raises:
+            ConflictError: the race is lost, and the write is in no live leaf.
+            OutcomeUnknownError: it can't be told any more whether the write was applied.
+            CouchDBError: the write was not sent, or CouchDB refused it for another reason.
+        """
+        attempt = Attempt(document)
+        written = await self._send(attempt, document, self._copies)
+        # A first revision that all copies took has no rival: each would refuse a second one.
+        is_first = attempt.base is None and all(rev.startswith("1-") for rev in attempt.revs)
+        if written is not None and written.is_on_all_copies and (attempt.base in self._sealed or is_first):
+            self._sealed.add(written.rev)
+            observer.write_sealed("unread")
+            return document | {"_rev": written.rev}
+        return await self._settle(attempt, observer)
+
+    async def _send(self, attempt: Attempt, document: Document, copies: int) -> Written | None:
+        """What CouchDB answers; None if there is no answer, so that the write may or may not be applied."""
+        try:
+            written = await self._io.write(document, copies)
+        except CouchDBError as error:
+            if isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status < 500):
+                if isinstance(error, ConflictError) and attempt.is_unanswered:
+                    return None  # it may have met itself
+                raise
+            attempt.is_unanswered = True
+            return None
+        attempt.revs.add(written.rev)
+        if written.is_on_all_copies:
+            attempt.revs_on_all_copies.add(written.rev)
+        return written
+
+    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
+        seen_s: dict[str, float] = {}
+        pushed: Pushed | None = None
+        polls, how = 0, "read"
+        while True:
+            leaves = [Leaf(document) for document in await self._io.fetch_leaves(attempt.document_id)]
+            now_s = self._io.now()
+            seen_s = {leaf.rev: seen_s.get(leaf.rev, now_s) for leaf in leaves}
+            decision = decide(
+                attempt,
+                leaves,
+                database_id=self._nonces.database_id,
+                buried=self._buried,
+                pushed=pushed,
+                ages_s={rev: now_s - since_s for rev, since_s in seen_s.items()},
+                patience_s=self._patience_s,
+            )
+            leaf, others = decision.leaf, decision.others
+            match decision.step:
+                case Step.ACKNOWLEDGE if leaf is not None:
+                    return self._acknowledged(attempt, leaf, others, how, observer)
+                case Step.CONFLICT:
+                    raise _lost(attempt.document_id)
+                case Step.UNKNOWN:
+                    raise OutcomeUnknownError(
+                        f"the write of document {attempt.document_id!r} is older than the document's history"
+                    )
+                case Step.BURY if leaf is not None:
+                    observer.leaves_buried(len(others))
+                    await self._io.push([leaf.document, *map(self._tombstone, others)])
+                    pushed = None
+                case Step.PUSH if leaf is not None:
+                    how = "pushed"
+                    await self._io.push([leaf.document, *(other.document for other in others)])
+                    pushed = Pushed(leaf.rev, frozenset(other.rev for other in others))
+                case Step.PAD if leaf is not None:
+                    how = "padded"
+                    pushed = None
+                    padded = await self._pad(attempt, leaf)
+                    if padded is not None:
+                        return self._acknowledged(attempt, padded, others, how, observer)
+                    await self._wait(polls)
+                    polls += 1
+                case Step.RESEND:
+                    await self._wait(polls)
+                    polls += 1
+                    await self._send(attempt, attempt.document, self._copies)
+                case _:
+                    await self._wait(polls)
+                    polls += 1
+
+    async def _wait(self, polls: int) -> None:
+        await self._io.sleep(self._pause(min(polls + 1, 6), 0.0))
+
+    async def _pad(self, attempt: Attempt, leaf: Leaf) -> Leaf | None:
+        """The child of the leaf, if a majority of the copies took it."""
+        body = {name: value for name, value in leaf.document.items() if name != "_revisions"}
+        pad = self._renew(self._nonces.added_to(body), body)
+        attempt.nonces.add(nonces_of(pad)[0])
+        try:
+            written = await self._io.write(pad, self._majority)
+        except ConflictError:
+            return None
+        attempt.revs.add(written.rev)
+        if not written.is_on_all_copies:  # which here are a majority
+            return None
+        start, ids = leaf.document["_revisions"]["start"], leaf.document["_revisions"]["ids"]
+        history = {"start": start + 1, "ids": [generation_and_hash(written.rev)[1], *ids]}
+        return Leaf(pad | {"_rev": written.rev, "_revisions": history})
+
+    def _tombstone(self, leaf: Leaf) -> Document:
+        """What buries a leaf; all who bury it make the same revision."""
+        body = {"_id": leaf.document["_id"], "_deleted": True, _UNDONE: {"rev": leaf.rev}}
+        if "type" in leaf.document:
+            body["type"] = leaf.document["type"]
+        return child(leaf.document, self._sign(body))
+
+    def _acknowledged(
+        self, attempt: Attempt, leaf: Leaf, tombstones: Sequence[Leaf], how: str, observer: Observer
+    ) -> Document:
+        for tombstone in tombstones:
+            self._buried.add(tombstone.rev)
+        observer.write_sealed(how)
+        if leaf.rev in attempt.revs_on_all_copies:
+            self._sealed.add(leaf.rev)
+        if attempt.is_tip_of(leaf):
+            return {name: value for name, value in leaf.document.items() if name != "_revisions"}
+        rev = next((rev for rev in attempt.revs if leaf.contains(rev)), leaf.rev_at(attempt.generation))
+        return attempt.document | {"_rev": rev or leaf.rev}
+
+
+def _nonces_in(document: Document) -> Document:
+    return {name: document[name] for name in (NONCES_PROPERTY_NAME,) if name in document}
+
+
+def _lost(document_id: str) -> ConflictError:
+    reason = f"document {document_id!r} has changed since it was read"
+    return ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")
