@@ -64,6 +64,16 @@ class Guard:
         """The document with a signature, if this guard signs; its values are encrypted already."""
         return document
 
+    def renew(self, document: Document, before: Document) -> Document:
+        """The document with a new signature, if this guard signs.
+
+        Only its nonces differ from those of the stored document `before`.
+
+        Raises:
+            TamperedError: `before` was tampered with.
+        """
+        return document
+
     async def seal(self, model_class: type[Model], document: Document) -> Document:
         """The document as it is stored, made of one with the values of its model.
 

@@ -18,8 +18,8 @@ class Observer:
     def write_sealed(self, how: str) -> None:
         """A write to a cluster was acknowledged.
 
-        `how` says what that took: "unread" nothing but the write, "read" a read of all copies, "pushed" a push to
-        all copies as well, "padded" also a child without a change.
+        `how` says what that took: "unread" nothing but the write, "read" a read of all copies, "pushed" a
+        push to all copies as well, "padded" also a child without a change.
         """
 
     def leaves_buried(self, count: int) -> None:

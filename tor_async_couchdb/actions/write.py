@@ -6,6 +6,7 @@ from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.model import Model
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 
 M = TypeVar("M", bound=Model)
 
@@ -29,11 +30,14 @@ class AsyncPersister(AsyncAction, Generic[M]):
         model, database = self._model, self.database
         # The id is known before the write, so that the signature covers it and the write can be looked up.
         document_id = model.id if model.id is not None else await database.new_document_id()
-        doc = model.as_doc_for_store() | {"_id": document_id}
-        rev = await database.save(await database.guard.seal(type(model), doc))
+        doc = await database.prepared(
+            model.as_doc_for_store() | {"_id": document_id}, is_new=model.id is None
+        )
+        stored_doc = await database.store(await database.guard.seal(type(model), doc))
         for view, name in model.unique_keys.items():
             database.remember(view, doc[name], document_id)
-        stored = model.replace(id=document_id, rev=rev)
+        nonces = stored_doc.get(NONCES_PROPERTY_NAME)
+        stored = model.replace(id=document_id, rev=stored_doc["_rev"], write_nonces=nonces)
         await database.guard.wrote(stored)
         return stored
 
@@ -57,5 +61,6 @@ class AsyncDeleter(AsyncAction):
         if model.id is None or model.rev is None:
             raise InvalidDocumentError("was never stored, so it can't be deleted", document_id=model.id)
         await self.database.guard.deletes(model)
-        await self.database.delete(model.id, model.rev)
+        nonces = {} if model.write_nonces is None else {NONCES_PROPERTY_NAME: model.write_nonces}
+        await self.database.save({"_id": model.id, "_rev": model.rev, "_deleted": True, **nonces})
         await self.database.guard.deleted(model)

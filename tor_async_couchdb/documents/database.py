@@ -12,14 +12,16 @@ import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
+from tor_async_couchdb.documents.cluster import ChosenRule
 from tor_async_couchdb.documents.revisions import Revisions
+from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
-from tor_async_couchdb.wire.bulk_requests import BulkRequests
+from tor_async_couchdb.wire.bulk_requests import BulkRequests, Written
 from tor_async_couchdb.wire.coalescer import Coalescer
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
 from tor_async_couchdb.wire.transport import Transport
@@ -99,13 +101,9 @@ class Database:
         self._leaves = Coalescer(bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
-        writes = Coalescer(bulk.write, is_read=False)
-        self._writer = DocumentWriter(
-            send=lambda document_id, encoded: writes.submit(encoded, key=document_id),
-            fetch_leaves=self.fetch_leaves,
-            fetch_revision=self.fetch_revision,
-            retry_budget=retry_budget,
-        )
+        single_copy = functools.partial(self._single_copy, Coalescer(bulk.write, is_read=False), retry_budget)
+        choose = ChosenRule(self._endpoint, bulk, self.revisions, self.guard, single_copy)
+        self._writer = DocumentWriter(choose)
         self._new_ids: collections.deque[str] = collections.deque()
         self._new_ids_lock = asyncio.Lock()
 
@@ -202,6 +200,18 @@ class Database:
             InvalidDocumentError: the document is not JSON.
             OutcomeUnknownError: the document may or may not have been written.
         """
+        stored = await self.store(await self.prepared(document))
+        return str(stored["_rev"])
+
+    async def prepared(self, document: Document, *, is_new: bool = False) -> Document:
+        """The document with the nonce of a new write of it, to be signed and stored.
+
+        With `is_new` there never was a document under its id. Raises as `save` does.
+        """
+        return await self._writer.prepared(document, is_new=is_new)
+
+    async def store(self, document: Document) -> Document:
+        """Writes a prepared document; returns it as it is stored. Raises as `save` does."""
         return await self._writer.write(document, self.observer)
 
     async def delete(self, document_id: str, rev: str) -> str:
@@ -232,6 +242,17 @@ class Database:
         path = f"_design/{quote_id(design_doc)}/_info"
         response = await self._endpoint.request("view_information", "GET", path)
         return response.decode(_ViewInformation).view_index
+
+    def _single_copy(self, writes: Coalescer[bytes, Written], retry_budget: RetryBudget) -> SingleCopyWriter:
+        async def send(document_id: str, encoded: bytes) -> str:
+            return str((await writes.submit(encoded, key=document_id)).rev)
+
+        return SingleCopyWriter(
+            send=send,
+            fetch_leaves=self.fetch_leaves,
+            fetch_revision=self.fetch_revision,
+            retry_budget=retry_budget,
+        )
 
     async def _look_up(self, design_doc: str, key: str) -> list[str]:
         if design_doc not in self._look_ups:

@@ -1,12 +1,12 @@
 """Nonces: a random name for each write, kept in the document that it made.
 
-A revision's name is a hash of its parent and its body, so two writers of equal bodies make the same revision. A
-nonce makes each write unique, and shows later whether a write was applied.
+A revision's name is a hash of its parent and its body, so two writers of equal bodies make the same revision.
+A nonce makes each write unique, and shows later whether a write was applied.
 
-A nonce is `DATABASE.GENERATION.SINCE.RANDOM`. DATABASE names the database that it was written through, and is empty
-on a database with one copy of each document. GENERATION is that of the revision that the write makes. All
-revisions from the generation SINCE on were written through the same database by this library: if another program
-changes the document, or replication brings a change, the next nonce begins anew.
+A nonce is `DATABASE.GENERATION.SINCE.RANDOM`. DATABASE names the database that it was written through, and is
+empty on a database with one copy of each document. GENERATION is that of the revision that the write makes.
+All revisions from the generation SINCE on were written through the same database by this library: if another
+program changes the document, or replication brings a change, the next nonce begins anew.
 """
 
 import secrets

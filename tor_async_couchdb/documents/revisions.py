@@ -55,17 +55,20 @@ class Revisions:
         document = await self._endpoint.get_json("fetch_attachments", quote_id(document_id), options)
         return {name: attachment["data"] for name, attachment in document.get("_attachments", {}).items()}
 
-    async def insert(self, revisions: Sequence[Document]) -> None:
+    async def insert(self, revisions: Sequence[Document], *, copies: int | None = None) -> None:
         """Inserts revisions into their documents' trees as they are, as a replicator does.
 
         Each has `_revisions` with its own name and its parent's. To insert a revision again changes nothing.
         https://docs.couchdb.org/en/stable/replication/protocol.html#upload-batch-of-changed-documents
 
+        On a cluster CouchDB waits for so many `copies`, by default for a majority.
+
         Raises:
             ResponseError: CouchDB refuses one of them; others may have been inserted.
         """
         encoded = b",".join(document_json.encode(revision) for revision in revisions)
-        body = b'{"new_edits":false,"docs":[' + encoded + b"]}"
+        w = b"" if copies is None else b'"w":%d,' % copies
+        body = b'{"new_edits":false,' + w + b'"docs":[' + encoded + b"]}"
         response = await self._endpoint.request("insert", "POST", "_bulk_docs", body=body, is_read=False)
         for result in response.decode(list[Written]):
             outcome = written(result)

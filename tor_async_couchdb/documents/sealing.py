@@ -1,15 +1,16 @@
 """On a cluster: when a write counts, so that the cluster can't take it back.
 
-On one node a write either replaces its parent revision or meets a conflict. On a cluster that is decided on each
-copy of a document alone: two writers of one revision, through two nodes, may both be told that they succeeded. One
-of the two leaf revisions then wins, and the other change is lost. docs/cluster.md shows how.
+On one node a write either replaces its parent revision or meets a conflict. On a cluster that is decided on
+each copy of a document alone: two writers of one revision, through two nodes, may both be told that they
+succeeded. One of the two leaf revisions then wins, and the other change is lost. docs/cluster.md shows how.
 
-Here a write is acknowledged only once its revision is on all copies that are alive, no copy has a live leaf without
-it, and a majority of the copies is alive. Of several live leaves the one that CouchDB ranks highest stays. A writer
-whose leaf ranks lower buries it (deletes it, in one request with the higher one) and is told that it lost the race.
+Here a write is acknowledged only once its revision is on all copies that are alive, no copy has a live leaf
+without it, and a majority of the copies is alive. Of several live leaves the one that CouchDB ranks highest
+stays. A writer whose leaf ranks lower buries it (deletes it, in one request with the higher one) and is told
+that it lost the race.
 
-`decide` is a pure function from the leaves to the next step. `Sealer` takes these steps, with the I/O that it is
-given; the tests run it against a simulated cluster.
+`decide` is a pure function from the leaves to the next step. `Sealer` takes these steps, with the I/O that it
+is given; the tests run it against a simulated cluster.
 """
 
 import collections
@@ -18,6 +19,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from tor_async_couchdb.documents.nonces import Nonces, nonces_of, parsed
+from tor_async_couchdb.documents.writer import replaced
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
@@ -31,7 +33,8 @@ from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.pauses import Pause, full_jitter
 from tor_async_couchdb.wire.revision import child, generation_and_hash
 
-# How long a live leaf of another writer may stay beside a higher one. Its writer buries it, unless it has crashed.
+# How long a live leaf of another writer may stay beside a higher one. Its writer buries it, unless it has
+# crashed.
 PATIENCE_S = 1.0
 
 _PAUSE = full_jitter(base_s=0.01, cap_s=0.5)
@@ -253,8 +256,8 @@ def _decide_highest(
 def _may_be_buried(lower: Leaf, highest: Leaf, database_id: str) -> bool:
     """Whether both branches were written through this database, so that the lower one can't be acknowledged.
 
-    A leaf that replication or another program brought may be acknowledged elsewhere. A branch that goes on from
-    such a leaf is no better.
+    A leaf that replication or another program brought may be acknowledged elsewhere. A branch that goes on
+    from such a leaf is no better.
     """
     fork = _fork(lower, highest)
     return _is_pure(lower, fork, database_id) and _is_pure(highest, fork, database_id)
@@ -315,7 +318,7 @@ class Sealer:
         self._io = io
         self._copies = copies
         self._majority = copies // 2 + 1
-        self._nonces = nonces
+        self.nonces = nonces
         self._sign = sign
         self._renew = renew
         self._pause = pause
@@ -333,7 +336,7 @@ class Sealer:
         """
         leaves = [Leaf(document) for document in await self._io.fetch_leaves(document_id)]
         if any(not leaf.is_deleted for leaf in leaves):
-            raise _lost(document_id)
+            raise replaced({"_id": document_id})
         tombstone = max(leaves, key=lambda leaf: (not leaf.is_undone, leaf.rank), default=None)
         return {} if tombstone is None else {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
 
@@ -382,7 +385,7 @@ class Sealer:
             decision = decide(
                 attempt,
                 leaves,
-                database_id=self._nonces.database_id,
+                database_id=self.nonces.database_id,
                 buried=self._buried,
                 pushed=pushed,
                 ages_s={rev: now_s - since_s for rev, since_s in seen_s.items()},
@@ -393,7 +396,7 @@ class Sealer:
                 case Step.ACKNOWLEDGE if leaf is not None:
                     return self._acknowledged(attempt, leaf, others, how, observer)
                 case Step.CONFLICT:
-                    raise _lost(attempt.document_id)
+                    raise replaced(attempt.document)
                 case Step.UNKNOWN:
                     raise OutcomeUnknownError(
                         f"the write of document {attempt.document_id!r} is older than the document's history"
@@ -428,7 +431,7 @@ class Sealer:
     async def _pad(self, attempt: Attempt, leaf: Leaf) -> Leaf | None:
         """The child of the leaf, if a majority of the copies took it."""
         body = {name: value for name, value in leaf.document.items() if name != "_revisions"}
-        pad = self._renew(self._nonces.added_to(body), body)
+        pad = self._renew(self.nonces.added_to(body), body)
         attempt.nonces.add(nonces_of(pad)[0])
         try:
             written = await self._io.write(pad, self._majority)
@@ -464,8 +467,3 @@ class Sealer:
 
 def _nonces_in(document: Document) -> Document:
     return {name: document[name] for name in (NONCES_PROPERTY_NAME,) if name in document}
-
-
-def _lost(document_id: str) -> ConflictError:
-    reason = f"document {document_id!r} has changed since it was read"
-    return ConflictError(409, "conflict", reason, method="POST", path="_bulk_docs")

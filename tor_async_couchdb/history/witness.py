@@ -19,6 +19,7 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, NotFoundError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.model.properties import Counter
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
@@ -58,11 +59,14 @@ class DatabaseWitnessStore:
     async def fetch(self, record_id: str) -> Document | None:
         """See `WitnessStore.fetch`."""
         try:
-            return await self._database.fetch(record_id)
+            record = await self._database.fetch(record_id)
         except NotFoundError as error:
             if error.reason in ("missing", "deleted"):
                 return None
             raise
+        # They are this database's, and not covered by the signature.
+        record.pop(NONCES_PROPERTY_NAME, None)
+        return record
 
     async def save(self, record: Document) -> None:
         """See `WitnessStore.save`."""

@@ -20,8 +20,9 @@ SIGNATURE_PROPERTY_NAME = "801dbe4659a641739cbe94fcf0baab03_tampering_v1.0_sig"
 # The property that holds the nonces of a document's last writes; see documents/nonces.py. No model sees it.
 NONCES_PROPERTY_NAME = "write_nonces_v1.0"
 
-# Members that CouchDB owns and a change must send back: without its stubs CouchDB deletes the attachments.
-_COUCHDBS = frozenset({"_id", "_rev", "_attachments"})
+# Members that are no properties and that a change must send back: without its stubs CouchDB deletes the
+# attachments, and without the nonces nothing shows which writes a document contains.
+_COUCHDBS = frozenset({"_id", "_rev", "_attachments", NONCES_PROPERTY_NAME})
 
 
 class _ModelMeta(msgspec.StructMeta):
@@ -62,7 +63,12 @@ class Model(
     kw_only=True,
     forbid_unknown_fields=True,
     tag_field="type",
-    rename={"id": "_id", "rev": "_rev", "attachments": "_attachments"},
+    rename={
+        "id": "_id",
+        "rev": "_rev",
+        "attachments": "_attachments",
+        "write_nonces": NONCES_PROPERTY_NAME,
+    },
 ):
     """What a document is to a service: immutable, so a change makes a copy (`replace`).
 
@@ -72,9 +78,10 @@ class Model(
             fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
             color: str
 
-    `id`, `rev` and `attachments` belong to CouchDB and are None until the model is stored. `attachments` are
-    the stubs of the document's attachments: a change keeps them. `on_delete_conflict` says what becomes of a
-    document that one master deleted while another changed it.
+    `id`, `rev`, `attachments` and `write_nonces` are no properties and are None until the model is stored.
+    `attachments` are the stubs of the document's attachments and `write_nonces` the names of its last writes:
+    a change keeps both. `on_delete_conflict` says what becomes of a document that one master deleted while
+    another changed it.
     """
 
     document_type: ClassVar[str]
@@ -88,6 +95,7 @@ class Model(
     id: str | None = None
     rev: str | None = None
     attachments: dict[str, Any] | None = None
+    write_nonces: Any = None
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         """The properties for logs and debuggers, without the values of protected ones."""

@@ -22,7 +22,7 @@ import msgspec
 T = TypeVar("T")
 
 # The fields of a model that hold what CouchDB owns.
-_COUCHDBS = ("id", "rev", "attachments")
+_COUCHDBS = ("id", "rev", "attachments", "write_nonces")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -50,6 +50,12 @@ class ProtectingGuard(Guard):
         """See `Guard.sign`."""
         return document if self._signer is None else signing.sign(self._signer, document)
 
+    def renew(self, document: Document, before: Document) -> Document:
+        """See `Guard.renew`."""
+        if self._signer is not None and not signing.verify(self._signer, before):
+            raise TamperedError(str(before.get("_id")))
+        return self.sign(document)
+
     async def seal(self, model_class: type[Model], document: Document) -> Document:
         """See `Guard.seal`."""
         if self._encryption is None:

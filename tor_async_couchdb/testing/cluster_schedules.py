@@ -20,7 +20,10 @@ _MAX_TRIES = 50
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """What happens beside the clients: crashes of clients, of a node, or of two nodes; deletions; short histories."""
+    """What happens beside the clients: crashes of clients, of a node, or of two nodes.
+
+    Deletions; short histories.
+    """
 
     clients: int = 4
     operations: int = 3

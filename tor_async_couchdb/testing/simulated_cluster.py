@@ -1,8 +1,8 @@
 """A CouchDB cluster in memory with three copies of one document, for thousands of random schedules.
 
 It does what CouchDB's fabric does with a document's requests: writes and reads of quorums, read repair,
-replication between the copies, and nodes that crash and come back. Time is simulated, and chance comes from one
-seed, so that each schedule can be replayed.
+replication between the copies, and nodes that crash and come back. Time is simulated, and chance comes from
+one seed, so that each schedule can be replayed.
 """
 
 import collections

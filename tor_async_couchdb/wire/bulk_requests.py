@@ -67,6 +67,7 @@ class Written(msgspec.Struct):
     rev: str | None = None
     error: str | None = None
     reason: Any = None
+    accepted: bool = False  # by fewer copies than were asked for: 202 for a single document
 
 
 class _IdRow(msgspec.Struct):
@@ -91,20 +92,27 @@ class BulkRequests:
         """The winning revision of each document; NotFoundError for one that is missing or deleted."""
         return await _split_if_refused(self._fetch, document_ids)
 
-    async def fetch_leaves(self, document_ids: Sequence[str]) -> Sequence[list[Document] | CouchDBError]:
-        """The leaf revisions of each document, tombstones included, with `_revisions`.
+    async def fetch_leaves(
+        self, document_ids: Sequence[str], *, copies: int | None = None
+    ) -> Sequence[list[Document] | CouchDBError]:
+        """The leaf revisions of each document, tombstones included, with `_revisions`; [] if there are none.
 
-        [] if there are none.
+        On a cluster CouchDB reads so many `copies`, by default a majority.
         """
-        return await _split_if_refused(self._fetch_leaves, document_ids)
+        return await _split_if_refused(functools.partial(self._fetch_leaves, copies), document_ids)
 
     async def look_up(self, design_doc: str, keys: Sequence[str]) -> Sequence[list[str] | CouchDBError]:
         """The ids of the documents under each key in the view of this name, in order."""
         return await _split_if_refused(functools.partial(self._look_up, design_doc), keys)
 
-    async def write(self, documents: Sequence[bytes]) -> Sequence[str | CouchDBError]:
-        """The new revision of each encoded document, or the error for it."""
-        return await _split_if_refused(self._write, documents)
+    async def write(
+        self, documents: Sequence[bytes], *, copies: int | None = None
+    ) -> Sequence[Written | CouchDBError]:
+        """The result for each encoded document, or the error for it.
+
+        On a cluster CouchDB waits for so many `copies`, by default for a majority.
+        """
+        return await _split_if_refused(functools.partial(self._write, copies), documents)
 
     async def _fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
         if len(document_ids) == 1 and _PLAIN_ID.fullmatch(document_ids[0]):
@@ -116,12 +124,15 @@ class BulkRequests:
         # A _bulk_get of a single document takes CouchDB a quarter longer.
         return await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
 
-    async def _fetch_leaves(self, document_ids: Sequence[str]) -> list[list[Document] | CouchDBError]:
-        found = await self._bulk_get("fetch_leaves", document_ids, revs=True)
+    async def _fetch_leaves(
+        self, copies: int | None, document_ids: Sequence[str]
+    ) -> list[list[Document] | CouchDBError]:
+        r = {} if copies is None else {"r": copies}
+        found = await self._bulk_get("fetch_leaves", document_ids, revs=True, **r)
         return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
     async def _bulk_get(
-        self, operation: str, document_ids: Sequence[str], **options: bool
+        self, operation: str, document_ids: Sequence[str], **options: int
     ) -> list[list[_Leaf]]:
         wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
         body = document_json.encode({"docs": wanted})
@@ -140,8 +151,9 @@ class BulkRequests:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]
 
-    async def _write(self, documents: Sequence[bytes]) -> list[str | CouchDBError]:
-        body = b'{"docs":[' + b",".join(documents) + b"]}"
+    async def _write(self, copies: int | None, documents: Sequence[bytes]) -> list[Written | CouchDBError]:
+        w = b"" if copies is None else b'"w":%d,' % copies
+        body = b"{" + w + b'"docs":[' + b",".join(documents) + b"]}"
         response = await self._endpoint.request("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
         results = response.decode(list[Written])
         if len(results) != len(documents):
@@ -195,10 +207,10 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     return winner | {"_conflicts": [other["_rev"] for other in others]}
 
 
-def written(result: Written) -> str | CouchDBError:
-    """The new revision of a document, or the error for it."""
+def written(result: Written) -> Written | CouchDBError:
+    """The result for a document, or the error for it."""
     if result.error is None:
-        return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
+        return result if result.rev else TransportError(f"the result for document {result.id!r} says nothing")
     # With new_edits=false a refused document has its `rev` beside the error.
     return _refused(result.id, result.error, result.reason, "_bulk_docs")
 

@@ -1,0 +1,126 @@
+"""Whether a database is on a cluster, and the requests that sealing makes there."""
+
+import asyncio
+import contextlib
+import functools
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from tor_async_couchdb import deadline
+from tor_async_couchdb.deadline import acquired_before
+from tor_async_couchdb.documents.nonces import Nonces
+from tor_async_couchdb.documents.revisions import Revisions
+from tor_async_couchdb.documents.sealing import Sealer, Written
+from tor_async_couchdb.documents.writer import Rule
+from tor_async_couchdb.errors import ConflictError
+from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.wire import document_json
+from tor_async_couchdb.wire.bulk_requests import BulkRequests
+from tor_async_couchdb.wire.bulk_requests import Written as BulkWritten
+from tor_async_couchdb.wire.coalescer import Coalescer
+from tor_async_couchdb.wire.endpoint import Endpoint
+
+# A local document, so that replication does not carry it to another cluster.
+_IDENTITY = "tor_async_couchdb"
+# Two processes may name a new database at once; by then each has overwritten the other's name.
+_NAMING_TIME_S = 0.5
+
+
+class _Copies(msgspec.Struct, frozen=True):
+    n: int = 1
+
+
+class _Information(msgspec.Struct, frozen=True):
+    cluster: _Copies = _Copies()
+
+
+class ChosenRule:
+    """The rule for writes to a database, which is asked how many copies it keeps before the first write."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        bulk: BulkRequests,
+        revisions: Revisions,
+        guard: Guard,
+        single_copy: Callable[[], Rule],
+    ) -> None:
+        self._endpoint = endpoint
+        self._bulk = bulk
+        self._revisions = revisions
+        self._guard = guard
+        self._single_copy = single_copy
+        self._rule: Rule | None = None
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> Rule:
+        """The rule; raises a CouchDBError while the database can't be asked."""
+        if self._rule is not None:
+            return self._rule
+        complaint = "CouchDB was too slow to say how many copies it keeps"
+        async with acquired_before(deadline.current().at_s, self._lock, complaint):
+            if self._rule is None:
+                self._rule = await self._chosen()
+            return self._rule
+
+    async def _chosen(self) -> Rule:
+        response = await self._endpoint.request("information", "GET", "")
+        copies = response.decode(_Information).cluster.n
+        if copies < 2:
+            return self._single_copy()
+        return Sealer(
+            _Requests(self._bulk, self._revisions, copies),
+            copies=copies,
+            nonces=Nonces(await self._database_id()),
+            sign=self._guard.sign,
+            renew=self._guard.renew,
+        )
+
+    async def _database_id(self) -> str:
+        identity = await self._revisions.read_local(_IDENTITY)
+        if identity is None:
+            with contextlib.suppress(ConflictError):
+                await self._revisions.write_local(_IDENTITY, {"database_id": secrets.token_urlsafe(6)})
+            await asyncio.sleep(_NAMING_TIME_S)
+            identity = await self._revisions.read_local(_IDENTITY)
+        return "" if identity is None else str(identity["database_id"])
+
+
+class _Requests:
+    """The `ClusterIO` of a database."""
+
+    def __init__(self, bulk: BulkRequests, revisions: Revisions, copies: int) -> None:
+        self._bulk = bulk
+        self._revisions = revisions
+        self._copies = copies
+        self._writes: dict[int, Coalescer[bytes, BulkWritten]] = {}
+        self._leaves = Coalescer(functools.partial(bulk.fetch_leaves, copies=copies), is_read=True)
+
+    async def write(self, document: Document, copies: int) -> Written:
+        """See `ClusterIO.write`."""
+        if copies not in self._writes:
+            write = functools.partial(self._bulk.write, copies=copies)
+            self._writes[copies] = Coalescer(write, is_read=False)
+        encoded = document_json.encode(document)
+        written = await self._writes[copies].submit(encoded, key=document["_id"])
+        return Written(str(written.rev), not written.accepted)
+
+    async def fetch_leaves(self, document_id: str) -> Sequence[Document]:
+        """See `ClusterIO.fetch_leaves`."""
+        return await self._leaves.submit(document_id)
+
+    async def push(self, revisions: Sequence[Document]) -> None:
+        """See `ClusterIO.push`."""
+        await self._revisions.insert(revisions, copies=self._copies)
+
+    async def sleep(self, seconds: float) -> None:
+        """See `ClusterIO.sleep`."""
+        await asyncio.sleep(seconds)
+
+    def now(self) -> float:
+        """See `ClusterIO.now`."""
+        return time.monotonic()
