@@ -24,7 +24,7 @@ def masters(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[tuple
 def until(condition: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
+        assert time.monotonic() < deadline_s, "the condition did not become true in time"
         time.sleep(0.1)
 
 
