@@ -46,7 +46,11 @@ class Response:
     retry_after_s: float = 0.0
 
     def json(self) -> Any:
-        """The decoded body; raises what `decode` raises."""
+        """The decoded body.
+
+        Raises:
+            TransportError: the body is not JSON, so it is not CouchDB that answered.
+        """
         return self.decode(Any)
 
     def decode(self, body_type: type[T]) -> T:
@@ -248,7 +252,7 @@ def _is_transient(error: CouchDBError) -> bool:
 
 
 def _retry_after_s(header: str) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it asks for none."""
+    """The value of a Retry-After header, in seconds from now (RFC 9110, section 10.2.3); 0 if it has none."""
     if header.isascii() and header.isdigit():
         return float(header)
     try:
