@@ -185,6 +185,6 @@ def _configure_logging() -> None:
     formatter.converter = time.gmtime
     # The log lines do not show these, so they need not be looked up for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stdout or open(os.devnull, "w"))
+    handler = logging.NullHandler() if sys.stdout is None else logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
