@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from tor_async_couchdb.errors import CouchDBError, UnauthorizedError
+from tor_async_couchdb.errors import CouchDBError, ResponseError, TransportError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
@@ -59,13 +59,11 @@ def install(
 def opened_server(
     host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
 ) -> Iterator[AdminClient]:
-    """A server whose CouchDBErrors become InstallerErrors that name the host."""
+    """A connection to CouchDB, whose errors become InstallerErrors that name the host."""
     try:
         with AdminClient(host, credentials=credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
             yield server
-    except InstallerError:
-        raise
-    except CouchDBError as error:
+    except (TransportError, ResponseError) as error:
         wants_credentials = credentials is None and isinstance(error, UnauthorizedError)
         hint = " (use --creds, or COUCHDB_USER and COUCHDB_PASSWORD)" if wants_credentials else ""
         raise InstallerError(f"{host}: {error}{hint}") from error

@@ -1,4 +1,4 @@
-"""Makes Tink key sets and rotates their keys: `python -m tor_async_couchdb.protection.key_set --help`.
+"""Rotates the keys of Tink key sets, as `python -m tor_async_couchdb keys` does.
 
 A rotation without downtime takes three steps, and after each all services are given the new file (one service
 after the other, as each reads its file when it starts):
@@ -15,17 +15,14 @@ Tink's key sets can't be changed from Python, so this edits their JSON
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.private_file import create_private_file
-from tor_async_couchdb.protection.signing import TamperingSigner, new_key_set, new_key_set_text
+from tor_async_couchdb.protection.signing import TamperingSigner, new_key_set_text
 
 _STATUS_RETIRED = "DISABLED"
 
@@ -147,52 +144,3 @@ def _replace(path: str | os.PathLike[str], keys: dict[str, Any]) -> None:
         raise KeySetError(f"{new_path}: exists: the key set is being changed, or was left so") from error
     except OSError as error:
         raise KeySetError(f"{path}: {error.strerror}") from error
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m tor_async_couchdb.protection.key_set",
-        description="Makes a Tink key set that signs documents, and rotates its keys.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, what in (
-        ("new", "make a key set of one key"),
-        ("list", "show the ids of its keys, and what each is"),
-        ("add", "add a key that verifies but does not sign yet, and print its id"),
-        ("promote", "have another key sign from now on"),
-        ("retire", "end a key: what it signed does not verify any more"),
-    ):
-        command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("file", metavar="FILE")
-        if name in ("promote", "retire"):
-            command.add_argument("key_id", metavar="KEY_ID", type=int)
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Does what the command line says. Returns the exit status: 0, or 1 after one line on standard error."""
-    options = _parse(arguments)
-    try:
-        match options.command:
-            case "new":
-                new_key_set(options.file)
-            case "list":
-                for key_id, state in key_states(options.file).items():
-                    sys.stdout.write(f"{key_id} {state}\n")
-            case "add":
-                sys.stdout.write(f"{add_key(options.file)}\n")
-            case "promote":
-                promote_key(options.file, options.key_id)
-            case "retire":
-                retire_key(options.file, options.key_id)
-    except KeySetError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    except OSError as error:
-        sys.stderr.write(f"{options.file}: {error.strerror}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,8 +13,8 @@ from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.protection.encryption import Encryption, is_outdated
 from tor_async_couchdb.protection.signing import TamperingSigner
-from tor_async_couchdb.protection.tests.test_encryption import Person
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
+from tor_async_couchdb.tests.people import Person
 
 COUNT = 7
 DESIGN = {"_id": "_design/people", "views": {}}

@@ -9,9 +9,10 @@ from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import Rewritten
+from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import key_set, signing
 from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, Signer, TamperingSigner
+from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
 COUNT = 7
 

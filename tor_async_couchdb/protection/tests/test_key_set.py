@@ -1,12 +1,11 @@
 import itertools
-import json
 import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tor_async_couchdb.protection import key_set, signing
+from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.key_set import KeySetError, add_key, key_states, promote_key, retire_key
 from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
 
@@ -111,43 +110,3 @@ def test_what_is_no_key_set_is_an_error_that_quotes_nothing(tmp_path: Path, text
         with pytest.raises(KeySetError, match=r"keys\.json") as caught:
             change(path)
         assert "secret" not in str(caught.value)
-
-
-def test_command_makes_a_key_set_and_rotates_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "keys.json"
-    assert key_set.main(["new", str(path)]) == 0
-    old = _primary(path)
-    assert key_set.main(["add", str(path)]) == 0
-    key_id = int(capsys.readouterr().out)
-    assert key_set.main(["promote", str(path), str(key_id)]) == 0
-    assert key_set.main(["retire", str(path), str(old)]) == 0
-    assert key_set.main(["list", str(path)]) == 0
-    output = capsys.readouterr()
-    assert output.out == f"{old} retired\n{key_id} primary\n"
-    for key in json.loads(path.read_text())["key"]:
-        assert key["keyData"]["value"] not in output.out + output.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["new", "keys.json"], "keys.json: File exists\n"),
-        (["add", "absent.json"], "absent.json: No such file or directory\n"),
-        (["promote", "keys.json", "7"], "keys.json: has no key 7\n"),
-    ],
-)
-def test_command_says_in_one_line_what_is_wrong(
-    path: Path,
-    arguments: list[str],
-    words: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(path.parent)
-    assert key_set.main(arguments) == 1
-    assert capsys.readouterr().err == words
-
-
-def test_command_without_a_key_id_ends_with_2(path: Path) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        key_set.main(["promote", str(path)])
