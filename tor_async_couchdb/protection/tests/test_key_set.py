@@ -1,4 +1,5 @@
 import itertools
+import json
 import stat
 from pathlib import Path
 from typing import Any
