@@ -14,7 +14,7 @@ from suite.table import Sample
 
 _READY_TIMEOUT_S = 20.0
 _REQUEST_TIMEOUT_S = 5.0
-_LISTENING = re.compile(r"listening on (http://\S+)")
+LISTENING = re.compile(r"listening on (http://\S+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ def wait_until_listening(process: Process) -> str:
     Raises:
         SuiteError: it ended, or took too long.
     """
-    process.wait_until(lambda: _LISTENING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
-    listening = _LISTENING.search(process.log.read_text())
+    process.wait_until(lambda: LISTENING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
+    listening = LISTENING.search(process.log.read_text())
     return "" if listening is None else listening[1]
 
 

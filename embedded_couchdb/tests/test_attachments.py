@@ -180,7 +180,9 @@ def test_document_is_read_with_its_attachments_as_multipart(database: Couch) -> 
 @pytest.mark.parametrize("accept", ["multipart/mixed", "*/*", "application/json, */*"])
 def test_open_revisions_are_multipart_for_who_accepts_it(database: Couch, accept: str) -> None:
     database.save_leaf("a", "1-aa", color="red")
-    database.save_leaf("a", "1-bb", _attachments={"note": {"data": "aGVsbG8=", "content_type": "application/x"}})
+    database.save_leaf(
+        "a", "1-bb", _attachments={"note": {"data": "aGVsbG8=", "content_type": "application/x"}}
+    )
     query = '/a?open_revs=["1-aa","1-bb","1-cc"]&revs=true'
     response = database.get(query, headers={"Accept": accept})
     assert response.headers["Content-Type"].startswith('multipart/mixed; boundary="')

@@ -159,14 +159,32 @@ def test_all_documents_are_listed_by_range_and_keys(database: Couch) -> None:
 
 @pytest.mark.parametrize("path", ["/_all_docs", "/_design_docs"])
 @pytest.mark.parametrize(
-    "query", ["limit=x", "limit=-1", "limit=1.5", "limit=", "skip=x", "descending=1", "include_docs=yes", "startkey=x",
-              "keys=1", "inclusive_end=x", "update=x", "stable=x", "group=true", "reduce=true", "limit=9e99"]
+    "query",
+    [
+        "limit=x",
+        "limit=-1",
+        "limit=1.5",
+        "limit=",
+        "skip=x",
+        "descending=1",
+        "include_docs=yes",
+        "startkey=x",
+        "keys=1",
+        "inclusive_end=x",
+        "update=x",
+        "stable=x",
+        "group=true",
+        "reduce=true",
+        "limit=9e99",
+    ],
 )
 def test_malformed_option_of_a_listing_is_refused(database: Couch, path: str, query: str) -> None:
     assert database.get(f"{path}?{query}").status_code == 400
 
 
-@pytest.mark.parametrize("body", [{"limit": "x"}, {"skip": -1}, {"descending": 1}, {"keys": 5}, [], {"limit": 1.5}])
+@pytest.mark.parametrize(
+    "body", [{"limit": "x"}, {"skip": -1}, {"descending": 1}, {"keys": 5}, [], {"limit": 1.5}]
+)
 def test_malformed_option_in_a_body_is_refused(database: Couch, body: Any) -> None:
     assert database.post("/_all_docs", json=body).status_code == 400
 

@@ -1,4 +1,4 @@
-"""Replication between the stand-in and the CouchDB that COUCHDB_URL names, run by either, in both directions."""
+"""Replication between the stand-in and the CouchDB that COUCHDB_URL names: run by either, both ways."""
 
 import base64
 
@@ -16,7 +16,9 @@ def fill(database: Couch) -> None:
     database.save_views("ids", by_id="function (doc) { emit(doc._id); }")
     page = {"content_type": "text/html", "data": base64.b64encode(b"<p>").decode()}
     database.save("_design/page", _attachments={"index.html": page})
-    rev = database.put("/files/binary", data=BINARY, headers={"Content-Type": "application/octet-stream"}).json()["rev"]
+    rev = database.put(
+        "/files/binary", data=BINARY, headers={"Content-Type": "application/octet-stream"}
+    ).json()["rev"]
     text = {"Content-Type": "text/plain", "If-Match": rev}
     rev = database.put("/files/t%C3%A4xt%20b", data=TEXT, headers=text).json()["rev"]
     database.save("files", _rev=rev, n=2, _attachments={"binary": {"stub": True}, "täxt b": {"stub": True}})
@@ -24,7 +26,9 @@ def fill(database: Couch) -> None:
     database.save_leaf("conflict", "1-bb", color="blue")
     rev = database.save("gone")
     database.delete(f"/gone?rev={rev}")
-    database.save("odd%2Fid%20%C3%A4%3F", _attachments={"note": {"data": "aGk=", "content_type": "text/plain"}})
+    database.save(
+        "odd%2Fid%20%C3%A4%3F", _attachments={"note": {"data": "aGk=", "content_type": "text/plain"}}
+    )
 
 
 def check(database: Couch) -> None:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from embedded_couchdb.tests.conftest import new_database
 from embedded_couchdb.tests.couch import Couch, save_design
 
 ENDLESS = "function (doc) { while (true) {} }"
@@ -36,20 +37,23 @@ def ask_update(database: Couch, source: str) -> requests.Response:
     return database.post("/_design/update/_update/all")
 
 
-KINDS: list[Callable[[Couch, str], requests.Response]] = [
-    ask_map,
-    ask_reduce,
-    ask_validation,
-    ask_filter,
-    ask_update,
+Ask = Callable[[Couch, str], requests.Response]
+
+TAKE_EVERYTHING = [
+    "function (doc) { for (;;) { try { while (true) {} } finally { continue; } } }",
+    "function (doc) { Promise.resolve().then(function () { while (true) {} }); }",
+    "function (doc) { /(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!'); }",
+    "function (doc) { throw {get name() { while (true) {} }}; }",
+    "function (doc) { var all = []; while (true) { all.push(new Array(99999).join(all.length)); } }",
+    "function (doc) { new Array(1000000000).fill(1); }",
+    "function (doc) { for (var i = 0; i < 10000000; i += 1) { emit(i, 'xxxxxxxxxxxxxxxxxxxxxxxxxx'); } }",
 ]
 
 
-@pytest.mark.parametrize("ask", KINDS)
-def test_function_that_never_returns_is_ended_and_others_go_on(couch: Couch, database: Couch, ask: Callable[[Couch, str], requests.Response]) -> None:
+def test_while_a_function_does_not_return_others_go_on(couch: Couch, database: Couch) -> None:
     database.save("a")
     with ThreadPoolExecutor(1) as pool:
-        hanging = pool.submit(ask, database, ENDLESS)
+        hanging = pool.submit(ask_map, database, ENDLESS)
         save_design(database, "good", views={"all": {"map": "function (doc) { emit(doc._id); }"}})
         while not hanging.done():
             assert couch.get("/_up").status_code == 200
@@ -57,26 +61,32 @@ def test_function_that_never_returns_is_ended_and_others_go_on(couch: Couch, dat
     assert (hanging.result().status_code, "timed out" in hanging.result().text) == (500, True)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "function (doc) { for (;;) { try { while (true) {} } finally { continue; } } }",
-        "function (doc) { Promise.resolve().then(function () { while (true) {} }); }",
-        "function (doc) { /(a+)+$/.test('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!'); }",
-        "function (doc) { throw {get name() { while (true) {} }}; }",
-        "function (doc) { var all = []; while (true) { all.push(new Array(100000).join('x') + all.length); } }",
-        "function (doc) { new Array(1000000000).fill(1); }",
-        "function (doc) { for (var i = 0; i < 10000000; i += 1) { emit(i, 'xxxxxxxxxxxxxxxxxxxxxxxxxx'); } }",
-    ],
-)
-def test_function_that_takes_everything_ends_alone(
-    stand_in: Couch, stand_in_database: Couch, source: str
-) -> None:
-    stand_in_database.save("a")
-    response = ask_map(stand_in_database, source)
-    assert (response.status_code, response.json()["error"]) == (500, "os_process_error")
-    assert stand_in.get("/_up").status_code == 200
-    assert ask_map(stand_in_database, "function (doc) { emit(doc._id); }").json()["total_rows"] == 1
+def test_function_of_any_kind_is_ended_when_it_does_not_return(couch: Couch) -> None:
+    def answer(ask: Ask) -> tuple[int, bool]:
+        with new_database(couch) as database:
+            database.save("a")
+            response = ask(database, ENDLESS)
+            return response.status_code, "timed out" in response.text
+
+    kinds: list[Ask] = [ask_reduce, ask_validation, ask_filter, ask_update]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(answer, kinds)) == [(500, True)] * len(kinds)
+    assert couch.get("/_up").status_code == 200
+
+
+def test_function_that_takes_everything_ends_alone(stand_in: Couch) -> None:
+    def answer(source: str) -> tuple[int, str]:
+        with new_database(stand_in) as database:
+            database.save("a")
+            response = ask_map(database, source)
+            return response.status_code, response.json()["error"]
+
+    with ThreadPoolExecutor(3) as pool:  # one process less than the stand-in starts at most
+        answers = dict(zip(TAKE_EVERYTHING, pool.map(answer, TAKE_EVERYTHING), strict=True))
+    assert answers == dict.fromkeys(TAKE_EVERYTHING, (500, "os_process_error"))
+    with new_database(stand_in) as database:
+        database.save("a")
+        assert ask_map(database, "function (doc) { emit(doc._id); }").json()["total_rows"] == 1
 
 
 @pytest.mark.parametrize(
@@ -93,9 +103,7 @@ def test_function_that_takes_everything_ends_alone(
         "function (doc) { emit = null; }",
     ],
 )
-def test_map_function_that_fails_leaves_its_document_out(
-    stand_in_database: Couch, source: str
-) -> None:
+def test_map_function_that_fails_leaves_its_document_out(stand_in_database: Couch, source: str) -> None:
     stand_in_database.save("a")
     response = ask_map(stand_in_database, source)
     assert (response.status_code, response.json()["rows"]) == (200, [])
@@ -111,7 +119,14 @@ def test_map_function_may_fail_the_query(database: Couch, source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["async function (doc) { emit(1); }", "function* (doc) { emit(1); }", "class X {}", "5", "function (", "`"],
+    [
+        "async function (doc) { emit(1); }",
+        "function* (doc) { emit(1); }",
+        "class X {}",
+        "5",
+        "function (",
+        "`",
+    ],
 )
 def test_what_is_no_plain_function_is_refused_at_upload(database: Couch, source: str) -> None:
     response = database.put("/_design/map", json={"views": {"all": {"map": source}}})
@@ -121,7 +136,7 @@ def test_what_is_no_plain_function_is_refused_at_upload(database: Couch, source:
 @pytest.mark.parametrize("ask", [ask_filter, ask_update, ask_validation])
 @pytest.mark.parametrize("source", ["function (", "5", "async function () {}"])
 def test_function_that_does_not_compile_fails_its_request(
-    couch: Couch, database: Couch, ask: Callable[[Couch, str], requests.Response], source: str
+    couch: Couch, database: Couch, ask: Ask, source: str
 ) -> None:
     database.save("a")
     response = ask(database, source)

@@ -29,7 +29,11 @@ def test_malformed_revision_is_refused(database: Couch, rev: str) -> None:
 def test_documents_are_written_in_bulk_and_by_post(database: Couch) -> None:
     docs = [{"_id": "a"}, {"_id": "_local/b", "n": 1}, {"_id": "c"}]
     results = database.post("/_bulk_docs", json={"docs": docs}).json()
-    assert [(result["id"], result["rev"][:2]) for result in results] == [("a", "1-"), ("_local/b", "0-"), ("c", "1-")]
+    assert [(result["id"], result["rev"][:2]) for result in results] == [
+        ("a", "1-"),
+        ("_local/b", "0-"),
+        ("c", "1-"),
+    ]
     assert database.post("", json={"_id": "_local/d"}).status_code == 201
     assert database.get("/_local/b").json()["n"] == 1
     [result] = database.post("/_bulk_get", json={"docs": [{"id": "_local/b"}]}).json()["results"]
@@ -63,4 +67,6 @@ def test_name_is_free_whatever_the_server_keeps_for_itself(database: Couch, name
 
 def test_attachment_is_refused(database: Couch) -> None:
     database.put("/_local/a", json={})
-    assert database.put("/_local/a/note", data=b"x", headers={"Content-Type": "text/plain"}).status_code == 400
+    assert (
+        database.put("/_local/a/note", data=b"x", headers={"Content-Type": "text/plain"}).status_code == 400
+    )

@@ -42,7 +42,9 @@ def test_sum_adds_numbers_arrays_and_objects(
         assert values(database.get(f"{VIEW}?group=true")) == groups
 
 
-@pytest.mark.parametrize("value", ["'text'", "null", "true", "[1, 'x']", "[[1]]", "{a: 'x'}", "doc.n % 3 ? 1 : 'x'"])
+@pytest.mark.parametrize(
+    "value", ["'text'", "null", "true", "[1, 'x']", "[[1]]", "{a: 'x'}", "doc.n % 3 ? 1 : 'x'"]
+)
 def test_sum_of_something_else_is_an_error_in_its_row(database: Couch, value: str) -> None:
     [error] = values(reduced(database, value, "_sum"))
     assert (error["error"], "_sum function requires" in error["reason"]) == ("builtin_reduce_error", True)
@@ -117,7 +119,8 @@ def test_function_that_forgets_rereduce_shows_it(database: Couch, query: str) ->
 
 def test_results_of_many_rows_are_reduced_again(database: Couch) -> None:
     source = """function (keys, values, rereduce) {
-        return rereduce ? [keys, sum(values.map(function (value) { return value[1]; }))] : [keys.length, sum(values)];
+        var second = function (value) { return value[1]; };
+        return rereduce ? [keys, sum(values.map(second))] : [keys.length, sum(values)];
     }"""
     database.post("/_bulk_docs", json={"docs": [{"letter": "c", "n": n} for n in range(700)]})
     total = sum(range(700)) + sum(range(6))
@@ -127,7 +130,9 @@ def test_results_of_many_rows_are_reduced_again(database: Couch) -> None:
 def test_rows_are_grouped_by_the_beginning_of_their_keys(database: Couch) -> None:
     docs = [{"key": [color, n, n % 2]} for color in ("red", "blue") for n in range(3)] + [{"key": "red"}]
     database.post("/_bulk_docs", json={"docs": docs})
-    save_design(database, "reduced", views={"all": {"map": "function (doc) { emit(doc.key, 1); }", "reduce": "_sum"}})
+    save_design(
+        database, "reduced", views={"all": {"map": "function (doc) { emit(doc.key, 1); }", "reduce": "_sum"}}
+    )
     rows = database.get(f"{VIEW}?group_level=1").json()["rows"]
     assert [(row["key"], row["value"]) for row in rows] == [("red", 1), (["blue"], 3), (["red"], 3)]
     assert len(database.get(f"{VIEW}?group_level=2").json()["rows"]) == 7
@@ -144,7 +149,11 @@ def test_result_that_does_not_shrink_is_an_overflow(database: Couch, length: int
 
 
 def test_sum_that_does_not_shrink_is_an_overflow(database: Couch) -> None:
-    value = "(function () { var all = {}; for (var i = 0; i < 900; i += 1) { all[doc.n + '_' + i] = 1; } return all; })()"
+    value = """(function () {
+        var all = {};
+        for (var i = 0; i < 900; i += 1) { all[doc.n + '_' + i] = 1; }
+        return all;
+    })()"""
     [error] = values(reduced(database, value, "_sum"))
     assert (error["error"], "shrink more rapidly" in error["reason"]) == ("builtin_reduce_error", True)
 
@@ -175,7 +184,9 @@ def test_nothing_reduces_to_no_row(database: Couch, reduce: str) -> None:
     ],
 )
 def test_contradicting_options_are_refused(database: Couch, reduce: str | None, query: str) -> None:
-    view = {"map": "function (doc) { emit(doc.letter, doc.n); }"} | ({} if reduce is None else {"reduce": reduce})
+    view = {"map": "function (doc) { emit(doc.letter, doc.n); }"} | (
+        {} if reduce is None else {"reduce": reduce}
+    )
     save_design(database, "reduced", views={"all": view})
     response = database.get(f"{VIEW}?{query}")
     assert (response.status_code, response.json()["error"]) == (400, "query_parse_error")

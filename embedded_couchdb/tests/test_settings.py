@@ -52,7 +52,9 @@ def test_feed_and_views_see_writes_after_a_new_limit(database: Couch) -> None:
     assert database.get("/_design/ids/_view/by_id").json()["total_rows"] == 1
 
 
-@pytest.mark.parametrize("security", [[], 5, {"admins": 5}, {"members": {"names": 5}}, {"admins": {"roles": [1]}}])
+@pytest.mark.parametrize(
+    "security", [[], 5, {"admins": 5}, {"members": {"names": 5}}, {"admins": {"roles": [1]}}]
+)
 def test_malformed_security_is_refused(database: Couch, security: object) -> None:
     assert database.put("/_security", json=security).status_code >= 400
     assert database.get("/_security").json()["members"]["roles"] == ["_admin"]

@@ -7,7 +7,22 @@ import pytest
 
 from embedded_couchdb.tests.couch import JSON, Couch
 
-VALUES: list[Any] = [None, True, 0, -1, 1.5, "", "_x", "1-a", "9-zz", [], {}, [None], {"a": None}, {"toString": None}]
+VALUES: list[Any] = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    "",
+    "_x",
+    "1-a",
+    "9-zz",
+    [],
+    {},
+    [None],
+    {"a": None},
+    {"toString": None},
+]
 BODIES = ["", "{", "nul", "{}{}", "[" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, '"\\ud800"']
 POSTS = [
     "",
@@ -38,7 +53,17 @@ def filled(stand_in_database: Couch) -> Couch:
 
 @pytest.mark.parametrize("path", POSTS)
 def test_any_body_is_answered(stand_in: Couch, filled: Couch, path: str) -> None:
-    members = ["docs", "keys", "doc_ids", "selector", "queries", "startkey", "endkey_docid", "limit", "update"]
+    members = [
+        "docs",
+        "keys",
+        "doc_ids",
+        "selector",
+        "queries",
+        "startkey",
+        "endkey_docid",
+        "limit",
+        "update",
+    ]
     bodies = [*VALUES, *({member: value} for member in members for value in VALUES)]
     texts = [*BODIES, *(json.dumps(body) for body in bodies)]
     statuses = {text: filled.post(path, data=text, headers=JSON).status_code for text in texts}
@@ -48,20 +73,56 @@ def test_any_body_is_answered(stand_in: Couch, filled: Couch, path: str) -> None
 
 @pytest.mark.parametrize("member", ["_id", "_rev", "_deleted", "_attachments", "_revisions", "__proto__"])
 def test_any_special_member_is_answered(stand_in: Couch, filled: Couch, member: str) -> None:
-    for value in [*VALUES, {"f": {"stub": True}}, {"f": {"stub": True, "digest": "md5-zz"}}, {"f": {"data": "!"}}]:
+    for value in [
+        *VALUES,
+        {"f": {"stub": True}},
+        {"f": {"stub": True, "digest": "md5-zz"}},
+        {"f": {"data": "!"}},
+    ]:
         doc = {"_id": "b", "_rev": "1-aa", member: value}
         for body in ({"docs": [doc]}, {"docs": [doc], "new_edits": False}):
             assert filled.post("/_bulk_docs", json=body).status_code < 500
-        assert filled.post("/_bulk_get", json={"docs": [{"id": "a", member.strip("_"): value}]}).status_code < 500
+        assert (
+            filled.post("/_bulk_get", json={"docs": [{"id": "a", member.strip("_"): value}]}).status_code
+            < 500
+        )
         assert filled.put("/b", json={member: value}).status_code < 500
         assert filled.put("/_local/b", json={member: value}).status_code < 500
     assert stand_in.get("/_up").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/a", "/conflict", "/missing", "/a/note", "/_local/a", "/_all_docs", "/_changes"])
+@pytest.mark.parametrize(
+    "path", ["/a", "/conflict", "/missing", "/a/note", "/_local/a", "/_all_docs", "/_changes"]
+)
 def test_any_parameter_is_answered(stand_in: Couch, filled: Couch, path: str) -> None:
-    names = ["rev", "open_revs", "latest", "attachments", "meta", "limit", "startkey", "keys", "since", "filter"]
-    values = ["", "x", "-1", "[]", "{}", '["9-zz"]', '["1-aa"]', "[5]", "9-zz", "all", "now", "%00", "a/b", "1e9"]
+    names = [
+        "rev",
+        "open_revs",
+        "latest",
+        "attachments",
+        "meta",
+        "limit",
+        "startkey",
+        "keys",
+        "since",
+        "filter",
+    ]
+    values = [
+        "",
+        "x",
+        "-1",
+        "[]",
+        "{}",
+        '["9-zz"]',
+        '["1-aa"]',
+        "[5]",
+        "9-zz",
+        "all",
+        "now",
+        "%00",
+        "a/b",
+        "1e9",
+    ]
     for name in names:
         for value in values:
             response = filled.get(f"{path}?{name}={value}&latest=true&revs=true")
@@ -75,9 +136,7 @@ def test_replicator_may_ask_for_the_latest_of_an_unknown_revision(couch: Couch, 
     response = database.post("/_bulk_get?latest=true&revs=true", json=query)
     errors = [result["docs"][0]["error"]["error"] for result in response.json()["results"]]
     assert (response.status_code, errors) == (200, ["not_found"] * 3)
-    missing = database.get(
-        '/a?open_revs=["5-cc"]&latest=true', headers={"Accept": "application/json"}
-    )
+    missing = database.get('/a?open_revs=["5-cc"]&latest=true', headers={"Accept": "application/json"})
     assert missing.json() == [{"missing": "5-cc"}]
     assert couch.get("/_up").status_code == 200
 
@@ -97,7 +156,10 @@ def test_deeply_nested_document_harms_no_other(database: Couch, levels: int) -> 
     assert database.put("/deep", data=body).status_code == 201
     assert database.get("/deep").text.count("[") == levels
     documents = {"docs": [{"id": "a"}, {"id": "deep"}]}
-    for response in (database.post("/_bulk_get", json=documents), database.get("/_all_docs?include_docs=true")):
+    for response in (
+        database.post("/_bulk_get", json=documents),
+        database.get("/_all_docs?include_docs=true"),
+    ):
         assert (response.status_code, '"_id":"a"' in response.text) == (200, True)
     database.save_views("ids", by_id="function (doc) { emit(doc._id); }")
     assert database.get("/_design/ids/_view/by_id").json()["total_rows"] == 2

@@ -29,8 +29,12 @@ def test_missing_feature_of_a_database_is_named(stand_in_database: Couch, method
     stand_in_database.save("a")
     response = stand_in_database.ask(method, path, json={"selector": {}})
     assert (response.status_code, response.json()["error"]) == (501, "not_implemented")
-    feature = "COPY" if method == "COPY" else next(
-        part for part in path.replace("?", "/_").split("/") if part.startswith("_") and part != "_design"
+    feature = (
+        "COPY"
+        if method == "COPY"
+        else next(
+            part for part in path.replace("?", "/_").split("/") if part.startswith("_") and part != "_design"
+        )
     )
     assert feature.split("=")[0].lstrip("_") in response.json()["reason"]
 
@@ -38,8 +42,16 @@ def test_missing_feature_of_a_database_is_named(stand_in_database: Couch, method
 @pytest.mark.parametrize(
     "path",
     [
-        "/_active_tasks", "/_dbs_info", "/_db_updates", "/_membership", "/_node/_local/_stats", "/_scheduler/jobs",
-        "/_scheduler/docs", "/_cluster_setup", "/_reshard", "/_utils",
+        "/_active_tasks",
+        "/_dbs_info",
+        "/_db_updates",
+        "/_membership",
+        "/_node/_local/_stats",
+        "/_scheduler/jobs",
+        "/_scheduler/docs",
+        "/_cluster_setup",
+        "/_reshard",
+        "/_utils",
     ],
 )
 def test_missing_feature_of_the_server_is_named(stand_in: Couch, path: str) -> None:
@@ -49,14 +61,20 @@ def test_missing_feature_of_the_server_is_named(stand_in: Couch, path: str) -> N
 
 
 @pytest.mark.parametrize("option", ["cancel", "winning_revs_only", "source_proxy"])
-def test_missing_option_of_a_replication_is_named(stand_in: Couch, stand_in_database: Couch, option: str) -> None:
+def test_missing_option_of_a_replication_is_named(
+    stand_in: Couch, stand_in_database: Couch, option: str
+) -> None:
     endpoint = stand_in_database.url
     response = stand_in.post("/_replicate", json={"source": endpoint, "target": endpoint, option: True})
     assert (response.status_code, option in response.json()["reason"]) == (501, True)
 
 
 def test_mango_index_may_be_stored_but_not_queried(stand_in_database: Couch) -> None:
-    view = {"map": {"fields": {"color": "asc"}}, "reduce": "_count", "options": {"def": {"fields": ["color"]}}}
+    view = {
+        "map": {"fields": {"color": "asc"}},
+        "reduce": "_count",
+        "options": {"def": {"fields": ["color"]}},
+    }
     ddoc = {"language": "query", "views": {"by_color": view}}
     assert stand_in_database.put("/_design/mango", json=ddoc).status_code == 201
     assert stand_in_database.get("/_design/mango/_info").json()["view_index"]["updates_pending"]["total"] == 0

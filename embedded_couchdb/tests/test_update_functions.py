@@ -15,11 +15,11 @@ def save_updates(database: Couch, **bodies: str) -> None:
 def test_document_is_made_and_changed(database: Couch) -> None:
     save_updates(
         database,
-        paint="doc = doc || {_id: req.id}; doc.color = req.query.color; return [doc, 'painted ' + doc.color];",
+        paint="doc = doc || {_id: req.id}; doc.color = req.query.color; return [doc, 'is ' + doc.color];",
         remove="doc._deleted = true; return [doc, 'removed'];",
     )
     made = database.put(f"{UPDATE}/paint/a%2Fb?color=red")
-    assert (made.status_code, made.text) == (201, "painted red")
+    assert (made.status_code, made.text) == (201, "is red")
     changed = database.put(f"{UPDATE}/paint/a%2Fb?color=blue")
     assert (changed.status_code, changed.headers["X-Couch-Update-NewRev"][:2]) == (201, "2-")
     assert database.get("/a%2Fb").json()["color"] == "blue"
@@ -72,7 +72,13 @@ def test_malformed_answer_is_an_error(couch: Couch, database: Couch, statement: 
 
 # CouchDB 3.5 closes the connection on these.
 @pytest.mark.parametrize(
-    "response", ["{code: 'x', body: ''}", "{code: 99, body: ''}", "{headers: {'a b': 'c'}, body: ''}", "{headers: {a: 'b\\n'}, body: ''}"]
+    "response",
+    [
+        "{code: 'x', body: ''}",
+        "{code: 99, body: ''}",
+        "{headers: {'a b': 'c'}, body: ''}",
+        "{headers: {a: 'b\\n'}, body: ''}",
+    ],
 )
 def test_answer_that_is_no_http_is_an_error(stand_in_database: Couch, response: str) -> None:
     save_updates(stand_in_database, answer=f"return [null, {response}];")
@@ -90,7 +96,9 @@ def test_document_that_cannot_be_written_is_refused(database: Couch, document: s
 
 
 def test_function_sees_the_request(database: Couch) -> None:
-    save_updates(database, echo="return [null, {json: {id: req.id, body: req.body, form: req.form, doc: doc}}];")
+    save_updates(
+        database, echo="return [null, {json: {id: req.id, body: req.body, form: req.form, doc: doc}}];"
+    )
     form: dict[str, Any] = database.post(f"{UPDATE}/echo", data={"color": "red"}).json()
     assert form == {"id": None, "body": "color=red", "form": {"color": "red"}, "doc": None}
     database.save("a", n=1)

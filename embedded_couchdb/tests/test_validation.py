@@ -5,7 +5,7 @@ import pytest
 
 from embedded_couchdb.tests.couch import Couch, save_design
 
-SHOW = "function (doc, stored, user, security) { throw({forbidden: JSON.stringify([doc, stored, user, security])}); }"
+SHOW = "function (...all) { throw({forbidden: JSON.stringify(all)}); }"
 
 
 def seen(response: Any) -> list[Any]:
@@ -47,7 +47,11 @@ def test_function_sees_the_revision_that_is_replaced_and_not_the_winner(database
     database.save_leaf("a", "1-bb", color="blue")
     save_design(database, "rules", validate_doc_update=SHOW)
     doc, stored, *_ = seen(database.put("/a", json={"_rev": "1-aa", "color": "green"}))
-    assert (stored["_rev"], stored["color"], stored["_revisions"]) == ("1-aa", "red", {"start": 1, "ids": ["aa"]})
+    assert (stored["_rev"], stored["color"], stored["_revisions"]) == (
+        "1-aa",
+        "red",
+        {"start": 1, "ids": ["aa"]},
+    )
     assert (doc["_rev"], doc["_revisions"]) == ("1-aa", {"start": 1, "ids": ["aa"]})
     doc, stored, *_ = seen(database.delete("/a?rev=1-bb"))
     assert (doc["_deleted"], stored["color"]) == (True, "blue")
@@ -146,8 +150,16 @@ def test_what_is_no_refusal_is_consent(database: Couch, statement: str) -> None:
 
 
 def test_each_function_is_asked_and_a_new_revision_counts(database: Couch) -> None:
-    save_design(database, "colors", validate_doc_update="function (doc) { if (!doc.color) { throw({forbidden: 'color'}); } }")
-    save_design(database, "sizes", validate_doc_update="function (doc) { if (!doc.size) { throw({forbidden: 'size'}); } }")
+    save_design(
+        database,
+        "colors",
+        validate_doc_update="function (doc) { if (!doc.color) { throw({forbidden: 'color'}); } }",
+    )
+    save_design(
+        database,
+        "sizes",
+        validate_doc_update="function (doc) { if (!doc.size) { throw({forbidden: 'size'}); } }",
+    )
     assert database.put("/a", json={"color": "red"}).json()["reason"] == "size"
     assert database.put("/a", json={"size": 1}).json()["reason"] == "color"
     save_design(database, "sizes", validate_doc_update="function () {}")

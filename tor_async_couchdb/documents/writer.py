@@ -46,7 +46,13 @@ class DocumentWriter:
         return rule.nonces.added_to(document | base)
 
     async def write(self, document: Document, observer: Observer) -> Document:
-        """The document as it is stored, made of a prepared one; raises what `Database.save` raises."""
+        """Writes a prepared document; returns it as it is stored. `observer` learns of conflicts and retries.
+
+        Raises:
+            ConflictError: the document's `_rev` is not the current one.
+            InvalidDocumentError: the document is not JSON.
+            OutcomeUnknownError: the document may or may not have been written.
+        """
         parent = document.get("_rev")
         try:
             if parent is None:

@@ -110,11 +110,11 @@ class Writing:
         return await self.database.save({"_id": "a", "by": "me"})
 
     async def update(self) -> str:
-        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        rev = self.documents.put(_id="a", by="first client")["_rev"]
         return await self.database.save({"_id": "a", "_rev": rev, "by": "me"})
 
     async def delete(self) -> str:
-        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        rev = self.documents.put(_id="a", by="first client")["_rev"]
         return await self.database.delete("a", rev)
 
     def is_there(self) -> bool:
@@ -288,7 +288,7 @@ async def test_write_that_the_history_does_not_reach_back_to_is_of_unknown_outco
 async def test_applied_create_of_a_document_that_was_deleted_before_is_never_a_conflict(
     writing: Writing,
 ) -> None:
-    writing.documents.delete(writing.documents.put(_id="a", by="nobody"))
+    writing.documents.delete(writing.documents.put(_id="a", by="first client"))
     writing.proxy.inject(cut_after, "_bulk_docs")
     with pytest.raises(OutcomeUnknownError):
         await writing.create()
@@ -301,7 +301,7 @@ async def test_write_that_never_arrives_is_sent_three_times(writing: Writing) ->
     with pytest.raises(OutcomeUnknownError):
         await writing.update()
     assert writing.sends() == 3
-    assert writing.current()["by"] == "nobody"
+    assert writing.current()["by"] == "first client"
 
 
 async def test_while_all_writes_fail_resends_end(writing: Writing) -> None:
@@ -609,7 +609,7 @@ class Rivals:
 
     def __init__(self, database: Database, documents: Documents) -> None:
         self._database = database
-        self._rev = documents.put(_id="a", by="nobody")["_rev"]
+        self._rev = documents.put(_id="a", by="first client")["_rev"]
 
     def start(self, timeout_s: float = math.inf, **properties: Any) -> asyncio.Task[str]:
         async def save() -> str:
