@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from db_installer.installer import DESIGN_DOCS_FOLDER
-from suite.multi_master import Experiment, Figures, run
-from suite.sites import running
+from suite.experiments.multi_master import Experiment, Figures, run
+from suite.experiments.sites import running
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect

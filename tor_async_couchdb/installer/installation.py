@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from tor_async_couchdb.errors import CouchDBError, ResponseError, TransportError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
@@ -14,7 +15,9 @@ from tor_async_couchdb.installer.design_documents import OnProgress, install_des
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.protection.signing import Signer
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 _logger = logging.getLogger(__package__)
 

@@ -1,7 +1,9 @@
 """Fixtures of the library's own tests."""
 
+import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
 
 import pytest
 
@@ -12,6 +14,13 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.baskets import Conflicts
 from tor_async_couchdb.tests.things import Documents
+
+
+class Connect(Protocol):
+    """Makes one more `Database`: the test's own database through the proxy, or the one at `url`."""
+
+    def __call__(self, url: str | None = None, **parts: Any) -> Database:
+        """`parts` are arguments of `Database`."""
 
 
 @pytest.fixture
@@ -27,6 +36,20 @@ async def proxy(couchdb_faults: FaultProxy) -> FaultProxy:
 @pytest.fixture
 async def database(couchdb_database: Database) -> Database:
     return couchdb_database
+
+
+@pytest.fixture
+async def connect(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[Connect]:
+    """Connects to the test's database with other parts; all connections are closed after the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        def connect(url: str | None = None, **parts: Any) -> Database:
+            credentials = {"username": couchdb.username, "password": couchdb.password}
+            database = Database(proxy.url if url is None else url, **credentials | parts)
+            stack.push_async_exit(database)
+            return database
+
+        yield connect
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The documents that the library's tests store: things, and documents that are none."""
 
+import base64
 import uuid
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,7 +11,7 @@ from tor_async_couchdb.actions.retrieve import (
     AsyncModelsRetriever,
 )
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.model.properties import Counter, Immutable
+from tor_async_couchdb.model.properties import ChangeCount, Immutable
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 # A view of things, and of all other documents with a `key`, by any JSON value.
@@ -24,7 +25,7 @@ class Thing(Model, tag="thing_v1.0"):
     """A model that is found by `key`, any JSON value."""
 
     key: Annotated[Any, Immutable()]
-    count: Annotated[int, Counter()] = 0
+    count: Annotated[int, ChangeCount()] = 0
 
 
 class ThingRetriever(AsyncModelRetriever[Thing]):
@@ -39,6 +40,11 @@ class ThingByIDRetriever(AsyncModelRetrieverByDocumentID[Thing]):
     """Finds a thing by its document's id."""
 
 
+def inline(content: bytes, **members: Any) -> dict[str, Any]:
+    """An attachment with its content, as CouchDB takes it in a document."""
+    return {"content_type": "text/plain", "data": base64.b64encode(content).decode()} | members
+
+
 class Documents:
     """The documents of a database, without the library and the proxy in between."""
 
@@ -49,7 +55,9 @@ class Documents:
     def get(self, document_id: str, **options: str) -> dict[str, Any]:
         is_design = document_id.startswith("_design/")
         path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
-        document: dict[str, Any] = self._couchdb.succeed("GET", path, params=options).json()
+        headers = {"Accept": "application/json"}  # else CouchDB answers with attachments as MIME parts
+        answer = self._couchdb.succeed("GET", path, params=options, headers=headers)
+        document: dict[str, Any] = answer.json()
         return document
 
     def all(self) -> list[dict[str, Any]]:
@@ -75,6 +83,20 @@ class Documents:
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""
         return self.put(**{"type": "thing_v1.0", "key": key, "count": 0} | properties)
+
+    def attach(self, document: dict[str, Any], **contents: bytes) -> dict[str, Any]:
+        """Stores a document's attachments beside those that it has; the document as it is then."""
+        attachments = document.get("_attachments", {}) | {
+            name: inline(content) for name, content in contents.items()
+        }
+        self.put(**document | {"_attachments": attachments})
+        return self.get(document["_id"])
+
+    def attachments(self, document_id: str, **options: str) -> dict[str, bytes]:
+        """The contents of a document's attachments, by name."""
+        document = self.get(document_id, attachments="true", **options)
+        stored = document.get("_attachments", {})
+        return {name: base64.b64decode(attachment["data"]) for name, attachment in stored.items()}
 
     def delete(self, document: dict[str, Any]) -> None:
         self.put(_id=document["_id"], _rev=document["_rev"], _deleted=True)

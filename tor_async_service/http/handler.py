@@ -40,12 +40,12 @@ class ServiceHandler(tornado.web.RequestHandler):
     """
 
     database: Database
+    _deadline: Deadline
 
     def initialize(self) -> None:
         """Called by Tornado for each request."""
         self.service: Service = self.settings["service"]
         self._observer = RequestObserver(self.service.metrics)
-        self._deadline = Deadline()
         self._body = bytearray()
         self._body_size_bytes = 0
         self._task: asyncio.Task[Any] | None = None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tor_async_service.tests.serving import wait_until
+from tor_async_couchdb.tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 20

@@ -16,8 +16,9 @@ from aiohttp import web
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_service.tests.processes import TIMEOUT_S, Service, running
-from tor_async_service.tests.serving import problem_of, wait_until
+from tor_async_service.tests.serving import problem_of
 
 SERVICE = "tor_async_service.tests.thing_service"
 
@@ -155,10 +156,8 @@ from tor_async_service.app.run import run
 async def fail():
     raise RuntimeError("background work failed")
 
-def make_app(database):
-    app = ServiceApplication([], database, version="1")
-    app.background_work.append(fail)
-    return app
+def make_app(database, parts):
+    return ServiceApplication([], database, version="1", background_work=[fail], parts=parts)
 
 run(make_app, "x")
 """
