@@ -42,6 +42,7 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
+from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.transport import Response, Transport
@@ -87,21 +88,11 @@ def answered_after(status: int, text: str = "") -> Fault:
     return fault
 
 
-class ConflictCounter(Observer):
-    """Counts conflicts."""
-
-    def __init__(self) -> None:
-        self.conflict_count = 0
-
-    def write_conflicted(self) -> None:
-        self.conflict_count += 1
-
-
 class Writing:
     """A document 'a', one write to it, and the count of its conflicts."""
 
     def __init__(self, database: Database, documents: Documents, proxy: FaultProxy) -> None:
-        self.observer = ConflictCounter()
+        self.observer = RecordingObserver()
         self.database = database.observed_by(self.observer)
         self.documents = documents
         self.proxy = proxy
