@@ -21,6 +21,7 @@ from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
     CouchDBError,
+    DocumentRefusedError,
     ForbiddenError,
     InvalidDocumentError,
     OutcomeUnknownError,
@@ -382,17 +383,19 @@ async def test_refused_write_is_not_sent_again(writing: Writing, status: int) ->
     assert not writing.is_there()
 
 
-async def test_write_that_a_validation_function_refuses_is_forbidden(
-    writing: Writing, documents: Documents
+@pytest.mark.parametrize("thrown", ["forbidden", "unauthorized"])
+async def test_write_that_a_validation_function_refuses_says_why(
+    writing: Writing, documents: Documents, thrown: str
 ) -> None:
     documents.put(
         _id="_design/no",
         language="javascript",
-        validate_doc_update="function() { throw {forbidden: 'not so'}; }",
+        validate_doc_update=f"function() {{ throw {{{thrown}: 'not so'}}; }}",
     )
-    with pytest.raises(ForbiddenError, match="not so") as caught:
+    with pytest.raises(DocumentRefusedError, match="not so") as caught:
         await writing.create()
-    assert caught.value.error == "forbidden"
+    assert (caught.value.error, caught.value.reason) == (thrown, "not so")
+    assert caught.value.document_id == "a"
     assert "'a'" in str(caught.value)
 
 
