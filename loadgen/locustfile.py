@@ -211,7 +211,7 @@ def load_of(environment: Environment) -> Load:
 
     Raises:
         argparse.ArgumentTypeError: a value isn't one that the command line would take.
-        ServiceError: there is no host, or the fruits can't be made there.
+        ServiceError: there is no host, or the fruits can't be created there.
         OSError: the file of the rows can't be written.
     """
     given: Any = environment.parsed_options

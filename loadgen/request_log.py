@@ -8,7 +8,7 @@ from loadgen.traffic import Request
 
 
 class RequestLog:
-    """Writes a header line `time type ok client ms` and then a row for each request, in the order of the answers.
+    """Writes a header line `time type ok client ms` and then a row for each request, as they end.
 
     `time` is when the request was sent (ISO 8601, UTC), `ok` is 1 or 0. A file that exists is overwritten.
 
