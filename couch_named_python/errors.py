@@ -1,19 +1,21 @@
-"""What design functions raise to answer CouchDB with something other than a result.
+"""The exceptions of design functions, and how the query server answers each of them.
 
-QueryServerError        an error: the query server goes on
+QueryServerError        an error for this request; the query server goes on
 ├── FatalError          an error after which the query server ends
+├── InvalidJSONError    500: a result that JSON has no form for
 ├── NotFoundError       404, from shows and lists
 ├── ForbiddenError      403, from validate_doc_update
 └── UnauthorizedError   401, from validate_doc_update
 Redirect                not an error: 302 or 301, from shows and lists
+TimeLimitError          interrupts a function that runs for too long
 """
 
 
 class QueryServerError(Exception):
-    """Answered as ``["error", name, reason]``: CouchDB keeps the query server.
+    """Answered as ``["error", name, reason]``; CouchDB keeps the query server.
 
-    ``name`` is what CouchDB shows as ``error``; a few names have a status of their own, such as
-    "not_found", "forbidden" and "unauthorized". Any other is a 500.
+    CouchDB shows ``name`` as ``error`` in its response. A few names have a status of their own, such as
+    "not_found", "forbidden" and "unauthorized". Every other name is a 500.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -23,7 +25,14 @@ class QueryServerError(Exception):
 
 
 class FatalError(QueryServerError):
-    """Answered as ``["fatal", name, reason]``: the query server ends and CouchDB starts another."""
+    """Answered as ``["fatal", name, reason]``; the query server ends and CouchDB starts another."""
+
+
+class InvalidJSONError(QueryServerError):
+    """A design function's result holds something that JSON has no form for, such as a set or NaN."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("invalid_json", f"not JSON: {reason}")
 
 
 class NotFoundError(QueryServerError):
@@ -59,3 +68,10 @@ class Redirect(Exception):  # noqa: N818 -- no error, and a name that existing v
     def response(self) -> dict[str, object]:
         """The redirect as CouchDB's response object."""
         return {"code": 301 if self.permanent else 302, "headers": {"Location": self.url}}
+
+
+class TimeLimitError(BaseException):
+    """Raised inside a design function that runs for too long.
+
+    It is a BaseException so that an ``except Exception`` in the function doesn't swallow it.
+    """

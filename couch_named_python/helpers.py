@@ -25,7 +25,7 @@ def _log_to_stderr(message: str) -> None:
 
 
 class Stage:
-    """What the running design function acts on. One function runs at a time, so there is one stage."""
+    """Where the running function's rows, response and log go. One function runs at a time."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[Any, Any]] | None = None
@@ -55,8 +55,11 @@ def log(message: object) -> None:
 def start(response: JSONObject) -> None:
     """Set the response's code and headers, from a show or list function.
 
+    CouchDB sends the head of a list's response when the function first asks for a row.
+
     Raises:
-        RuntimeError: no show or list function is running, or the response's head has been sent.
+        RuntimeError: no show or list function is running.
+        TypeError: ``response`` is no object.
     """
     _response("start").start(response)
 
@@ -66,6 +69,7 @@ def send(chunk: str) -> None:
 
     Raises:
         RuntimeError: no show or list function is running.
+        TypeError: ``chunk`` is neither a string nor a number.
     """
     _response("send").send(chunk)
 

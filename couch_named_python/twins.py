@@ -1,4 +1,4 @@
-"""Whether a view written in Python indexes what its twin in JavaScript does, on a real CouchDB."""
+"""Compares a view in Python with its twin in JavaScript, row by row, on a real CouchDB."""
 
 import json
 import uuid
@@ -15,9 +15,9 @@ Document = dict[str, Any]
 
 
 class TwinsDatabase:
-    """A database of its own on a CouchDB, for as long as the context lasts: views are compared in it.
+    """A temporary database in which views are compared. The context manager creates and deletes it.
 
-    ``url`` and ``credentials`` are the server's; they must be an administrator's.
+    ``url`` is the server's, and ``credentials`` are an administrator's.
     """
 
     def __init__(self, url: str, credentials: tuple[str, str]) -> None:
@@ -34,10 +34,9 @@ class TwinsDatabase:
         self._session.close()
 
     def refusal(self, design_document: Document) -> str | None:
-        """Return why the server can't run a design document; None if it can.
+        """Return CouchDB's reason why it can't run a design document; None if it can.
 
-        A server without the language "python", or whose ``--allow`` doesn't name the module, is a reason
-        to skip a comparison.
+        Tests skip a comparison when the server has no language "python" or doesn't allow the module.
         """
         try:
             path = self._create("refusal", design_document)
@@ -47,7 +46,11 @@ class TwinsDatabase:
         return None
 
     def fill(self, documents: Iterable[Document]) -> None:
-        """Write the documents."""
+        """Write the documents, in batches.
+
+        Raises:
+            ValueError: CouchDB refused one.
+        """
         remaining = iter(documents)
         while batch := list(islice(remaining, _BATCH)):
             answers = self._request("POST", "/_bulk_docs", {"docs": batch})
@@ -56,10 +59,10 @@ class TwinsDatabase:
                 raise ValueError(f"CouchDB refused a document: {refused[0]}")
 
     def differences(self, python: Document, javascript: Document) -> Iterator[str]:
-        """Yield a line for each row that is in one of two design documents' views only, or differs.
+        """Yield a line for each row that differs between the views of two design documents.
 
-        All views are compared, mapped rows and, where there is a reduce function, reduced by key. Numbers
-        are equal by value, 1 and 1.0.
+        All views are compared: their mapped rows and, where there is a reduce function, the reductions by
+        key. 1 and 1.0 are equal.
         """
         paths = [self._create("python", python), self._create("javascript", javascript)]
         if python["views"].keys() != javascript["views"].keys():
@@ -92,6 +95,6 @@ def _differing_rows(view: str, python: Sequence[Document], javascript: Sequence[
 
 
 def _number(text: str) -> float:
-    """Read a number as JavaScript knows it: 1.0 is 1."""
+    """Return the number as JavaScript would print it: 1.0 is 1."""
     value = float(text)
     return int(value) if value.is_integer() else value

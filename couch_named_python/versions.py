@@ -7,11 +7,11 @@ DesignFunction = Callable[..., Any]
 _Function = TypeVar("_Function", bound=DesignFunction)
 
 FINGERPRINT_PREFIX = "source-"
-"""Begins a version that is a fingerprint of the function's source, not a number."""
+"""The prefix of a version that is a fingerprint of the function's source, not a number."""
 
 
 def version(number: int) -> Callable[[_Function], _Function]:
-    """Mark a design function with a version, to be raised whenever its results change.
+    """Mark a design function with a version. Raise it whenever the function's results change.
 
     ``cnp-upload`` writes it into the design document ("mypkg.views.townmap|123") and the query server
     runs a function only under its own version, so an index never holds rows of two versions.
@@ -25,6 +25,6 @@ def version(number: int) -> Callable[[_Function], _Function]:
 
 
 def get_version(function: DesignFunction) -> int | None:
-    """Return the function's version, None if it has none."""
+    """Return the function's version; None if it has none."""
     found: int | None = getattr(function, "_cnp_version", None)
     return found

@@ -54,12 +54,15 @@ function endWith(server) {
 
 async function main() {
   const { port, folder, credentials } = settings();
-  // Loaded late, so that a wrong option is told at once.
+  // Loaded late, so that a wrong option is reported at once.
   const { lockFolder } = require('./shim/lock');
   const { createApp } = require('./shim/app');
+  const { lastResort } = require('./shim/http');
   const lock = await lockFolder(folder);
   const server = await listen(await createApp(folder, credentials), port);
   server.folderLock = lock; // held, and kept from the garbage collector, for as long as the server lives
+  process.on('uncaughtException', lastResort);
+  process.on('unhandledRejection', lastResort);
   endWith(server);
   process.stdout.write(`${JSON.stringify({ url: `http://${HOST}:${server.address().port}`, pid: process.pid })}\n`);
 }

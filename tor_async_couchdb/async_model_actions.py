@@ -63,7 +63,11 @@ class _Configurable(AsyncAction):
                 yield self.on(connection)
 
 
-BaseAsyncModelRetriever = retrieve.AsyncViewRetriever
+class BaseAsyncModelRetriever(retrieve.AsyncViewRetriever[M], _Configurable):
+    """Reads what a view finds, by a query that a subclass gives."""
+
+    def __init__(self, design_doc: str, *, database: Database | None = None) -> None:
+        super().__init__(design_doc, database=cast("Database", database))
 
 
 class AsyncModelRetriever(retrieve.AsyncModelRetriever[M], _Configurable):
@@ -108,6 +112,11 @@ class AsyncModelsRetriever(retrieve.AsyncModelsRetriever[M], _Configurable):
         """See `retrieve.AsyncModelsRetriever.fetch`."""
         async with self._connected() as action:
             return await super(AsyncModelsRetriever, action).fetch()
+
+    async def fetch_page(self, size: int, start: retrieve.Cursor | None = None) -> retrieve.Page[M]:
+        """See `retrieve.AsyncModelsRetriever.fetch_page`."""
+        async with self._connected() as action:
+            return await super(AsyncModelsRetriever, action).fetch_page(size, start)
 
 
 class AsyncPersister(write.AsyncPersister[M], _Configurable):

@@ -7,6 +7,7 @@
     ├── ResponseError                CouchDB refused the request
     │   ├── UnauthorizedError        401
     │   ├── ForbiddenError           403
+    │   │   └── DocumentRefusedError a validation function refused the document
     │   ├── NotFoundError            404: no such database, design document or document
     │   ├── ConflictError            409: the document has changed since it was read
     │   └── TooLargeError            413
@@ -61,9 +62,14 @@ class ResponseError(CouchDBError):
         self.path = path
 
     @classmethod
-    def for_status(cls, status: int, error: str, reason: str, *, method: str, path: str) -> Self:
-        """The most specific error of the tree for an HTTP status."""
-        error_class = _ERROR_BY_STATUS.get(status, cls)
+    def for_status(
+        cls, status: int, error: str, reason: str, *, method: str, path: str, is_read: bool = False
+    ) -> Self:
+        """The most specific error of the tree for an HTTP status.
+
+        Only a write can conflict or be too large: if a read has such a status, a gateway has answered it.
+        """
+        error_class = cls if is_read and status in _STATUSES_OF_WRITES else _ERROR_BY_STATUS.get(status, cls)
         return error_class(status, error, reason, method=method, path=path)  # type: ignore[return-value]
 
 
@@ -72,7 +78,14 @@ class UnauthorizedError(ResponseError):
 
 
 class ForbiddenError(ResponseError):
-    """The user may not do this, or a validation function refused the document (403)."""
+    """The user may not do this (403)."""
+
+
+class DocumentRefusedError(ForbiddenError):
+    """A validation function of the database refused the document.
+
+    It threw `forbidden` or `unauthorized`; `reason` is its reason.
+    """
 
 
 class NotFoundError(ResponseError):
@@ -86,6 +99,8 @@ class ConflictError(ResponseError):
 class TooLargeError(ResponseError):
     """A document or a request is larger than CouchDB accepts (413)."""
 
+
+_STATUSES_OF_WRITES = (409, 413)
 
 _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
     401: UnauthorizedError,

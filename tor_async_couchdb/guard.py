@@ -4,9 +4,8 @@
 decrypts, and compares what it reads with a witness.
 """
 
-import dataclasses
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.model import Document, Model
@@ -18,8 +17,7 @@ M = TypeVar("M", bound=Model)
 Open = Callable[[Document], Document]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Sought:
+class Sought(NamedTuple):
     """What a read looks for: a model by its `key` in a view, or by its document id if `view` is None."""
 
     model_class: type[Model] | None

@@ -1,19 +1,19 @@
 """Everything that can go wrong, as one tree.
 
 EtcdError
-├── TransportError              no answer, or none that etcd gives
-│   ├── NotSentError            nothing was sent: certainly not applied
-│   └── OutcomeUnknownError     a write was sent, its answer never came: it may have been applied
+├── TransportError              there was no answer, or not one of an etcd
+│   ├── NotSentError            the request was not sent, so it was not applied
+│   └── OutcomeUnknownError     a write was sent and got no answer: it may have been applied
 ├── Error                       etcd answered with an error: code and message
-│   └── Compacted               the revision asked for is no longer kept
-├── Failed                      a transaction's comparisons did not hold
-├── Expired                     the lease is gone, or may be
-│   └── NotHeldError            the lock still waits, so nothing may be done under it
+│   └── Compacted               etcd no longer keeps the revision
+├── Failed                      a comparison of a transaction did not hold
+├── Expired                     the lease ended, or may have ended
+│   └── NotHeldError            the lock, or the leadership, is not held yet
 ├── StoreReplacedError          etcd's data was wiped, or restored from an older state
-├── ConflictError               what a database transaction had read was changed by another
-├── TransactionTooLargeError    more than one etcd transaction can hold
+├── ConflictError               another writer changed what a database transaction had read
+├── TransactionTooLargeError    a database transaction does not fit into one of etcd's
 ├── UniqueError                 a unique index already holds the value for another key
-└── InvalidDataError            stored bytes are not what the map's codec writes
+└── InvalidDataError            stored bytes are not what the codec writes
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class EtcdError(RuntimeError):
 
 
 class TransportError(EtcdError):
-    """No answer, or none that etcd gives."""
+    """There was no answer, or not one of an etcd."""
 
 
 class NotSentError(TransportError):
-    """Nothing was sent, so nothing was applied."""
+    """The request was not sent, so it was not applied."""
 
 
 class OutcomeUnknownError(TransportError):
-    """A write was sent and its answer never came: it may have been applied, now or in a moment."""
+    """A write was sent and got no answer: it may have been applied, or may be in a moment."""
 
 
 class Error(EtcdError):
-    """etcd's own error: `code` is the gRPC status code, `message` its sentence."""
+    """etcd refused a request: `code` is the gRPC status code, `message` etcd's text."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{message} (code {code})")
@@ -61,8 +61,8 @@ class Error(EtcdError):
         self.message = message
 
 
-class Compacted(Error):  # noqa: N818 - etcd's word, and what a watch is said to "say"
-    """The revision asked for is no longer kept; `compact_revision` is the oldest that is, if etcd told."""
+class Compacted(Error):  # noqa: N818 - etcd's own word
+    """etcd no longer keeps the revision; `compact_revision` is the oldest that it keeps, None if unknown."""
 
     def __init__(self, message: str, compact_revision: int | None = None) -> None:
         super().__init__(OUT_OF_RANGE, message)
@@ -70,7 +70,7 @@ class Compacted(Error):  # noqa: N818 - etcd's word, and what a watch is said to
 
 
 class Failed(EtcdError):  # noqa: N818 - the name that users of txaioetcd know
-    """A transaction's comparisons did not hold; `responses` are those of its failure operations."""
+    """A comparison of a transaction did not hold; `responses` are those of its failure operations."""
 
     def __init__(self, header: Header, responses: Sequence[Response]) -> None:
         super().__init__(f"comparisons did not hold at revision {header.revision}")
@@ -79,23 +79,23 @@ class Failed(EtcdError):  # noqa: N818 - the name that users of txaioetcd know
 
 
 class Expired(EtcdError):  # noqa: N818 - the name that users of txaioetcd know
-    """The lease is gone, or its time ran out without news of its renewal."""
+    """The lease ended, or its time ran out before a renewal was confirmed."""
 
 
 class NotHeldError(Expired):
-    """The lock, or the leadership, is not held yet: it still waits for those before it."""
+    """The lock, or the leadership, is not held yet: it was not entered, or still waits."""
 
 
 class StoreReplacedError(EtcdError):
-    """etcd's data was wiped, or restored from an older state: what was read or watched before is void."""
+    """etcd's data was wiped, or restored from an older state, so a watch can't go on where it was."""
 
 
 class ConflictError(EtcdError):
-    """What a database transaction had read was changed before it could commit; nothing was written."""
+    """Another writer changed what a database transaction had read; nothing was written."""
 
 
 class TransactionTooLargeError(EtcdError):
-    """A transaction needs more than etcd takes at once; nothing was written."""
+    """A database transaction does not fit into one transaction of etcd; nothing was written."""
 
 
 class UniqueError(EtcdError):
@@ -103,4 +103,4 @@ class UniqueError(EtcdError):
 
 
 class InvalidDataError(EtcdError):
-    """Stored bytes are not what the map's codec writes."""
+    """Stored bytes, or a dump, are not what the codec writes."""

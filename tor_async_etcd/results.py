@@ -1,4 +1,4 @@
-"""What etcd answers, as values."""
+"""The contents of etcd's answers, as typed values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Json: TypeAlias = dict[str, Any]
 
 
 class Header(NamedTuple):
-    """Who answered, and at which revision of the whole store."""
+    """The cluster and the member that answered, and the revision of its store."""
 
     raft_term: int
     revision: int
@@ -30,10 +30,10 @@ class Header(NamedTuple):
 
 
 class KeyValue(NamedTuple):
-    """A key with its value. A value that was not asked for, or of a deleted key, is empty.
+    """A key with its value. The value is empty if it was not asked for, or if the key was deleted.
 
-    `create_revision` and `mod_revision` are those of its last creation and last change, `version` counts the
-    changes since its creation, `lease` is the id of the lease that it lives with or 0.
+    `create_revision` is the revision of its last creation, `mod_revision` that of its last change. `version`
+    counts the changes since its creation. `lease` is the id of its lease, or 0.
     """
 
     key: bytes
@@ -45,7 +45,7 @@ class KeyValue(NamedTuple):
 
     @classmethod
     def parse(cls, kv: Json) -> KeyValue:
-        """Read a key-value; the gateway omits what is zero or empty."""
+        """Read a key and its value; the gateway omits what is zero or empty."""
         get = kv.get
         return cls(
             a2b_base64(get("key", "")),
@@ -58,7 +58,7 @@ class KeyValue(NamedTuple):
 
 
 class Revision(NamedTuple):
-    """The result of a set: `header.revision` is the revision that it made."""
+    """The result of a set: `header.revision` is the new revision, `previous` the key before, if asked for."""
 
     header: Header
     previous: KeyValue | None
@@ -71,7 +71,7 @@ class Revision(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """The result of a delete: how many keys, and what they were if that was asked for."""
+    """The result of a delete: the number of deleted keys, and the keys before, if asked for."""
 
     deleted: int
     header: Header
@@ -86,7 +86,7 @@ class Deleted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The result of a get. `count` is that of all keys in the range, whatever the limit; `more` if it cut."""
+    """The result of a get. `count` is the number of keys in the range, `more` whether the limit cut it."""
 
     kvs: list[KeyValue]
     header: Header
@@ -108,14 +108,14 @@ class Success(NamedTuple):
 
 
 class Branch(NamedTuple):
-    """The result of a transaction inside a transaction: which of its branches ran, and its responses."""
+    """The result of a transaction inside another: whether its comparisons held, and its responses."""
 
     succeeded: bool
     responses: list[Response]
 
 
 class Status(NamedTuple):
-    """How one member sees itself and its cluster. `leader` is 0 when it knows none; `db_size` is in bytes."""
+    """The state of one member. `leader` is its leader's id, 0 if it has none; `db_size` is in bytes."""
 
     version: str
     db_size: int

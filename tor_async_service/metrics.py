@@ -15,6 +15,7 @@ class ServiceMetrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._children: dict[tuple[str | int, ...], Histogram] = {}
         self._requests = Histogram(
             "http_request_duration_seconds",
             "Requests answered, and how long each took.",
@@ -48,12 +49,19 @@ class ServiceMetrics(Observer):
         self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)
 
+    def _labelled(self, histogram: Histogram, *labels: str | int) -> Histogram:
+        """The child of a histogram; prometheus_client converts the labels, and locks, at each look-up."""
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = histogram.labels(*labels)
+        return child
+
     def _counter(self, name: str, documentation: str) -> Counter:
         return Counter(name, documentation, registry=self.registry)
 
     def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
         """See `Observer.request_finished`."""
-        self._couchdb_calls.labels(operation, status or 0).observe(duration_s)
+        self._labelled(self._couchdb_calls, operation, status or 0).observe(duration_s)
 
     def tampering_detected(self, error: TamperedError) -> None:
         """See `Observer.tampering_detected`."""
@@ -94,7 +102,7 @@ class ServiceMetrics(Observer):
 
         It met `conflict_count` conflicts; `retry_wait_s` is None without retries.
         """
-        self._requests.labels(method, handler, status).observe(duration_s)
+        self._labelled(self._requests, method, handler, status).observe(duration_s)
         if conflict_count:
             self._conflicts_met.inc(conflict_count)
             (self._conflicts_resolved if status < 400 else self._conflicts_given_up).inc()

@@ -163,7 +163,7 @@ def start_up_ms(server: Server) -> float:
 
 def servers(couchpy: str | None, couchjs: str | None) -> list[Server]:
     """Return what is measured, the project's own server first."""
-    own = [sys.executable, "-m", "couch_named_python.command", "--allow", _MODULE]
+    own = [sys.executable, "-m", "couch_named_python.serve.command", "--allow", _MODULE]
     found = [
         Server("couch-named-python", own, f"{_MODULE}.by_color|1"),
         Server("floor: does nothing", [sys.executable, "-S", "-c", _FLOOR], ""),

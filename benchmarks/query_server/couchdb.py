@@ -92,7 +92,7 @@ def query_servers(couchdb_pid: int) -> list[int]:
             command = (directory / "cmdline").read_bytes()
         except OSError:
             continue
-        is_query_server = b"couch-named-python" in command or b"couch_named_python.command" in command
+        is_query_server = b"couch-named-python" in command or b"couch_named_python.serve.command" in command
         if is_query_server and is_below(int(directory.name), couchdb_pid):
             found.append(int(directory.name))
     return found

@@ -25,14 +25,14 @@ def by_month(fruit: Document) -> Iterator[tuple[list[int], int]]:
 
 @version(1)
 def color_by_id(fruit: Document) -> Iterator[tuple[str, str]]:
-    """Find the color of a fruit; together with ``distinct_values``, the colors that there are."""
+    """Find the color of a fruit. With ``distinct_values`` the view has all colors in use."""
     if fruit.get("type") == "fruit_v1.0":
         yield fruit["fruit_id"], fruit["color"]
 
 
 @version(1)
 def distinct_values(keys: list[Any] | None, values: list[Any], rereduce: bool) -> list[Any]:
-    """Reduce to the distinct values, in order. For few of them: a reduction has to be small."""
+    """Reduce to the distinct values, sorted. A reduction has to be small, so there must be few of them."""
     return sorted({value for part in values for value in part} if rereduce else set(values))
 
 

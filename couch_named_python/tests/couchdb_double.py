@@ -11,7 +11,8 @@ class CouchDBDouble:
     """Serves the database "fruits" on a free port of 127.0.0.1.
 
     ``requests`` lists what was asked. The first ``slow_answers`` view queries aren't answered in time, and
-    ``view_refusal`` answers them with a 500.
+    ``view_refusal`` answers them with a 500. ``content`` answers everything, with a 200.
+    ``info`` is the state of each index.
     """
 
     def __init__(self) -> None:
@@ -20,6 +21,8 @@ class CouchDBDouble:
         self.authorizations: set[str | None] = set()
         self.slow_answers = 0
         self.view_refusal: str | None = None
+        self.content: bytes | None = None
+        self.info: dict[str, Any] = {"view_index": {"updates_pending": {"total": 7}}}
         self.stopping = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -41,7 +44,7 @@ class CouchDBDouble:
             return 404, {"error": "not_found", "reason": "Database does not exist."}
         document_id = "/".join(path.split("/")[:2])
         if path.endswith("/_info"):
-            return 200, {"view_index": {"updates_pending": {"total": 7}}}
+            return 200, self.info
         if "/_view/" in path:
             return self._query()
         if method == "PUT":
@@ -76,6 +79,8 @@ class CouchDBDouble:
                 body = json.loads(self.rfile.read(length)) if length else None
                 status, answer = double.answer(self.command, self.path, body)
                 content = json.dumps(answer).encode()
+                if double.content is not None:
+                    status, content = 200, double.content
                 self.send_response(status)
                 self.send_header("ETag", f'"{answer.get("_rev", "")}"')
                 self.send_header("Content-Length", str(len(content)))

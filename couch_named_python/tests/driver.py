@@ -18,7 +18,7 @@ class QueryServerProcess:
     def __init__(self, *allowed: str, environment: dict[str, str] | None = None) -> None:
         options = [option for name in allowed for option in ("--allow", name)]
         self.process = subprocess.Popen(  # noqa: S603 -- our own command
-            [sys.executable, "-m", "couch_named_python.command", *options],
+            [sys.executable, "-m", "couch_named_python.serve.command", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

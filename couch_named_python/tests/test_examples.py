@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from couch_named_python import Forbidden
-from couch_named_python.design_files import design_documents
+from couch_named_python.deploy.design_files import design_documents
 from couch_named_python.examples import fruits
 from couch_named_python.views import emitted_rows
 

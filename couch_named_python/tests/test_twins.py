@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from couch_named_python.design_files import design_documents
+from couch_named_python.deploy.design_files import design_documents
 from couch_named_python.twins import TwinsDatabase, _differing_rows
 
 JAVASCRIPT_VIEWS = """

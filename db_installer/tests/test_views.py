@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from couch_named_python.design_files import design_documents
+from couch_named_python.deploy.design_files import design_documents
 from couch_named_python.twins import TwinsDatabase
 from couch_named_python.views import emitted_rows
 from db_installer import views

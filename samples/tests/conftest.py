@@ -1,15 +1,40 @@
-"""Fixtures of the samples' tests: a database as it is installed, behind a proxy that can do harm."""
+"""Fixtures of the samples' tests: a database as it is installed, behind a proxy that provokes faults."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
 from samples.tests.folders import ROOT
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.testing.couchdb import CouchDBServer
-from tor_async_couchdb.tests.fixtures import database, proxy
+from tor_async_couchdb.testing.fault_proxy import FaultProxy
 from tor_async_couchdb.tests.things import Documents
+from tor_async_service.app.application import Parts
+from tor_async_service.metrics import ServiceMetrics
 
-__all__ = ["database", "documents", "proxy"]
+
+@pytest.fixture
+def parts() -> Parts:
+    return Parts(metrics=ServiceMetrics(), deadline_s=20.0)
+
+
+@pytest.fixture
+def guard() -> Guard:
+    """A test of a sample that has another guard has a fixture of this name."""
+    return Guard()
+
+
+@pytest.fixture
+async def database(
+    couchdb: CouchDBServer, proxy: FaultProxy, guard: Guard, parts: Parts
+) -> AsyncIterator[Database]:
+    """This test's database through the proxy."""
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, guard=guard, observer=parts.metrics
+    ) as database:
+        yield database
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
-"""Samples are copied: by their readers, and some of their files on purpose by themselves."""
+"""Samples are copied, by their readers, and some of their files by one another: those copies stay equal."""
 
+import difflib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,13 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
 MAX_LINES = 80
+MAX_LINES_OF_BASIC = 150
+FILES = ("model.py", "async_action.py", "service.py")
 SAMPLE_FILES = sorted(path for folder in sample_folders() for path in folder.glob("*.py"))
 LADDER = [SAMPLES / "crud" / name for name in ("basic", "retry", "exp_backoff", "group_commit")]
-# What is about fruits' owners has the same layers.
+# How many lines of these samples differ, counted as the added and the removed lines of a diff.
+MAX_CHANGED_LINES = {("basic", "retry"): 4, ("retry", "exp_backoff"): 5, ("basic", "group_commit"): 14}
+# Fruits' owners have a context and interactions of their own.
 MORE_FILES = {"crud/hash_and_encrypt": {"owner_action.py", "owner_service.py"}}
 
 
@@ -34,13 +39,33 @@ def test_only_the_lesson_differs_between_the_samples_of_the_ladder(folder: Path,
 @pytest.mark.parametrize("folder", sample_folders(), ids=name_of)
 def test_sample_is_three_files(folder: Path) -> None:
     names = {path.name for path in folder.glob("*.py")}
-    files = {"__init__.py", "model.py", "async_action.py", "service.py"}
-    assert names == files | MORE_FILES.get(name_of(folder), set())
+    assert names == {"__init__.py", *FILES} | MORE_FILES.get(name_of(folder), set())
 
 
 @pytest.mark.parametrize("path", SAMPLE_FILES, ids=name_of)
 def test_file_of_a_sample_is_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
+
+
+def test_basic_is_small() -> None:
+    lines = [line for name in FILES for line in (LADDER[0] / name).read_text().splitlines()]
+    assert len(lines) <= MAX_LINES_OF_BASIC
+
+
+def changed_lines(before: Path, after: Path) -> list[str]:
+    """The lines that a diff of two samples adds and removes."""
+    changed = []
+    for name in FILES:
+        old, new = ((folder / name).read_text().splitlines() for folder in (before, after))
+        diff = list(difflib.unified_diff(old, new, n=0, lineterm=""))[2:]  # the first two name the files
+        changed += [line for line in diff if line.startswith(("+", "-"))]
+    return changed
+
+
+@pytest.mark.parametrize(("before", "after"), MAX_CHANGED_LINES)
+def test_lesson_is_a_few_lines(before: str, after: str) -> None:
+    changed = changed_lines(SAMPLES / "crud" / before, SAMPLES / "crud" / after)
+    assert 0 < len(changed) <= MAX_CHANGED_LINES[before, after], "\n".join(changed)
 
 
 def test_every_folder_is_a_package() -> None:

@@ -1,4 +1,4 @@
-"""What the sample hash_and_encrypt keeps from whoever has its database, and from whoever reads its log."""
+"""What the sample hash_and_encrypt hides from readers of its database and of its log."""
 
 import contextlib
 import json
@@ -16,6 +16,7 @@ import pytest
 from samples.crud.hash_and_encrypt.model import Fruit, Owner
 from samples.crud.hash_and_encrypt.service import make_app
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.folder import Protector, new_protection
 from tor_async_couchdb.protection.hashing import SlowHasher
@@ -23,6 +24,8 @@ from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first
 from tor_async_couchdb.tests.things import Documents
+from tor_async_service.app.application import Parts
+from tor_async_service.couchdb.protecting import PROTECTING
 from tor_async_service.tests.processes import running
 from tor_async_service.tests.serving import problem_of, serving
 
@@ -49,8 +52,28 @@ def protection(folder: Path) -> Protector:
 
 
 @pytest.fixture
-async def client(database: Database, protection: Protector) -> AsyncIterator[aiohttp.ClientSession]:
-    async with serving(make_app(database, protection)) as client:
+def guard(protection: Protector) -> Guard:
+    return PROTECTING.make(protection=protection)
+
+
+@pytest.fixture
+async def client(
+    database: Database, protection: Protector, parts: Parts
+) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(make_app(database, protection, parts=parts)) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def another_process(
+    couchdb: CouchDBServer, database_url: str, protection: Protector, keyset: TamperingSigner | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of the service as another process runs it on the same database."""
+    guard = PROTECTING.make(protection=protection, keyset=keyset)
+    async with (
+        Database(database_url, username=couchdb.username, password=couchdb.password, guard=guard) as database,
+        serving(make_app(database, protection)) as client,
+    ):
         yield client
 
 
@@ -121,8 +144,12 @@ async def test_pin_is_compared(client: aiohttp.ClientSession) -> None:
     await answer(client, "POST", path.format("0" * 32), {"pin": PIN}, 404)
 
 
-async def test_forgotten_owner_is_forgotten_in_all_fruits_and_revisions(
-    client: aiohttp.ClientSession, documents: Documents, database: Database, folder: Path
+async def test_erased_owner_is_erased_from_all_fruits_and_revisions(
+    client: aiohttp.ClientSession,
+    documents: Documents,
+    couchdb: CouchDBServer,
+    database_url: str,
+    folder: Path,
 ) -> None:
     fruits = [await create(client, JANE), await create(client, JANE)]
     other = await create(client, JOE)
@@ -133,17 +160,17 @@ async def test_forgotten_owner_is_forgotten_in_all_fruits_and_revisions(
         shown = await answer(client, "GET", f"/v1.0/fruits/{fruit['fruit_id']}")
         assert (shown["owner_id"], shown["email"], shown["address"]) == (JANE["owner_id"], None, None)
         check = f"/v1.0/fruits/{fruit['fruit_id']}/pin_check"
-        assert "forgotten" in (await answer(client, "POST", check, {"pin": PIN}, 410))["detail"]
+        assert "erased" in (await answer(client, "POST", check, {"pin": PIN}, 410))["detail"]
     assert await answer(client, "GET", f"/v1.0/fruits/{other['fruit_id']}") == other
-    # Whoever has a backup of the database does not get further.
+    # A backup of the database does not bring the owner back.
     documents.put(**old | {"_rev": stored(documents, fruits[0])["_rev"]})
-    async with serving(make_app(database, Protector.from_folder(folder))) as restarted:
+    async with another_process(couchdb, database_url, Protector.from_folder(folder)) as restarted:
         shown = await answer(restarted, "GET", f"/v1.0/fruits/{fruits[0]['fruit_id']}")
         assert (shown["color"], shown["email"]) == ("red", None)
     changed = await answer(client, "PUT", f"/v1.0/fruits/{fruits[0]['fruit_id']}", {"color": "pink"})
     assert (changed["color"], changed["email"]) == ("pink", None)
     refusal = {"color": "red", "owner": JANE}
-    assert "forgotten" in (await answer(client, "POST", "/v1.0/fruits", refusal, 410))["detail"]
+    assert "erased" in (await answer(client, "POST", "/v1.0/fruits", refusal, 410))["detail"]
 
 
 async def test_value_that_was_moved_to_another_fruit_is_not_shown(
@@ -158,11 +185,11 @@ async def test_value_that_was_moved_to_another_fruit_is_not_shown(
 
 
 async def test_it_signs_when_it_has_a_key_set(
-    database: Database, documents: Documents, protection: Protector, tmp_path: Path
+    couchdb: CouchDBServer, database_url: str, documents: Documents, protection: Protector, tmp_path: Path
 ) -> None:
     signing.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
-    async with serving(make_app(database, protection, signer)) as client:
+    async with another_process(couchdb, database_url, protection, signer) as client:
         fruit = await create(client, JANE)
         doc = stored(documents, fruit)
         assert signing.verify(signer, doc)
@@ -172,7 +199,7 @@ async def test_it_signs_when_it_has_a_key_set(
 
 @contextlib.contextmanager
 def without_data_keys(folder: Path) -> Iterator[None]:
-    """The store of the data keys holds none of what it should."""
+    """The store of the data keys can't be read."""
     path = folder / "data_keys.sqlite"
     shutil.copyfile(path, folder / "saved")
     path.write_bytes(b"no database " * 1000)
@@ -182,19 +209,19 @@ def without_data_keys(folder: Path) -> Iterator[None]:
         shutil.copyfile(folder / "saved", path)
 
 
-async def test_data_keys_that_can_not_be_had_are_a_503_and_forget_nobody(
-    database: Database, folder: Path
+async def test_data_keys_that_can_not_be_read_are_a_503_and_erase_nobody(
+    couchdb: CouchDBServer, database_url: str, folder: Path
 ) -> None:
     other_process = Protector.from_folder(folder)
-    async with serving(make_app(database, Protector.from_folder(folder))) as client:
+    async with another_process(couchdb, database_url, Protector.from_folder(folder)) as client:
         fruit = await create(client, JANE)
     with without_data_keys(folder):
-        async with serving(make_app(database, other_process)) as client:
+        async with another_process(couchdb, database_url, other_process) as client:
             await answer(client, "GET", f"/v1.0/fruits/{fruit['fruit_id']}", status=503)
             await answer(client, "PUT", f"/v1.0/fruits/{fruit['fruit_id']}", {"color": "blue"}, 503)
             await answer(client, "POST", "/v1.0/fruits", {"color": "red", "owner": JANE}, 503)
             await answer(client, "DELETE", f"/v1.0/owners/{JANE['owner_id']}", status=503)
-    async with serving(make_app(database, Protector.from_folder(folder))) as client:
+    async with another_process(couchdb, database_url, Protector.from_folder(folder)) as client:
         assert await answer(client, "GET", f"/v1.0/fruits/{fruit['fruit_id']}") == fruit
 
 
@@ -223,7 +250,7 @@ async def bad_requests(client: aiohttp.ClientSession) -> None:
 async def test_nothing_sensitive_is_printed_or_measured(
     proxy: FaultProxy, documents: Documents, couchdb: CouchDBServer, folder: Path, tmp_path: Path
 ) -> None:
-    """The service as a process, that is met by all that can go wrong; its answers are the only place."""
+    """The service, as a process, meets all kinds of errors. Only its answers show sensitive values."""
     signing.new_key_set(tmp_path / "keys.json")
     arguments = {"protection": folder, "keyset": tmp_path / "keys.json", "database": proxy.url, "port": 0}
     async with (

@@ -1,6 +1,7 @@
 """The attack matrix of the sample tampering: each test changes the database as its administrator could."""
 
 import base64
+import contextlib
 import dataclasses
 import logging
 import shutil
@@ -13,12 +14,16 @@ import pytest
 
 from samples.crud.tampering.service import make_app
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.history.witness import DatabaseWitnessStore
+from tor_async_couchdb.history.witness import DatabaseWitnessStore, WitnessStore
+from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import key_set, signing
 from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import Documents
+from tor_async_service.app.application import Parts
+from tor_async_service.couchdb.signing import SIGNING
+from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.tests.serving import problem_of, serving
 
 Document = dict[str, Any]
@@ -26,7 +31,7 @@ Document = dict[str, Any]
 
 @dataclasses.dataclass
 class Attacked:
-    """A service, and its database as who administers it sees it: with all rights, and without a key."""
+    """A service, and its database as its administrator sees it: with all rights, and without a key."""
 
     client: aiohttp.ClientSession
     documents: Documents
@@ -47,7 +52,7 @@ class Attacked:
         return await self._answer("GET", f"/v1.0/fruits/{doc['fruit_id']}", status)
 
     async def listed(self) -> tuple[set[str], str]:
-        """The ids of the fruits in the list, and what it says of those that were tampered with."""
+        """The ids of the fruits in the list, and how many it leaves out because of tampering."""
         async with self.client.get("/v1.0/fruits") as response:
             assert response.status == 200
             return {fruit["fruit_id"] for fruit in await response.json()}, response.headers.get(
@@ -55,7 +60,7 @@ class Attacked:
             )
 
     async def assert_caught(self, doc: Document, *hidden: str) -> None:
-        """Neither read nor changed, and not in the list; the problem names the document and shows nothing."""
+        """It is neither read, changed nor listed; the problem names the document and shows no value."""
         async with self.client.get(f"/v1.0/fruits/{doc['fruit_id']}") as response:
             problem = await problem_of(response, 502)
         assert doc["_id"] in problem["detail"]
@@ -78,36 +83,52 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
-@pytest.fixture
-async def attacked(database: Database, documents: Documents, keys: Path) -> AsyncIterator[Attacked]:
-    """The service without a witness."""
-    async with serving(make_app(database, TamperingSigner.from_file(keys))) as client:
+@contextlib.asynccontextmanager
+async def running(
+    couchdb: CouchDBServer, documents: Documents, signer: Signer, witness: WitnessStore | None = None
+) -> AsyncIterator[Attacked]:
+    """The service, as it runs with this key set and this witness."""
+    parts = Parts(metrics=ServiceMetrics())
+    async with (
+        Database(
+            f"{couchdb.url}/{documents.name}",
+            username=couchdb.username,
+            password=couchdb.password,
+            guard=SIGNING.make(keyset=signer, witness=witness),
+            observer=parts.metrics,
+        ) as database,
+        serving(make_app(database, parts=parts)) as client,
+    ):
         yield Attacked(client, documents)
 
 
 @pytest.fixture
-async def witnessed(
-    database: Database, documents: Documents, keys: Path, couchdb: CouchDBServer
-) -> AsyncIterator[Attacked]:
+async def attacked(couchdb: CouchDBServer, documents: Documents, keys: Path) -> AsyncIterator[Attacked]:
+    """The service without a witness."""
+    async with running(couchdb, documents, TamperingSigner.from_file(keys)) as attacked:
+        yield attacked
+
+
+@pytest.fixture
+async def witnessed(couchdb: CouchDBServer, documents: Documents, keys: Path) -> AsyncIterator[Attacked]:
     """The service with a witness."""
     with couchdb.new_database() as url:
-        async with Database(url, username=couchdb.username, password=couchdb.password) as witness:
-            app = make_app(database, TamperingSigner.from_file(keys), DatabaseWitnessStore(witness))
-            async with serving(app) as client:
-                yield Attacked(client, documents)
+        store = DatabaseWitnessStore(Database(url, username=couchdb.username, password=couchdb.password))
+        async with running(couchdb, documents, TamperingSigner.from_file(keys), store) as attacked:
+            yield attacked
 
 
 def _without(doc: Document, *names: str) -> Document:
     return {name: value for name, value in doc.items() if name not in names}
 
 
-def _signed_by_a_key_of_his_own(doc: Document, tmp_path: Path) -> Document:
+def _signed_by_another_key(doc: Document, tmp_path: Path) -> Document:
     signing.new_key_set(tmp_path / "own.json")
     return signing.sign(TamperingSigner.from_file(tmp_path / "own.json"), doc | {"color": "black"})
 
 
 def _signed_as_keyczar_did(doc: Document, tmp_path: Path) -> Document:
-    key_set = KeyczarKeySet({b"1234": b"his own"}, b"1234")
+    key_set = KeyczarKeySet({b"1234": b"another"}, b"1234")
     return signing.sign(KeyczarSigner(key_set, signs=True), doc | {"color": "black"})
 
 
@@ -129,7 +150,7 @@ def _forged_under_a_known_key_id(doc: Document, tmp_path: Path) -> Document:
         pytest.param(lambda doc, _: doc | {SIGNATURE_PROPERTY_NAME: 7}, id="a signature that is a number"),
         pytest.param(lambda doc, _: doc | {SIGNATURE_PROPERTY_NAME: None}, id="a signature that is null"),
         pytest.param(_forged_under_a_known_key_id, id="forge under a known key id"),
-        pytest.param(_signed_by_a_key_of_his_own, id="forge with an unknown key id"),
+        pytest.param(_signed_by_another_key, id="forge with an unknown key id"),
         pytest.param(_signed_as_keyczar_did, id="a signature of another type"),
     ],
 )
@@ -143,15 +164,15 @@ async def test_changed_document_is_caught(
     assert (await attacked.listed())[0] == {untouched["fruit_id"]}
 
 
-async def test_document_that_is_made_another_type_is_missing_and_never_taken_for_that(
+async def test_document_of_a_changed_type_is_missing(
     attacked: Attacked,
 ) -> None:
     doc = await attacked.create()
     attacked.documents.put(**doc | {"type": "apple_v1.0"})
-    await attacked.get(doc, 404)  # the view doesn't have it: as good as deleted, which a witness catches
+    await attacked.get(doc, 404)  # the view lacks it, as if it were deleted; a witness catches that
 
 
-async def test_document_that_is_made_another_type_is_caught_by_the_witness(witnessed: Attacked) -> None:
+async def test_document_of_a_changed_type_is_caught_by_the_witness(witnessed: Attacked) -> None:
     doc = await witnessed.create()
     witnessed.documents.put(**doc | {"type": "apple_v1.0"})
     await witnessed.get(doc, 502)
@@ -165,17 +186,18 @@ async def test_copy_under_another_id_is_caught(attacked: Attacked) -> None:
 
 
 async def test_copy_of_what_keyczar_signed_is_not_caught(
-    attacked: Attacked, database: Database, keys: Path
+    couchdb: CouchDBServer, documents: Documents, keys: Path
 ) -> None:
-    """What re-signing ends: an old signature does not cover the id."""
+    """An old signature does not cover the id. Re-signing ends this."""
     old = KeyczarSigner(KeyczarKeySet({b"1234": b"key"}, b"1234"), signs=True)
-    database.tampering_signer = old
-    doc = await attacked.create()
-    database.tampering_signer = TransitionalSigner(TamperingSigner.from_file(keys), old)
-    attacked.documents.put(**_without(doc, "_rev") | {"_id": "0"})
-    assert await attacked.listed() == ({doc["fruit_id"]}, "0")
-    database.tampering_signer = TamperingSigner.from_file(keys)
-    assert await attacked.listed() == (set(), "1")
+    new = TamperingSigner.from_file(keys)
+    async with running(couchdb, documents, old) as attacked:
+        doc = await attacked.create()
+    async with running(couchdb, documents, TransitionalSigner(new, old)) as attacked:
+        documents.put(**_without(doc, "_rev") | {"_id": "0"})
+        assert await attacked.listed() == ({doc["fruit_id"]}, "0")
+    async with running(couchdb, documents, new) as attacked:
+        assert await attacked.listed() == (set(), "1")
 
 
 async def test_swapped_documents_are_caught(attacked: Attacked) -> None:
@@ -188,7 +210,7 @@ async def test_swapped_documents_are_caught(attacked: Attacked) -> None:
 
 
 async def _rolled_back(attacked: Attacked) -> Document:
-    """A document that was put back to what it once was, with the signature that it had then."""
+    """A document that was put back to an older revision, with the signature of that time."""
     old = await attacked.create()
     await attacked.put(old)
     new = attacked.document(old["fruit_id"])
@@ -219,7 +241,7 @@ async def test_deleted_document_is_caught_by_the_witness(witnessed: Attacked) ->
     await witnessed.put(doc, 502)
 
 
-async def test_fruit_that_a_client_deleted_is_gone_and_must_stay_so(witnessed: Attacked) -> None:
+async def test_fruit_that_a_client_deleted_and_somebody_restored_is_caught(witnessed: Attacked) -> None:
     doc = await witnessed.create()
     async with witnessed.client.delete(f"/v1.0/fruits/{doc['fruit_id']}") as response:
         assert response.status == 200
@@ -229,10 +251,10 @@ async def test_fruit_that_a_client_deleted_is_gone_and_must_stay_so(witnessed: A
 
 
 @pytest.mark.parametrize(("rev", "is_caught"), [("9-f", True), ("1-0", False)])
-async def test_leaf_of_a_conflict_is_caught_where_it_is_the_one_that_couchdb_shows(
+async def test_conflicting_leaf_is_caught_if_couchdb_shows_it(
     attacked: Attacked, couchdb: CouchDBServer, rev: str, is_caught: bool
 ) -> None:
-    """The leaf that loses is never read; who merges leaves verifies each (see test_conflict_resolver)."""
+    """A leaf that loses is never read. A merge verifies each leaf (see test_resolver)."""
     doc = await attacked.create()
     leaf = doc | {"color": "black", "_rev": rev.replace("-", "-" + "0" * 31)}
     body = {"docs": [leaf], "new_edits": False}
@@ -265,23 +287,23 @@ def _replicate(couchdb: CouchDBServer, source: str, target: str) -> None:
 
 
 async def test_what_a_retired_key_signed_is_caught(
-    attacked: Attacked, database: Database, keys: Path, tmp_path: Path
+    couchdb: CouchDBServer, documents: Documents, keys: Path, tmp_path: Path
 ) -> None:
     stolen = tmp_path / "stolen.json"
     shutil.copyfile(keys, stolen)
     old = next(iter(key_set.key_states(keys)))
     key_set.promote_key(keys, key_set.add_key(keys))
-    database.tampering_signer = TamperingSigner.from_file(keys)
-    doc = await attacked.create()
-    forged = signing.sign(TamperingSigner.from_file(stolen), doc | {"color": "black"})
-    forged["_rev"] = attacked.documents.put(**forged)["_rev"]
-    assert (await attacked.get(doc))["color"] == "black"  # until the key that was stolen is retired
+    async with running(couchdb, documents, TamperingSigner.from_file(keys)) as attacked:
+        doc = await attacked.create()
+        forged = signing.sign(TamperingSigner.from_file(stolen), doc | {"color": "black"})
+        forged["_rev"] = documents.put(**forged)["_rev"]
+        assert (await attacked.get(doc))["color"] == "black"  # until the key that was stolen is retired
     key_set.retire_key(keys, old)
-    database.tampering_signer = TamperingSigner.from_file(keys)
-    await attacked.assert_caught(doc, "black")
+    async with running(couchdb, documents, TamperingSigner.from_file(keys)) as attacked:
+        await attacked.assert_caught(doc, "black")
 
 
-async def test_alarm_is_logged_once_a_document_and_counted_each_time(
+async def test_alarm_is_logged_once_for_each_document_and_counted_each_time(
     attacked: Attacked, caplog: pytest.LogCaptureFixture
 ) -> None:
     doc = await attacked.create()

@@ -11,8 +11,6 @@ import weakref
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
@@ -47,6 +45,11 @@ _STATUSES_OF_THE_DOCUMENT = (400, 403, 413)
 _groups: weakref.WeakKeyDictionary[Database, dict[Hashable, "_Group[Any]"]] = weakref.WeakKeyDictionary()
 
 
+def group_count(database: Database) -> int:
+    """How many models of the database have changes that wait or are being written."""
+    return len(_groups.get(database.origin, ()))
+
+
 class AsyncGroupCommitter(AsyncAction, Generic[M]):
     """Changes the model that a retriever finds, together with all other changes of it that wait now.
 
@@ -71,8 +74,7 @@ class AsyncGroupCommitter(AsyncAction, Generic[M]):
         """
         origin = self.database.origin
         groups = _groups.setdefault(origin, {})
-        sought = self._retriever.sought
-        key = (type(self._retriever), sought.model_class, sought.view, msgspec.json.encode(sought.key))
+        key = self._retriever.identity
         group: _Group[M] | None = groups.get(key)
         if group is None:
             group = groups[key] = _Group(self._retriever, origin, on_idle=lambda: groups.pop(key))

@@ -1,11 +1,13 @@
 """Actions on a database as a whole: its health, and the sizes of it and of its views."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import NotFoundError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -81,12 +83,13 @@ class AsyncAllViewMetricsRetriever(AsyncAction):
     """Reads the sizes of the indexes of all design documents."""
 
     async def fetch(self) -> list[ViewMetrics]:
-        """The metrics in the order of the design documents' names."""
+        """The metrics in the order of the design documents' names, without those deleted meanwhile."""
+        metrics = []
         # One request at a time: metrics are not worth a burst, however many views there are.
-        return [
-            await AsyncViewMetricsRetriever(name, database=self.database).fetch()
-            for name in await self.database.design_doc_names()
-        ]
+        for name in await self.database.design_doc_names():
+            with contextlib.suppress(NotFoundError):
+                metrics.append(await AsyncViewMetricsRetriever(name, database=self.database).fetch())
+        return metrics
 
 
 class AsyncDatabaseMetricsRetriever(AsyncAction):

@@ -12,8 +12,10 @@ import asyncio
 import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Generic, TypeVar, get_args
+
+import msgspec
 
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database, Row
@@ -59,7 +61,8 @@ class Page(Generic[M]):
 class BaseAsyncModelRetriever(AsyncAction, abc.ABC, Generic[M]):
     """Makes models of documents. A subclass names its model once: `AsyncModelRetriever[Fruit]`."""
 
-    model_class: type[M]
+    # Unless a subclass names its model, it has to override `create_model_from_doc`.
+    model_class: type[M] = Model  # type: ignore[assignment]
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -69,7 +72,9 @@ class BaseAsyncModelRetriever(AsyncAction, abc.ABC, Generic[M]):
                     cls.model_class = argument  # type: ignore[assignment]  # mypy can't know that it is M
 
     def create_model_from_doc(self, doc: Document) -> M:
-        """Override it where a document's type decides the class."""
+        """The model that a document holds. Override it where the document's type decides the class."""
+        if self.model_class is Model:
+            raise TypeError(f"{type(self).__name__} needs a model class: AsyncModelRetriever[Fruit]")
         return self.model_class.from_doc(doc)
 
     async def _read_document(self, document_id: str) -> M | None:
@@ -187,9 +192,11 @@ class AsyncModelRetriever(AsyncViewRetriever[M], _OneModelRetriever[M]):
         self._key = key
 
     @property
-    def sought(self) -> Sought:
-        """What this retriever looks for."""
-        return self._sought()
+    def identity(self) -> Hashable:
+        """Equal for two retrievers of one database that find the same model and make the same of it."""
+        # As JSON, because 1 and True are equal to Python.
+        query = msgspec.json.encode(self.get_query_string_key_value_pairs())
+        return type(self), self.model_class, self._design_doc, query
 
     def get_query_string_key_value_pairs(self) -> dict[str, Any]:
         """The key; of several documents under it CouchDB returns the one with the smallest id."""

@@ -1,43 +1,43 @@
-"""Re-encrypting as a command: `python -m tor_async_couchdb.commands.re_encrypt --help`."""
+"""`re-encrypt`: gives each subject a new data key, and encrypts all documents of a model with it."""
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import sys
 import time
+from collections.abc import Callable
 
-from tor_async_couchdb.commands.rewriting import new_parser, run, signer_of
+from tor_async_couchdb.commands.command import Command
+from tor_async_couchdb.commands.rewriting import DETAILS, rewrite_by_options
+from tor_async_couchdb.commands.secrets import data_keys_of
 from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.options import add_database_options, signer_of
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.protection.encryption import MAX_AGE_S
-from tor_async_couchdb.protection.folder import Protector
 
 
-def main() -> int:
-    """Rotates the data keys and re-encrypts as the command line says.
-
-    Returns the exit status: 0 if the primary data keys encrypt everything, or 1.
-
-    Raises:
-        SystemExit: the command line is wrong (2), or asks for help (0).
-    """
-    parser = new_parser("Gives each subject a new data key, and encrypts all documents of a database by it")
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_database_options(parser)
     parser.add_argument("--protection", required=True, metavar="FOLDER", help="folder of the secrets")
     parser.add_argument("--model", required=True, metavar="MODULE:CLASS", help="model of the documents")
-    parser.add_argument("--keyset", metavar="FILE", help="Tink key set, where documents are signed")
-    options = parser.parse_args()
+    parser.add_argument("--keyset", metavar="FILE", help="Tink key set, if the documents are signed")
+
+
+def run(options: argparse.Namespace, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Rotates the data keys and re-encrypts as the options say. Returns the exit status."""
+    signer = None if options.keyset is None else signer_of(options.keyset)
+    model_class = _model_class(options.model)
+    data_keys = data_keys_of(options.protection)
 
     def rewrite(database: AdminDatabase, on_progress: OnProgress) -> Rewritten:
-        signer = None if options.keyset is None else signer_of(options.keyset)
-        model_class, data_keys = _model_class(options.model), _protector(options.protection).data_keys
         data_keys.rotate()
-        time.sleep(MAX_AGE_S)  # until then services may write by the old keys
+        sleep(MAX_AGE_S)  # until then services may encrypt with the old keys
         return re_encrypt(database, model_class, data_keys, signer, on_progress)
 
-    return run(parser, options, rewrite, done="re-encrypted", current="as they have to be")
+    return rewrite_by_options(options, rewrite, done="re-encrypted", current="encrypted by the primary keys")
 
 
 def _model_class(name: str) -> type[Model]:
@@ -47,18 +47,14 @@ def _model_class(name: str) -> type[Model]:
     except (ImportError, AttributeError, ValueError) as error:
         raise InstallerError(f"model '{name}': {error}") from error
     if not (isinstance(model_class, type) and issubclass(model_class, Model)):
-        raise InstallerError(f"model '{name}' is none")
+        raise InstallerError(f"model '{name}' is no subclass of Model")
     return model_class
 
 
-def _protector(folder: str) -> Protector:
-    try:
-        return Protector.from_folder(folder)
-    except OSError as error:
-        raise InstallerError(f"{error.filename}: {error.strerror}") from error
-    except ValueError as error:
-        raise InstallerError(str(error)) from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+COMMAND = Command(
+    "re-encrypt",
+    "give each subject a new data key, and encrypt all documents of a database with it",
+    _add_options,
+    run,
+    details=DETAILS,
+)

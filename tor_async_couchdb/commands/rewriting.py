@@ -6,101 +6,49 @@ import argparse
 import sys
 from collections.abc import Callable
 
-import urllib3
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from tor_async_couchdb.errors import CouchDBError
-from tor_async_couchdb.installer import option_types
-from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
-from tor_async_couchdb.installer.command_line import credentials_of_environment
+from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.installation import opened_server
+from tor_async_couchdb.installer.options import configure_logging, credentials_of
+from tor_async_couchdb.installer.progress_bar import progress_bar
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
-from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
-Rewrite = Callable[[AdminDatabase, OnProgress], Rewritten]
-
-
-def new_parser(what: str) -> argparse.ArgumentParser:
-    """The command line, with the options that say which database it is."""
-    parser = argparse.ArgumentParser(
-        description=f"{what}, while services use it."
-        " Running it again goes on where it was interrupted, and changes nothing once it is done.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--host",
-        type=option_types.scheme_host_port,
-        default="http://127.0.0.1:5984",
-        help="where CouchDB is [default: %(default)s]",
-    )
-    parser.add_argument("--database", required=True, metavar="NAME", help="name of the database")
-    parser.add_argument(
-        "--creds",
-        type=option_types.user_colon_password,
-        metavar="USER:PASSWORD",
-        help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD]",
-    )
-    parser.add_argument(
-        "--verify_host_ssl_cert",
-        type=option_types.boolean,
-        default=True,
-        help="trust only certificates of known authorities [default: true]",
-    )
-    return parser
+DETAILS = (
+    "Services may go on using the database. Running it again continues after an interruption, and changes"
+    " nothing once it is done."
+)
 
 
-def run(
-    parser: argparse.ArgumentParser, options: argparse.Namespace, rewrite: Rewrite, *, done: str, current: str
+def rewrite_by_options(
+    options: argparse.Namespace,
+    rewrite: Callable[[AdminDatabase, OnProgress], Rewritten],
+    *,
+    done: str,
+    current: str,
 ) -> int:
-    """Rewrites the database and says what came of it: so many `done`, so many `current`.
+    """Rewrites the database that the options name, and shows the progress.
 
-    Returns the exit status: 0 if all of it is up to date, or 1.
+    It prints how many documents are `done` and `current`, and names those that were left as they are.
+    Returns the exit status: 0 if all documents are up to date, or 1.
+
+    Raises:
+        InstallerError: CouchDB can't be reached or refuses, or there is no such database.
     """
-    if not options.verify_host_ssl_cert:
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    try:
-        result = _rewritten(options, rewrite)
-    except InstallerError as error:
-        sys.stderr.write(f"{parser.prog}: {error}\n")
-        return 1
-    except CouchDBError as error:
-        sys.stderr.write(f"{parser.prog}: {options.host}: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{parser.prog}: interrupted; run it again to go on\n")
-        return 1
+    configure_logging(options)
+    with (
+        opened_server(
+            options.host, credentials_of(options), verify_host_ssl_cert=options.verify_host_ssl_cert
+        ) as server,
+        progress_bar() as show,
+    ):
+        server.check()
+        database = AdminDatabase(server, options.database)
+        if not database.exists():
+            raise InstallerError(f"{database} does not exist")
+        result = rewrite(database, lambda done, total: show("documents", done, total))
     sys.stdout.write(f"{result.written} {done}, {result.current} {current}\n")
     for document_id in sorted(result.tampered):
         sys.stderr.write(f"document '{document_id}' was tampered with or never signed: left as it is\n")
     for document_id, reason in sorted(result.refused.items()):
         sys.stderr.write(f"document '{document_id}' {reason}: left as it is\n")
     return 1 if result.tampered or result.refused else 0
-
-
-def signer_of(key_set: str) -> Signer:
-    """What signs by the key set in a file; InstallerError says why nothing does."""
-    try:
-        return TamperingSigner.from_file(key_set)
-    except OSError as error:
-        raise InstallerError(f"{error.filename}: {error.strerror}") from error
-    except ValueError as error:
-        raise InstallerError(str(error)) from error
-
-
-def _rewritten(options: argparse.Namespace, rewrite: Rewrite) -> Rewritten:
-    console = Console(stderr=True)
-    columns = (TextColumn("documents"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    credentials = options.creds or credentials_of_environment()
-    with (
-        AdminClient(
-            options.host, credentials=credentials, verify_host_ssl_cert=options.verify_host_ssl_cert
-        ) as server,
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
-        server.check()
-        task = progress.add_task("documents", total=None)
-        return rewrite(
-            AdminDatabase(server, options.database),
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )

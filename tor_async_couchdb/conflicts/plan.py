@@ -4,14 +4,21 @@ A revision's name is made from its parent and its body, so masters that merge th
 revisions. They are inserted as a replicator inserts revisions of another server (`new_edits: false`): this
 loses nothing, a concurrent change only makes another conflict, and inserting them twice changes nothing.
 
-A leaf is deleted only in favour of one that has all its changes; of two equal leaves the one with the lower
-revision is deleted. So no two masters delete each other's leaf, and the process ends.
+A leaf is deleted only in favour of one that has all its changes and attachments; of two equal leaves the one
+with the lower revision is deleted. So no two masters delete each other's leaf, and the process ends.
 """
 
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
+from tor_async_couchdb.conflicts.attachments import (
+    Stubs,
+    as_children_of,
+    contents_of,
+    has_all,
+    merged_attachments,
+)
 from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of
 from tor_async_couchdb.conflicts.merge import Leaf, merge
 from tor_async_couchdb.guard import Open
@@ -44,7 +51,8 @@ def resolve(
     """How the conflict between the leaf revisions of a document ends; no `revisions` if there is no conflict.
 
     Tombstones matter only if the model keeps deletions. Leaves are compared as `open_document` opens them.
-    The revisions contain the ciphertexts of the leaves, never new ones, and `sign` signs them.
+    The revisions contain the ciphertexts of the leaves, never new ones, and `sign` signs them. Of an
+    attachment that is new in its branch (see `new_attachments`) they have the description, without the data.
 
     Raises:
         TamperedError: a leaf was tampered with.
@@ -61,24 +69,31 @@ def resolve(
         return Resolution(None)
     readable = [Leaf.of(model_class, leaf, open_document) for leaf in live]
     merged = merge(model_class, readable)
-    complete = [leaf.document for leaf in readable if leaf.canonical_values == merged.canonical_values]
+    attachments = merged_attachments(live)
+    complete = [
+        leaf.document
+        for leaf in readable
+        if leaf.canonical_values == merged.canonical_values and has_all(leaf.document, attachments)
+    ]
     winner = max(complete or live, key=_rank)
     losers = [leaf for leaf in live if leaf["_rev"] != winner["_rev"]]
     tombstones = [_tombstone(model_class, leaf, sign) for leaf in losers]
     superseded_count = _newly_superseded(model_class, merged, readable)
     if complete:
         return Resolution(winner, tombstones, superseded_count)
-    body = sign({"_id": winner["_id"]} | merged.document)
-    revision = child(winner, body)
-    return Resolution({"_rev": revision["_rev"]} | body, [revision, *tombstones], superseded_count)
+    revision = child(winner, sign({"_id": winner["_id"]} | merged.document), attachments)
+    document = {name: value for name, value in revision.items() if name != "_revisions"}
+    return Resolution(document, [revision, *tombstones], superseded_count)
 
 
-def child(parent: Document, body: Mapping[str, object]) -> Document:
+def child(parent: Document, body: Mapping[str, object], attachments: Stubs | None = None) -> Document:
     """`body` as the revision after `parent`, with the name that each master gives it."""
     start, parent_hash = generation_and_hash(parent["_rev"])
-    revision_hash = hashlib.sha256(canonical_bytes([parent["_rev"], body])).hexdigest()[:32]
+    named_after = [parent["_rev"], body, *([contents_of(attachments)] if attachments else [])]
+    revision_hash = hashlib.sha256(canonical_bytes(named_after)).hexdigest()[:32]
     return {
         **body,
+        **({"_attachments": as_children_of(parent, attachments)} if attachments else {}),
         "_id": parent["_id"],
         "_rev": f"{start + 1}-{revision_hash}",
         "_revisions": {"start": start + 1, "ids": [revision_hash, parent_hash]},

@@ -32,9 +32,7 @@ Audit = Callable[[str], Awaitable[None]]
 
 _CONCURRENCY = 8
 _BATCH_SIZE = 200
-_POLL_TIMEOUT_S = 5.0
 _PACE_S = 0.1  # between polls of a busy feed, so that several changes come at once
-_CHECKPOINT_INTERVAL_S = 5.0
 _MAX_TRIES = 5
 _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
 
@@ -45,6 +43,9 @@ class Reconciler:
     It waits `settle_s` to twice `settle_s` seconds before it resolves a conflict: more revisions may arrive,
     and the merge of one master reaches the others before they write their own. `audit` gets the ids of
     changed documents that are not in conflict.
+
+    CouchDB answers a poll after `poll_timeout_s` seconds if nothing changes. While the feed is busy, a
+    checkpoint is written each `checkpoint_interval_s` seconds.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Reconciler:
         database: Database,
         settle_s: float = 0.5,
         audit: Audit | None = None,
+        poll_timeout_s: float = 5.0,
+        checkpoint_interval_s: float = 5.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._resolver = resolver
@@ -61,6 +64,8 @@ class Reconciler:
         self._database = database
         self._settle_s = settle_s
         self._extra_settle = full_jitter(base_s=settle_s, cap_s=settle_s)
+        self._poll_timeout_s = poll_timeout_s
+        self._checkpoint_interval_s = checkpoint_interval_s
         self._sleep = sleep
         self._free = asyncio.Semaphore(_CONCURRENCY)
         self._failures = 0
@@ -87,7 +92,7 @@ class Reconciler:
             changes = await self._next_changes(since)
             await self._handle_all(changes.results)
             since, self._failures = changes.last_seq, 0
-            is_due = not changes.results or time.monotonic() - saved_s > _CHECKPOINT_INTERVAL_S
+            is_due = not changes.results or time.monotonic() - saved_s > self._checkpoint_interval_s
             if since != saved and is_due:
                 await self._write_checkpoint(since)
                 saved, saved_s = since, time.monotonic()
@@ -96,7 +101,9 @@ class Reconciler:
 
     async def _next_changes(self, since: str | int) -> Changes:
         try:
-            return await self._database.revisions.changes(since, limit=_BATCH_SIZE, timeout_s=_POLL_TIMEOUT_S)
+            return await self._database.revisions.changes(
+                since, limit=_BATCH_SIZE, timeout_s=self._poll_timeout_s
+            )
         except ResponseError as error:
             if error.status != 400:
                 raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from tor_async_couchdb.conflicts.attachments import has_all, new_attachments, stubs_of
 from tor_async_couchdb.conflicts.merge import check_mergeable
 from tor_async_couchdb.conflicts.plan import Resolution, is_merge_tombstone, resolve
 from tor_async_couchdb.documents.database import Database
@@ -54,7 +55,9 @@ class ConflictResolver:
             self._database.observer.conflict_found()
             try:
                 resolution = await self._resolution(leaves)
-                await self._database.revisions.insert(resolution.revisions)
+                await self._database.revisions.insert(
+                    [await self._with_data(revision, leaves) for revision in resolution.revisions]
+                )
             except CouchDBError as error:
                 self._database.observer.conflict_failed(error)
                 raise
@@ -84,3 +87,21 @@ class ConflictResolver:
             raise UnmergeableError(reason, document_id=live[0]["_id"])
         open_document = await self._database.guard.opener(model_class, live)
         return resolve(model_class, leaves, open_document, self._database.guard.sign)
+
+    async def _with_data(self, revision: Document, leaves: Sequence[Document]) -> Document:
+        """The revision with the data of those attachments that its parent does not have."""
+        attachments = {**stubs_of(revision)}
+        missing = dict(new_attachments(revision))
+        for leaf in leaves:
+            found = [name for name, stub in missing.items() if has_all(leaf, {name: stub})]
+            if not found:
+                continue
+            data = await self._database.revisions.fetch_attachments(leaf["_id"], leaf["_rev"])
+            for name in found:
+                stub = missing.pop(name)
+                attachments[name] = {
+                    "content_type": stub["content_type"],
+                    "revpos": stub["revpos"],
+                    "data": data[name],
+                }
+        return revision | {"_attachments": attachments} if attachments else revision

@@ -21,7 +21,7 @@ from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.wire.bulk_requests import BulkRequests
 from tor_async_couchdb.wire.coalescer import Coalescer
-from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+from tor_async_couchdb.wire.endpoint import Endpoint, quote_id, split_options
 from tor_async_couchdb.wire.transport import Transport
 
 _ID_BATCH_SIZE = 100
@@ -44,8 +44,18 @@ class _NewIds(msgspec.Struct, frozen=True):
     uuids: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
+class _Information(msgspec.Struct, frozen=True):
+    db_name: str
+    doc_count: int
+    sizes: dict[str, int] = {}
+
+
+class _Index(msgspec.Struct, frozen=True):
+    sizes: dict[str, int] = {}
+
+
 class _ViewInformation(msgspec.Struct, frozen=True):
-    view_index: dict[str, Any]
+    view_index: _Index
 
 
 class Database:
@@ -58,8 +68,10 @@ class Database:
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
+    A `username` and a `password` replace those in the URL.
+
     Raises:
-        ValueError: `url` is not the URL of a database.
+        ValueError: `url` is not the URL of a database, or the credentials can't be used.
     """
 
     def __init__(
@@ -78,19 +90,29 @@ class Database:
         parsed = yarl.URL(url)
         if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
             raise ValueError("a database's URL is http[s]://host:port/database")
+        if parsed.query_string or parsed.fragment:
+            raise ValueError("a database's URL has no query and no fragment")
+        if (username is None) != (password is None):
+            raise ValueError("give both a username and a password, or neither")
+        if username is None:
+            username, password = parsed.user, parsed.password
+        if ":" in (username or ""):
+            raise ValueError("a username must not contain a colon")
         self.guard = guard or Guard()
         self.observer = observer or Observer()
         self.origin: Database = self  # the database that `observed_by` was called on first
         retry_budget = retry_budget or RetryBudget()
         self._transport = transport or Transport(
-            username=parsed.user if username is None else username,
-            password=parsed.password if password is None else password,
+            username=username,
+            password=password,
             validate_cert=validate_cert,
             timeout_s=timeout_s,
             observer=self.observer,
             retry_budget=retry_budget,
         )
-        url_without_secrets = parsed.with_user(None).with_path(parsed.raw_path.rstrip("/"), encoded=True)
+        # CouchDB takes a plus sign in a path for a space.
+        path = parsed.raw_path.rstrip("/").replace("+", "%2B")
+        url_without_secrets = parsed.with_user(None).with_path(path, encoded=True)
         self._endpoint = Endpoint(url_without_secrets, self._transport)
         self.revisions = Revisions(self._endpoint)
         bulk = BulkRequests(self._endpoint)
@@ -148,7 +170,10 @@ class Database:
 
     async def information(self) -> dict[str, Any]:
         """CouchDB's information about the database: `doc_count`, `sizes` and more."""
-        return await self._endpoint.get_json("information", "")
+        response = await self._endpoint.request("information", "GET", "")
+        response.decode(_Information)
+        information: dict[str, Any] = response.json()
+        return information
 
     async def fetch(self, document_id: str) -> Document:
         """The winning revision of a document.
@@ -159,7 +184,11 @@ class Database:
         return await self._reads.submit(document_id)
 
     async def fetch_revision(self, document_id: str, rev: str) -> Document:
-        """One revision of a document, as long as CouchDB keeps it; raises what `fetch` raises."""
+        """One revision of a document, if CouchDB still has it.
+
+        Raises:
+            NotFoundError: CouchDB does not have the revision, or there is no such document or database.
+        """
         return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
@@ -184,14 +213,19 @@ class Database:
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has the name of its design document.
 
-        `options` are CouchDB's options for views (`key`, `startkey`, `limit`, `include_docs`, …), as Python
-        values.
+        `options` are CouchDB's options for views (`key`, `startkey`, `limit`, `include_docs`, …) or their
+        aliases (`start_key`, …), as Python values.
 
         Raises:
             NotFoundError: there is no such database or design document.
         """
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
-        response = await self._endpoint.request("query_view", "GET", path, {"reduce": False} | options)
+        in_query, in_body = split_options({"reduce": False} | options)
+        if in_body:
+            body = msgspec.json.encode(in_body)
+            response = await self._endpoint.request("query_view", "POST", path, in_query, body=body)
+        else:
+            response = await self._endpoint.request("query_view", "GET", path, in_query)
         return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
@@ -205,7 +239,12 @@ class Database:
         return await self._writer.write(document, self.observer)
 
     async def delete(self, document_id: str, rev: str) -> str:
-        """Deletes a document; returns the tombstone's revision and raises what `save` raises."""
+        """Deletes a document; returns the tombstone's revision.
+
+        Raises:
+            ConflictError: `rev` is not the document's current revision.
+            OutcomeUnknownError: the document may or may not have been deleted.
+        """
         return await self.save({"_id": document_id, "_rev": rev, "_deleted": True})
 
     async def new_document_id(self) -> str:
@@ -231,7 +270,9 @@ class Database:
         """
         path = f"_design/{quote_id(design_doc)}/_info"
         response = await self._endpoint.request("view_information", "GET", path)
-        return response.decode(_ViewInformation).view_index
+        response.decode(_ViewInformation)
+        information: dict[str, Any] = response.json()["view_index"]
+        return information
 
     async def _look_up(self, design_doc: str, key: str) -> list[str]:
         if design_doc not in self._look_ups:

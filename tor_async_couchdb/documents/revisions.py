@@ -49,6 +49,12 @@ class Revisions:
         others = winner.pop("_conflicts", [])
         return [winner, *[await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}) for rev in others]]
 
+    async def fetch_attachments(self, document_id: str, rev: str) -> dict[str, str]:
+        """The contents of a revision's attachments by name, as base64 text."""
+        options = {"rev": rev, "attachments": True}
+        document = await self._endpoint.get_json("fetch_attachments", quote_id(document_id), options)
+        return {name: attachment["data"] for name, attachment in document.get("_attachments", {}).items()}
+
     async def insert(self, revisions: Sequence[Document]) -> None:
         """Inserts revisions into their documents' trees as they are, as a replicator does.
 

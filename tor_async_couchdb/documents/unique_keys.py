@@ -9,33 +9,37 @@ from tor_async_couchdb.model import Document
 
 _logger = logging.getLogger(__name__)
 
-_MAX_REMEMBERED = 50_000  # some 200 bytes each
+_MAX_REMEMBERED = 50_000  # about 200 bytes each
 
 
 class UniqueKeys:
     """Remembers which document has which key, and looks up the others.
 
-    `look_up` returns the ids under a key in a view, `fetch` a document or NotFoundError. A remembered id is
-    only a guess: the document itself says whether it still has the key.
+    `look_up` returns the ids under a key in a view, `fetch` returns a document or raises NotFoundError. A
+    remembered id is only a guess: the document itself says whether it still has the key. At most
+    `max_remembered` keys are remembered.
     """
 
     def __init__(
         self,
         look_up: Callable[[str, str], Awaitable[list[str]]],
         fetch: Callable[[str], Awaitable[Document]],
+        *,
+        max_remembered: int = _MAX_REMEMBERED,
     ) -> None:
         self._look_up = look_up
         self._fetch = fetch
+        self._max_remembered = max_remembered
         self._ids: collections.OrderedDict[tuple[str, str], str] = collections.OrderedDict()
 
     def remember(self, design_doc: str, key: str, document_id: str) -> None:
         """Remembers that the document has the key in the view.
 
-        Forgets the key that was not used for longest.
+        If there is no room, the least recently used key is forgotten.
         """
         self._ids[design_doc, key] = document_id
         self._ids.move_to_end((design_doc, key))
-        if len(self._ids) > _MAX_REMEMBERED:
+        if len(self._ids) > self._max_remembered:
             self._ids.popitem(last=False)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.model.model import TYPE_PATTERN
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
-
-# Conflict resolution reads a document's kind and version from its type.
-_TYPE = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,12 +84,11 @@ def _seed_document(path: Path, signer: Signer | None) -> DocumentFile:
         raise InstallerError(
             f"{path}: '_id' must be a string, or each run would create the document once more"
         )
-    if not isinstance(body.get("type"), str) or not _TYPE.fullmatch(body["type"]):
+    if not isinstance(body.get("type"), str) or not TYPE_PATTERN.fullmatch(body["type"]):
         raise InstallerError(f"{path}: 'type' must be a name and a version, such as 'fruit_v1.0'")
     if signer is not None:
-        from tor_async_couchdb.protection import (
-            signing,
-        )  # here: an installation without signatures has no tink
+        # Only here, as an installation without signatures has no tink.
+        from tor_async_couchdb.protection import signing
 
         try:
             signing.sign(signer, body)

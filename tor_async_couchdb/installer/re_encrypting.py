@@ -1,4 +1,4 @@
-"""Encrypts a database anew by the primary data keys, so that the older ones can be retired."""
+"""Encrypts all documents with the primary data keys, so that the older ones can be retired."""
 
 from __future__ import annotations
 
@@ -19,11 +19,16 @@ def re_encrypt(
     signer: Signer | None,
     on_progress: OnProgress,
 ) -> Rewritten:
-    """Encrypts each live leaf of the model's type by its subject's primary key, unless that has been done.
+    """Encrypts each live leaf of the model's type with its subject's primary key, unless it is already.
 
-    It writes what no merge would: run it for one master, and replication brings it to the others. A document
-    that was tampered with, or can't be decrypted, is left as it is; so is that of a subject that was
-    forgotten. Raises as `rewrite` does, and DataKeyError.
+    Run it on one master only: replication brings the documents to the others, and two runs would make
+    conflicts. A document that was tampered with or can't be decrypted is left as it is, and so are those of
+    an erased subject.
+
+    Raises:
+        CouchDBError: CouchDB can't be asked, or refuses.
+        DataKeyError: the data keys can't be used.
+        InstallerError: services go on writing with another key.
     """
 
     def renew(leaf: Document) -> Document:
@@ -35,7 +40,7 @@ def re_encrypt(
 def re_encrypted(
     model_class: type[Model], leaf: Document, data_keys: DataKeys, signer: Signer | None
 ) -> Document:
-    """A revision with ciphertexts of the primary key, signed; the same if there is nothing to do.
+    """The revision with its values encrypted by the primary key, and signed; the same if it is already.
 
     Raises:
         TamperedError, InvalidDocumentError: it is not what a service wrote, or there is no key for it.

@@ -1,4 +1,4 @@
-"""Signs a database anew by the primary key, so that an older key, or a Keyczar key set, can be retired."""
+"""Signs all documents with the primary key, so that an older key, or a Keyczar key set, can be retired."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from tor_async_couchdb.protection.signing import Signer
 
 
 def re_sign(database: AdminDatabase, signer: Signer, on_progress: OnProgress) -> Rewritten:
-    """Signs each live leaf of each document by the signer's primary key, unless that has been done.
+    """Signs each live leaf of each document with the signer's primary key, unless it is signed with it.
 
-    A document whose signature does not verify is left as it is, as signing it would launder it.
-    Raises as `rewrite` does.
+    A document whose signature does not verify is left as it is: a new signature would hide the tampering.
+
+    Raises:
+        CouchDBError: CouchDB can't be asked, or refuses.
+        InstallerError: services go on writing with another key.
     """
 
     def renew(leaf: Document) -> Document:

@@ -1,4 +1,4 @@
-"""Renews all documents of a database while services use it: signed, or encrypted, by another key."""
+"""Rewrites all documents of a database with another key, while services use it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from tor_async_couchdb.installer.errors import InstallerError
 
 _PAGE_SIZE = 500
 # A document that a service changes at the same moment is left to the next pass. More than a few passes are
-# needed only where services go on with another key.
+# needed only if services go on writing with another key.
 _MAX_PASSES = 10
 
 # Called with the number of documents seen so far and that of all.
 OnProgress = Callable[[int, int], None]
 
-# A revision as it has to be written, or the same if it is as it should be; TamperedError or
-# InvalidDocumentError leave it alone.
+# Returns the revision to write, or the same one if it is up to date. If it raises TamperedError or
+# InvalidDocumentError the revision is left as it is.
 Renew = Callable[[Document], Document]
 
 
 @dataclass
 class Rewritten:
-    """What became of the revisions, by number, and of the documents that were left as they are, by id."""
+    """The numbers of revisions that were written and are current, and the documents left as they are."""
 
     written: int = 0
     current: int = 0
@@ -33,13 +33,13 @@ class Rewritten:
 
 
 def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> Rewritten:
-    """Renews each live leaf of each document, unless that has been done.
+    """Rewrites each live leaf of each document that is not up to date.
 
-    What is interrupted goes on when it is called again: it writes only what is left.
+    After an interruption call it again: it writes only what is left.
 
     Raises:
         CouchDBError: CouchDB can't be asked, or refuses.
-        InstallerError: after many passes there are still documents that were just written with another key.
+        InstallerError: services go on writing with another key.
     """
     result = Rewritten()
     for _ in range(_MAX_PASSES):
@@ -67,7 +67,7 @@ def _pages(database: AdminDatabase, on_progress: OnProgress) -> Iterator[list[Do
 
 
 def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> list[Document]:
-    """Those leaves that are out of date, as they have to be written."""
+    """The new revisions of those leaves that are out of date."""
     renewed = []
     for leaf in leaves:
         document_id = leaf["_id"]

@@ -10,9 +10,9 @@ HALF_A_SURROGATE_PAIR = re.compile("[\ud800-\udfff]")
 
 
 def canonical(value: Any) -> Any:
-    """The value with the names of all its objects in order, and with integers for integral numbers.
+    """The value with the names of all its objects sorted, and with integers for integral numbers.
 
-    CouchDB tells 1 from 1.0, and one order of names from another. JSON does neither.
+    To JSON 1 equals 1.0 and the order of names means nothing, but CouchDB makes different revisions of them.
     """
     match value:
         case dict():

@@ -29,6 +29,7 @@ class _ModelMeta(msgspec.StructMeta):
         tag = cls.__struct_config__.tag
         if bases != (msgspec.Struct,) and not (isinstance(tag, str) and TYPE_PATTERN.fullmatch(tag)):
             raise TypeError(f'model {name} needs a type such as tag="fruit_v1.0", not {tag!r}')
+        cls.document_type = str(tag)
         cls.properties = declared_properties(cls)
         cls.unique_keys = {
             declared.unique_key.view: declared.name
@@ -73,6 +74,7 @@ class Model(
     document that one master deleted while another changed it.
     """
 
+    document_type: ClassVar[str]
     properties: ClassVar[Mapping[str, Property]]
     unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
     encrypted_names: ClassVar[Sequence[str]]
@@ -100,7 +102,7 @@ class Model(
     @classmethod
     def type_name(cls) -> str:
         """The `type` of the documents."""
-        return str(cls.__struct_config__.tag)
+        return cls.document_type
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other values for the properties that `changes` names."""

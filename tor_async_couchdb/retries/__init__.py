@@ -1,4 +1,4 @@
-"""Trying again: pauses, strategies and budgets."""
+"""Retries: pauses, strategies and budgets."""
 
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import (

@@ -1,4 +1,4 @@
-"""Trying again what may succeed the next time: how often, and within which limits."""
+"""Retries: which attempts are repeated, how often, and within which limits."""
 
 import asyncio
 import functools
@@ -22,7 +22,7 @@ def _is_conflict(error: CouchDBError) -> bool:
 
 
 class RetryStrategy:
-    """Repeats an attempt that fails with an error for which `retry_if` is true; by default a lost race.
+    """Repeats an attempt that fails with an error for which `retry_if` is true; by default a ConflictError.
 
     It gives up after `max_retries` retries (None: no limit), when the `budget` is empty, and before a retry
     that could not end within the deadline. It waits at least as long as CouchDB asks for.
@@ -60,7 +60,7 @@ class RetryStrategy:
         Raises:
             CouchDBError: the error of the last attempt, when the strategy gives up or does not retry it.
         """
-        last_s = min(deadline_s, deadline.current().at_s)
+        limit = deadline.current()
         retry, pause_s = 0, 0.0
         while True:
             started_s = self._now()
@@ -72,7 +72,8 @@ class RetryStrategy:
                     raise
                 pause_s = max(self._pause(retry, pause_s), error.retry_after_s)
                 attempt_took_s = self._now() - started_s
-                if self._now() + pause_s + attempt_took_s > last_s:
+                # The limit is read now, because it may have been moved meanwhile.
+                if self._now() + pause_s + attempt_took_s > min(deadline_s, limit.at_s):
                     raise
             else:
                 self._budget.earn()
@@ -84,7 +85,8 @@ class RetryStrategy:
 
 
 class _Observed(Protocol):
-    observer: Observer
+    @property
+    def observer(self) -> Observer: ...
 
 
 class _Action(Protocol):
@@ -100,7 +102,7 @@ def retry(
 ) -> Callable[
     [Callable[Concatenate[A, P], Awaitable[T]]], Callable[Concatenate[A, P], Coroutine[Any, Any, T]]
 ]:
-    """Repeats an action's method when it loses a race, as `RetryStrategy` does.
+    """Repeats an action's method when it raises ConflictError, as `RetryStrategy` does.
 
     The action needs a `database`, whose observer learns of each retry. Tests that need another pause replace
     the attribute `strategy` of the decorated function.

@@ -1,10 +1,10 @@
-"""For tests of services: a proxy that provokes what happens between a service and CouchDB once in a while.
+"""For tests of services: a proxy that provokes rare faults between a service and CouchDB.
 
     async with FaultProxy("http://127.0.0.1:5984/fruits") as proxy, Database(proxy.url) as database:
         proxy.inject(cut_after, "_bulk_docs")
         ...  # the next write is applied, and its answer never comes
 
-A fault is a coroutine function of the request: write your own where the ones below don't do.
+A fault is a coroutine function of the request; a test can write its own.
 """
 
 import asyncio
@@ -41,9 +41,10 @@ class Request:
             return web.Response(status=answer.status, body=content, content_type=answer.content_type)
 
     async def change_documents(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        """Saves what `change` makes of each document, as it is in CouchDB, that a `_bulk_docs` is to write.
+        """Changes the documents that this `_bulk_docs` request will write, before it arrives.
 
-        Whatever it makes is a new revision. Of a document that isn't there `change` gets only the `_id`.
+        `change` gets each document as it is in CouchDB, or only its `_id` if it is missing, and returns the
+        document to save. Each save makes a new revision.
         """
         changed = []
         for document in json.loads(self.body)["docs"]:
@@ -54,7 +55,7 @@ class Request:
         await self.ask("POST", self.path, json.dumps({"docs": changed}).encode())
 
     def cut(self) -> web.Response:
-        """Cuts the connection; what is answered afterwards does not arrive."""
+        """Cuts the connection. The returned response never arrives."""
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
         return web.Response()
@@ -69,7 +70,7 @@ async def cut_before(request: Request) -> web.StreamResponse:
 
 
 async def cut_after(request: Request) -> web.StreamResponse:
-    """The connection breaks when CouchDB has done what it was asked, before it can say so."""
+    """The connection breaks after CouchDB has handled the request, before its answer arrives."""
     await request.forward()
     return request.cut()
 
@@ -84,13 +85,13 @@ async def cut_within(request: Request) -> web.StreamResponse:
 
 
 async def never_answer(request: Request) -> web.StreamResponse:
-    """The request gets lost, and nobody says so."""
+    """The request is lost, and the connection stays open."""
     await asyncio.Event().wait()
     return request.cut()
 
 
 def delayed(seconds: float) -> Fault:
-    """The request is on its way for so long; it arrives even if nobody waits for its answer any more."""
+    """The request arrives `seconds` late, even if its sender has given up by then."""
 
     async def fault(request: Request) -> web.StreamResponse:
         await asyncio.sleep(seconds)
@@ -100,7 +101,7 @@ def delayed(seconds: float) -> Fault:
 
 
 def answered(status: int, text: str = "", *, headers: Mapping[str, str] | None = None) -> Fault:
-    """Somebody else answers in CouchDB's place, a gateway for instance."""
+    """Another server answers in CouchDB's place, such as a gateway."""
 
     async def fault(request: Request) -> web.StreamResponse:
         return web.Response(status=status, text=text, headers=headers)
@@ -109,9 +110,9 @@ def answered(status: int, text: str = "", *, headers: Mapping[str, str] | None =
 
 
 def changed_first(change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Fault:
-    """Somebody else changes the documents of a `_bulk_docs` just before it arrives: it meets a conflict.
+    """Another client changes the documents of a `_bulk_docs` just before it arrives, so it meets conflicts.
 
-    Without a `change` of your own they save them as they are, which also is a new revision.
+    Without `change` the other client saves them as they are, which makes new revisions too.
     """
 
     async def fault(request: Request) -> web.StreamResponse:
@@ -122,10 +123,10 @@ def changed_first(change: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> 
 
 
 class FaultProxy:
-    """An HTTP proxy on a free port of 127.0.0.1, in front of the CouchDB that `target` is a URL of.
+    """An HTTP proxy on a free port of 127.0.0.1, in front of the CouchDB at the URL `target`.
 
-    It listens within `async with`, and on the same port when it is entered again: in between, connections are
-    refused. `requests` are all that came, in their order.
+    It listens inside `async with`, and on the same port when it is entered again; in between it refuses
+    connections. `requests` has all requests that arrived, in order.
     """
 
     def __init__(self, target: str) -> None:
@@ -136,18 +137,18 @@ class FaultProxy:
 
     @property
     def url(self) -> str:
-        """The target's URL, by way of the proxy."""
+        """The target's URL through the proxy."""
         return str(self._target.with_scheme("http").with_host("127.0.0.1").with_port(self._port))
 
     def inject(self, fault: Fault, path_part: str = "", *, times: float = 1) -> None:
-        """Has `fault` happen to the next `times` (or math.inf) requests that have `path_part` in their path.
+        """Makes `fault` happen to the next `times` requests (math.inf: all) with `path_part` in their path.
 
-        Each request takes the first injected fault that is left for it, or else is forwarded.
+        Each request meets the first injected fault that is left for it; if there is none, it is forwarded.
         """
         self._faults.append((fault, path_part, times))
 
     def clear(self) -> None:
-        """Forgets all faults that are left."""
+        """Removes all faults that are left."""
         self._faults.clear()
 
     async def __aenter__(self) -> Self:
@@ -167,7 +168,7 @@ class FaultProxy:
         self.requests.append(request)
         try:
             return await self._next_fault(request.path)(request)
-        except aiohttp.ClientError:  # CouchDB itself is gone
+        except aiohttp.ClientError:  # CouchDB itself can't be reached
             return request.cut()
 
     def _next_fault(self, path: str) -> Fault:

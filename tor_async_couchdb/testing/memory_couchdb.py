@@ -18,10 +18,10 @@ from tor_async_couchdb.wire.transport import ConnectionBrokeError, Response, Tra
 
 
 class MemoryCouchDB:
-    """Documents with a history but no branches; a view of the property `key`; `_bulk_docs` of bounded size.
+    """Documents with a history but no branches; a view of the property `key`; requests of bounded size.
 
-    `max_body_size` is in bytes. `requests` counts requests by path, `applied_at` says when a revision was
-    written.
+    `max_body_size` is in bytes. `requests` counts requests by path, and `applied_at` has the moment of
+    `clock` at which each revision was written.
     """
 
     def __init__(self, *, max_body_size: int = 10**9) -> None:
@@ -94,10 +94,10 @@ class MemoryCouchDB:
 
 
 class MemoryTransport(Transport):
-    """Carries each request to a MemoryCouchDB and its answer back; `dice` decide how long that takes.
+    """Carries requests to a MemoryCouchDB and its answers back, each after a random number of task switches.
 
-    With a probability of `trouble` the connection breaks, before the request arrives or before the answer
-    does.
+    With a probability of `trouble` the connection breaks, either before the request or before the answer
+    arrives. `dice` make all random choices.
     """
 
     def __init__(self, couchdb: MemoryCouchDB, dice: random.Random, trouble: float) -> None:
@@ -122,16 +122,16 @@ class MemoryTransport(Transport):
         """See `Transport.exchange`."""
         await self._travel()
         if self._dice.random() < self.trouble / 2:
-            raise ConnectionBrokeError("on the way there")
+            raise ConnectionBrokeError("the connection broke before the request arrived")
         path = url.raw_path.removeprefix("/db/").lstrip("/")
         status, answer = self._couchdb.handle(path, url, body or b"")
         await self._travel()
         if self._dice.random() < self.trouble / 2:
-            raise ConnectionBrokeError("on the way back")
+            raise ConnectionBrokeError("the connection broke before the answer arrived")
         return Response(status, json.dumps(answer).encode(), method, url.raw_path)
 
 
 def memory_database(couchdb: MemoryCouchDB, *, seed: int = 0, trouble: float = 0.0) -> Database:
-    """A database on it, which needs no closing."""
+    """A database on the CouchDB in memory. It needs no closing."""
     dice = random.Random(seed)  # noqa: S311 - a simulation
     return Database("http://127.0.0.1:1/db", transport=MemoryTransport(couchdb, dice, trouble))

@@ -1,5 +1,6 @@
-"""What the library's tests store: things, and whatever else somebody may have put into a database."""
+"""The documents that the library's tests store: things, and documents that are none."""
 
+import base64
 import uuid
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,10 +11,10 @@ from tor_async_couchdb.actions.retrieve import (
     AsyncModelsRetriever,
 )
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.model.properties import Counter, Immutable
+from tor_async_couchdb.model.properties import ChangeCount, Immutable
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
-# A view of all things by any JSON value, and of other documents too: as they come.
+# A view of things, and of all other documents with a `key`, by any JSON value.
 THING_BY_KEY = {
     "language": "javascript",
     "views": {"thing_by_key": {"map": "function(doc) { if ('key' in doc) { emit(doc.key, null); } }"}},
@@ -21,10 +22,10 @@ THING_BY_KEY = {
 
 
 class Thing(Model, tag="thing_v1.0"):
-    """Anything that can be found by `key`."""
+    """A model that is found by `key`, any JSON value."""
 
     key: Annotated[Any, Immutable()]
-    count: Annotated[int, Counter()] = 0
+    count: Annotated[int, ChangeCount()] = 0
 
 
 class ThingRetriever(AsyncModelRetriever[Thing]):
@@ -39,8 +40,13 @@ class ThingByIDRetriever(AsyncModelRetrieverByDocumentID[Thing]):
     """Finds a thing by its document's id."""
 
 
+def inline(content: bytes, **members: Any) -> dict[str, Any]:
+    """An attachment with its content, as CouchDB takes it in a document."""
+    return {"content_type": "text/plain", "data": base64.b64encode(content).decode()} | members
+
+
 class Documents:
-    """The documents of a database, past the library and past the proxy."""
+    """The documents of a database, without the library and the proxy in between."""
 
     def __init__(self, couchdb: CouchDBServer, database_url: str) -> None:
         self._couchdb = couchdb
@@ -49,16 +55,18 @@ class Documents:
     def get(self, document_id: str, **options: str) -> dict[str, Any]:
         is_design = document_id.startswith("_design/")
         path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
-        document: dict[str, Any] = self._couchdb.succeed("GET", path, params=options).json()
+        headers = {"Accept": "application/json"}  # else CouchDB answers with attachments as MIME parts
+        answer = self._couchdb.succeed("GET", path, params=options, headers=headers)
+        document: dict[str, Any] = answer.json()
         return document
 
     def all(self) -> list[dict[str, Any]]:
-        """All documents, those of design among them."""
+        """All documents, including design documents."""
         rows = self._couchdb.succeed("GET", f"{self.name}/_all_docs?include_docs=true").json()["rows"]
         return [row["doc"] for row in rows]
 
     def put(self, **document: Any) -> dict[str, Any]:
-        """Stores a document; what is stored, with its `_id` and `_rev`."""
+        """Stores a document; returns it with its `_id` and `_rev`."""
         document = {"_id": uuid.uuid4().hex} | document
         result = self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
         return document | {"_rev": result["rev"]}
@@ -68,13 +76,27 @@ class Documents:
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
-        """Stores revisions as replication does, in conflict or not."""
+        """Stores revisions as replication does, whether they conflict or not."""
         body = {"docs": leaves, "new_edits": False}
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json=body)
 
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""
         return self.put(**{"type": "thing_v1.0", "key": key, "count": 0} | properties)
+
+    def attach(self, document: dict[str, Any], **contents: bytes) -> dict[str, Any]:
+        """Stores a document's attachments beside those that it has; the document as it is then."""
+        attachments = document.get("_attachments", {}) | {
+            name: inline(content) for name, content in contents.items()
+        }
+        self.put(**document | {"_attachments": attachments})
+        return self.get(document["_id"])
+
+    def attachments(self, document_id: str, **options: str) -> dict[str, bytes]:
+        """The contents of a document's attachments, by name."""
+        document = self.get(document_id, attachments="true", **options)
+        stored = document.get("_attachments", {})
+        return {name: base64.b64decode(attachment["data"]) for name, attachment in stored.items()}
 
     def delete(self, document: dict[str, Any]) -> None:
         self.put(_id=document["_id"], _rev=document["_rev"], _deleted=True)
@@ -83,5 +105,5 @@ class Documents:
         self.put(_id="_design/thing_by_key", **THING_BY_KEY)
 
     def count(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return int(self._couchdb.succeed("GET", self.name).json()["doc_count"])

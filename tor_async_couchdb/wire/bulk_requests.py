@@ -9,6 +9,7 @@ import msgspec
 
 from tor_async_couchdb.errors import (
     CouchDBError,
+    DocumentRefusedError,
     InvalidDocumentError,
     NotFoundError,
     ResponseError,
@@ -28,11 +29,13 @@ _STATUS_BY_ERROR = {
     "bad_request": 400,
     "doc_validation": 400,
     "illegal_docid": 400,
-    "unauthorized": 401,
-    "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
 }
+
+# What a validation function throws. If CouchDB refuses the user, it refuses the whole request.
+# https://docs.couchdb.org/en/stable/ddocs/ddocs.html#validate-document-update-functions
+_THROWN = ("forbidden", "unauthorized")
 
 # CouchDB refuses a whole batch with these statuses, be it for one document or for its size.
 _SPLIT_ON = (400, 413)
@@ -135,7 +138,7 @@ class BulkRequests:
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
         for row in response.decode(_IdRows).rows:
-            # Unicode collation takes some different keys for equal.
+            # In CouchDB's Unicode collation some different keys are equal.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]
@@ -200,6 +203,8 @@ def written(result: Written) -> str | CouchDBError:
     if result.error is None:
         return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
     # With new_edits=false a refused document has its `rev` beside the error.
+    if result.error in _THROWN:
+        return DocumentRefusedError(403, result.error, str(result.reason), method="POST", path="_bulk_docs")
     return _refused(result.id, result.error, result.reason, "_bulk_docs")
 
 

@@ -10,11 +10,17 @@ import yarl
 from tor_async_couchdb.wire.transport import Response, Transport
 
 # CouchDB expects these options as JSON, and all others as plain text.
-_JSON_OPTIONS = frozenset({"key", "startkey", "endkey"})
+_JSON_OPTIONS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
+
+# CouchDB refuses URLs from some 8,000 characters on. Quoting may make three of each.
+_MAX_KEY_SIZE_BYTES = 1024
 
 
 class Endpoint:
-    """The database at `url`; its requests raise what `Transport.send` does."""
+    """The database at `url`.
+
+    Its requests raise TransportError if CouchDB does not answer and ResponseError if it refuses.
+    """
 
     def __init__(self, url: yarl.URL, transport: Transport) -> None:
         self.url = url
@@ -43,6 +49,20 @@ class Endpoint:
     ) -> dict[str, Any]:
         """The JSON object that answers a GET."""
         return (await self.request(operation, "GET", path, options)).decode(dict[str, Any])
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of a view that go into the query string, and those that go into the body of a POST.
+
+    `keys` and long keys go into the body, because a URL has no room for them.
+    https://docs.couchdb.org/en/stable/api/ddoc/views.html#post--db-_design-ddoc-_view-view
+    """
+    in_body = {name: value for name, value in options.items() if name == "keys" or _is_long_key(name, value)}
+    return {name: value for name, value in options.items() if name not in in_body}, in_body
+
+
+def _is_long_key(name: str, value: Any) -> bool:
+    return name in _JSON_OPTIONS and len(msgspec.json.encode(value)) > _MAX_KEY_SIZE_BYTES
 
 
 def _option(name: str, value: Any) -> str:

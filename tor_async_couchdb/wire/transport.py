@@ -33,6 +33,8 @@ _CONNECT_TIMEOUT_S = 2.0
 # Enough for a hiccup; a caller learns within 0.2 s that the database is down.
 _MAX_RETRIES = 2
 _PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
+# What is asked for beyond that is as good as "never", and no use to a client.
+_MAX_RETRY_AFTER_S = 3600.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +48,11 @@ class Response:
     retry_after_s: float = 0.0
 
     def json(self) -> Any:
-        """The decoded body; raises what `decode` raises."""
+        """The decoded body.
+
+        Raises:
+            TransportError: the body is not JSON, so it is not CouchDB that answered.
+        """
         return self.decode(Any)
 
     def decode(self, body_type: type[T]) -> T:
@@ -62,7 +68,7 @@ class Response:
                 f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
             ) from error
 
-    def raise_for_status(self) -> Self:
+    def raise_for_status(self, *, is_read: bool = False) -> Self:
         """The response itself if it is a success.
 
         Raises:
@@ -81,6 +87,7 @@ class Response:
             str(words.get("reason", "no reason given")),
             method=self.method,
             path=self.path,
+            is_read=is_read,
         )
         error.retry_after_s = self.retry_after_s
         raise error
@@ -138,12 +145,18 @@ class Transport:
             ResponseError: CouchDB refused the request.
         """
         deadline_s = _no_later_than_asked(time.monotonic() + self._timeout_s)
-        attempt = functools.partial(self._try, operation, method, url, body, deadline_s)
+        attempt = functools.partial(self._try, operation, method, url, body, deadline_s, is_read)
         retries = self._read_retries if is_read else self._write_retries
         return await retries.run(attempt, deadline_s=deadline_s)
 
     async def _try(
-        self, operation: str, method: str, url: yarl.URL, body: bytes | None, deadline_s: float
+        self,
+        operation: str,
+        method: str,
+        url: yarl.URL,
+        body: bytes | None,
+        deadline_s: float,
+        is_read: bool,
     ) -> Response:
         _check_is_wanted(deadline_s)
         started_s = time.monotonic()
@@ -153,7 +166,7 @@ class Transport:
                 _check_is_wanted(deadline_s)
                 response = await self.exchange(method, url, body, deadline_s)
             status = response.status
-            return response.raise_for_status()
+            return response.raise_for_status(is_read=is_read)
         finally:
             took_s = time.monotonic() - started_s
             self._observer.request_finished(operation, status, took_s)
@@ -248,10 +261,15 @@ def _is_transient(error: CouchDBError) -> bool:
 
 
 def _retry_after_s(header: str) -> float:
-    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it asks for none."""
-    if header.isascii() and header.isdigit():
-        return float(header)
+    """The seconds that a Retry-After header asks for (RFC 9110, section 10.2.3), but no more than an hour.
+
+    0 if it asks for none.
+    """
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+        if header.isascii() and header.isdigit():
+            asked_for_s = float(header)
+        else:
+            asked_for_s = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
     except (ValueError, OverflowError):
         return 0.0
+    return min(max(0.0, asked_for_s), _MAX_RETRY_AFTER_S)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Leadership(Lock):
-    """Being the leader, or waiting to be, got from `Election.campaign`. What is said of Lock holds here."""
+    """A lock whose holder is the leader, got from `Election.campaign`."""
 
     async def proclaim(self, value: bytes) -> None:
-        """Change the value that the election shows.
+        """Change the leader's value, which `Election.leader` shows.
 
         Raises:
             NotHeldError: this candidate does not lead yet.
@@ -34,13 +34,13 @@ class Leadership(Lock):
 
 
 class Election:
-    """An election of one leader at a time:
+    """An election, which has one leader at a time:
 
         election = Election(client, b"reconciler", ttl_s=10)
         async with election.campaign(b"host:8455") as leadership:
             await leadership.run(lead(leadership))
 
-    A leader that dies is followed by the next within the lease's time, one that leaves the block at once.
+    When a leader leaves the block, the next candidate leads at once; when it dies, after the lease's time.
     """
 
     def __init__(self, client: Client, name: bytes, *, ttl_s: int = 10) -> None:
@@ -50,18 +50,18 @@ class Election:
         self._candidates = KeySet(name + b"/", prefix=True)
 
     def campaign(self, value: bytes) -> Leadership:
-        """Return what to enter to wait for the leadership and to lead; `value` tells the others who does."""
+        """Return a context, which waits for the leadership when it is entered; others see `value`."""
         return Leadership(self._client, self._name, ttl_s=self._ttl_s, value=value)
 
     async def leader(self, *, timeout_s: float | None = None) -> KeyValue | None:
-        """Return the leader's key, whose `create_revision` is its token, and value; None if nobody leads."""
+        """Return the leader's key and value, or None. The key's `create_revision` is the leader's token."""
         first = await self._client.get(
             self._candidates, sort_order="ASCEND", sort_target="CREATE", limit=1, timeout_s=timeout_s
         )
         return first.kvs[0] if first.kvs else None
 
     async def observe(self) -> AsyncGenerator[KeyValue | None, None]:
-        """Yield the leader, and again whenever another leads, nobody does, or it proclaims something else."""
+        """Yield the leader, or None, now and after each change of the leader or of its value."""
         async with self._client.watch(self._candidates, resync=True) as watch:
             leader = await self.leader()
             yield leader

@@ -29,21 +29,22 @@ T = TypeVar("T")
 
 
 class Lock:
-    """A lock, held by one at a time in the order in which they came:
+    """A lock, which one client at a time holds, in the order in which they asked for it:
 
         async with Lock(client, b"reports", ttl_s=10) as lock:
             await client.submit(Transaction([lock.guard()], [OpSet(b"report", b"...")]))
 
-    A key that goes away with its lease stands for each who holds the lock or waits for it. So a holder that
-    hangs or is cut off loses the lock, maybe without knowing it: being in the block is then no protection,
-    but the guard is, because etcd refuses the transaction of a holder that isn't one any more. `token` grows
-    from holder to holder, for other systems that can refuse a smaller one than they've seen.
+    Each client that holds the lock or waits for it has a key in etcd, which ends with its lease. So a holder
+    that hangs or is cut off loses the lock, maybe without noticing it: to be in the block is then no
+    protection. The guard is one: etcd refuses its transaction once the lock was lost. `token` is a fencing
+    token, which grows from holder to holder: another system can refuse a smaller one than it has seen.
 
-    The keys are `name/` and the lease's id in hexadecimal, as those of `etcdctl lock`, which is kept out too.
+    The keys are `name/` and the lease's id in hexadecimal, as those of `etcdctl lock`. So it also excludes
+    clients that use etcd's own lock.
     """
 
     def __init__(self, client: Client, name: bytes, *, ttl_s: int = 10, value: bytes = b"") -> None:
-        """Take a name, which must not be another lock's name, a slash and something else."""
+        """Take the lock's name. It must not begin with another lock's name and a slash."""
         self.key = b""
         self.token = 0
         self._created_at = 0  # the revision of the key's creation, which is the token once the lock is held
@@ -64,24 +65,24 @@ class Lock:
 
     @property
     def lost(self) -> asyncio.Future[str]:
-        """What to await to learn that the lock was lost, and why; see `Lease.lost`."""
+        """A future that is done when the lock is lost; its result is the reason."""
         return self._lease.lost
 
     def guard(self) -> CompCreated:
-        """Return the comparison that holds as long as the lock is held, for any transaction.
+        """Return a comparison, for any transaction, that holds as long as the lock is held.
 
         Raises:
-            NotHeldError: the lock was not held yet.
+            NotHeldError: the lock is not held yet.
         """
         if not self.token:
-            raise NotHeldError(f"{self._queue.key!r} is not held: it was not entered, or still waits")
+            raise NotHeldError(f"{self._queue.key!r} is not held yet: it was not entered, or still waits")
         return CompCreated(self.key, "==", self.token)
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work; cancel it and raise Expired as soon as the lock is lost.
+        """Await the work and return its result; cancel it and raise Expired as soon as the lock is lost.
 
         Raises:
-            NotHeldError: the lock was not held yet; the work was not begun.
+            NotHeldError: the lock is not held yet; the work was not begun.
         """
         try:
             self.guard()
@@ -95,14 +96,14 @@ class Lock:
         self._created_at = await self._enqueue()
         while (before := await self._one_before()) is not None:
             key, revision = before
-            # If its deletion is forgotten, look again.
+            # If etcd no longer keeps its deletion, look again.
             with contextlib.suppress(Compacted, StoreReplacedError):
                 async with self._client.watch(key, start_revision=revision, filters=["NOPUT"]) as watch:
                     await anext(watch)
         self.token = self._created_at
 
     async def _enqueue(self) -> int:
-        """Create the key and return its revision. Trying it again can't create it twice."""
+        """Create the key and return its revision. A second try can't create it twice."""
         absent = CompCreated(self.key, "==", 0)
         enter = Transaction([absent], [OpSet(self.key, self._value, self._lease)])
         waits = pauses()
@@ -119,7 +120,7 @@ class Lock:
                 raise
 
     async def _one_before(self) -> tuple[bytes, int] | None:
-        """Return the key to wait for, and the revision from which on to do so, or None: the lock is held."""
+        """Return the key to wait for and the revision to watch it from, or None if the lock is held."""
         before = await self._client.get(
             self._queue,
             max_create_revision=self._created_at - 1,
@@ -135,6 +136,6 @@ class Lock:
         return None
 
     async def _own_revision(self) -> int:
-        """Return the revision at which the key was created, 0 if it doesn't exist."""
+        """Return the revision of the key's creation, 0 if it does not exist."""
         kvs = (await self._client.get(self.key, keys_only=True)).kvs
         return kvs[0].create_revision if kvs else 0

@@ -1,4 +1,4 @@
-"""What the commands etcd-export and etcd-import have in common."""
+"""The common part of the commands etcd-export and etcd-import: options, connection, errors, progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DISTRIBUTION = "tor-async-couchdb"
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser of the options that both have."""
+    """Return a parser of the options that both commands have."""
     options = argparse.ArgumentParser(
         description=description,
         epilog="With authentication on, set $ETCD_USERNAME and $ETCD_PASSWORD.",
@@ -66,8 +66,8 @@ def connect(options: argparse.Namespace) -> Client:
 
 
 def run(command: Coroutine[None, None, None]) -> int:
-    """Run a command and return its exit status; what goes wrong is a line on the standard error."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # that it tries again, for example
+    """Run a command and return its exit status. An error is one line on the standard error."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")  # such as that it tries again
     try:
         asyncio.run(command)
     except (EtcdError, OSError, TypeError, ValueError) as error:
@@ -80,18 +80,18 @@ def run(command: Coroutine[None, None, None]) -> int:
 
 
 class Progress:
-    """A counter on the standard error, if somebody looks at it."""
+    """A counter on the standard error, if that is a terminal."""
 
     def __init__(self, what: str) -> None:
         self._what = what
 
     def show(self, count: int) -> None:
-        """Show how many there are so far."""
+        """Show the count so far."""
         if sys.stderr.isatty():
             sys.stderr.write(f"\r{count:,} {self._what}")
             sys.stderr.flush()
 
     def end(self) -> None:
-        """Leave the line."""
+        """End the line."""
         if sys.stderr.isatty():
             sys.stderr.write("\n")

@@ -20,10 +20,11 @@ MAX_VALUE_BYTES = 16 << 20  # more than any etcd is configured to take
 
 
 class DumpFormat(NamedTuple):
-    """What keys and values are (text, bytes, which are base64 in the file, or JSON), and the file's format.
+    """The types of keys and values, and the format of the file.
 
-    Of JSON values a dump keeps the meaning, not the spelling: etcd's bytes may have other spaces than those
-    that an import writes.
+    "utf8" is text, "binary" is bytes, which are base64 in the file, and "json" is JSON. A dump keeps the
+    meaning of JSON values, not their spelling: after an import, etcd's bytes may have other spaces than
+    before.
     """
 
     key_type: DataType
@@ -47,7 +48,7 @@ class DumpFormat(NamedTuple):
         """Return the keys and values of a file's text.
 
         Raises:
-            InvalidDataError: it's not of this format, or has a key twice.
+            InvalidDataError: the text is not of this format, or has a key twice.
         """
         items: dict[bytes, bytes] = {}
         for number, (key_text, item) in enumerate(self._rows(text), 1):
@@ -77,7 +78,7 @@ class DumpFormat(NamedTuple):
             raise InvalidDataError(f"the value of {key!r} is no {self.value_type}; {hint}") from error
 
     def same(self, one: bytes, other: bytes) -> bool:
-        """Tell whether two values are the same in a dump."""
+        """Return whether two values are the same in a dump."""
         if one == other or self.value_type != "json":
             return one == other
         try:
@@ -125,8 +126,11 @@ def _to_bytes(data_type: DataType, item: Any) -> bytes:
 
 
 def _parse_json(text: str | bytes) -> Any:
-    """Read JSON alone: no NaN, no numbers too large for a float, no object with a key twice."""
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+    """Read strict JSON. Raises ValueError for NaN, too large a number, a key twice, or too deep a nesting."""
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _canonical(item: Any) -> str:

@@ -1,4 +1,4 @@
-"""The command etcd-export: all keys and values of an etcd, as they are at one revision, into a file."""
+"""The command etcd-export: writes all keys and values of an etcd, at one revision, to a file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _export_to_file(options: argparse.Namespace) -> None:
-    """Write the file; it appears complete or not at all. Raises as `export` does."""
+    """Write the file, complete or not at all.
+
+    Raises:
+        Compacted: etcd forgot the revision before all of it was read.
+        InvalidDataError: a key or a value is not of the type that was asked for.
+    """
     dump_format = DumpFormat(options.key_type, options.value_type, options.output_format)
     async with connect(options) as client:
         content = (await export(client, dump_format)).encode()
@@ -57,7 +62,7 @@ async def export(client: Client, dump_format: DumpFormat) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole: whoever opens it sees what was before or all of what is new."""
+    """Replace a file at once: a reader sees the old content or all of the new."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)

@@ -1,4 +1,7 @@
-"""The command etcd-import: makes an etcd hold what a file of etcd-export says, by the difference alone."""
+"""The command etcd-import: sets the keys of an etcd to the values in a file of etcd-export.
+
+It writes only what differs.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class _Change(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """What an import would change: keys to set, and keys that the file doesn't have."""
+    """What an import would change: keys to set, and keys that are not in the file."""
 
     to_update: list[_Change]
     to_delete: list[_Change]
@@ -44,7 +47,7 @@ class Difference(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = parser("Make an etcd hold what a file of etcd-export says, and show what differs.")
+    options = parser("Set the keys of an etcd to the values in a file of etcd-export, and show what differs.")
     options.add_argument("input_file", type=Path)
     options.add_argument(
         "-f", "--input-format", choices=["json", "csv"], default="json", help="default: json"
@@ -56,20 +59,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--verbosity",
         choices=["silent", "compact", "verbose"],
         default="compact",
-        help="say nothing, how many keys differ (default), or which",
+        help="show nothing, how many keys differ (default), or which keys",
     )
     return run(import_file(options.parse_args(arguments)))
 
 
 async def import_file(options: argparse.Namespace) -> None:
-    """Compare the file with etcd and set, and with --delete delete, what differs.
+    """Compare the file with etcd and set the keys that differ; with --delete, delete those not in the file.
 
-    Every key is changed only if it is still as it was compared. Up to 128 changes are one transaction; more
-    are several, so that an import that fails may have done a part: doing it again does the rest.
+    A key is changed only if it is still as it was when it was compared. Up to 128 changes are one
+    transaction. More are several transactions, so an import that fails may have written a part: import again
+    for the rest.
 
     Raises:
-        ConflictError: a key was changed meanwhile by another.
-        InvalidDataError: the file is not what the options say.
+        ConflictError: another client changed a key since it was compared.
+        InvalidDataError: the file is not of the types and the format of the options.
     """
     dump_format = DumpFormat(options.key_type, options.value_type, options.input_format)
     wanted = dump_format.read(_content(options.input_file))
@@ -88,7 +92,7 @@ def _content(path: Path) -> str:
 
 
 async def compare(client: Client, dump_format: DumpFormat, wanted: dict[bytes, bytes]) -> Difference:
-    """Return what differs between etcd, as it is now, and what is wanted."""
+    """Return the difference between the keys of etcd and those that are wanted."""
     missing = dict(wanted)
     to_update, to_delete = [], []
     progress, count = Progress("keys compared"), 0
@@ -107,7 +111,7 @@ async def compare(client: Client, dump_format: DumpFormat, wanted: dict[bytes, b
 
 
 async def apply(client: Client, changes: Sequence[_Change]) -> None:
-    """Do changes, each only if its key is as it was. Raises ConflictError."""
+    """Write changes, each only if its key is still as it was compared. Raises ConflictError."""
     progress, done = Progress("keys changed"), 0
     for batch in _batches(changes):
         guards = [CompModified(change.key, "==", change.seen_revision) for change in batch]
@@ -162,7 +166,7 @@ def _write_dry(options: argparse.Namespace, dump_format: DumpFormat, difference:
 
 
 def _shown(dump_format: DumpFormat, key: bytes) -> str:
-    """Return a key that the file doesn't have as it would be in one, or else as Python writes it."""
+    """Return a key as a dump would show it, or else as Python does."""
     try:
         return dump_format.key_text(key)
     except InvalidDataError:
@@ -170,7 +174,7 @@ def _shown(dump_format: DumpFormat, key: bytes) -> str:
 
 
 def _report(options: argparse.Namespace, dump_format: DumpFormat, difference: Difference) -> None:
-    """Say on the standard output what differs."""
+    """Write the difference to the standard output."""
     if options.verbosity == "verbose":
         for change in difference.to_update:
             sys.stdout.write(f"{'~' if change.seen_revision else '+'} {_shown(dump_format, change.key)}\n")

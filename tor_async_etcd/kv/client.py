@@ -1,4 +1,4 @@
-"""The client: one object for one etcd cluster."""
+"""The client of an etcd cluster."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Client:
         `timeout_s` is how many seconds a call may last, or a function that is asked at each call, such as
         one that returns what is left of a request's deadline. A call with no time left is not sent.
 
-        A member that lost its cluster's leader refuses requests, unless `require_leader` is False. `tls`
-        holds the authorities to trust and the client's certificate; without it an https URL trusts the
-        system's authorities. With `coalesce` concurrent gets of single keys, and concurrent sets, become one
-        request: several sets may then share a revision. `transport` makes the transport of one
-        URL; a test can pass another one.
+        A member without a leader refuses requests, unless `require_leader` is False. `tls` has the
+        authorities to trust and the client's certificate; without it, an https URL trusts the system's
+        authorities. With `coalesce`, concurrent gets of single keys, and concurrent sets, become one request:
+        several sets may then share a revision. `transport` makes the transport of one URL; a test can pass
+        another one.
         """
         if urls is None:
             urls = os.environ.get("ETCD_URL") or DEFAULT_URL
@@ -100,11 +100,11 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; what is in flight fails."""
+        """Close all connections. Requests in flight fail."""
         await self.gateway.close()
 
     async def status(self, *, timeout_s: float | None = None) -> Status:
-        """Return how the member in use sees itself; it answers without a leader too."""
+        """Return the state of the member in use. A member without a leader answers too."""
         return Status.parse(await self.gateway.call(STATUS, {}, timeout_s))
 
     async def get(
@@ -117,11 +117,11 @@ class Client:
     ) -> Range:
         """Return the keys of a key set, as they are now or were at `revision`.
 
-        Reads are linearizable: they see every write that was acknowledged before. With `serializable`
-        the member answers from what it has.
+        Reads are linearizable: they see every write that was acknowledged before. With `serializable`, the
+        member answers from its own data, which may be older.
 
         Raises:
-            Compacted: `revision` is no longer kept.
+            Compacted: etcd no longer keeps `revision`.
         """
         if self._reads is not None and isinstance(key, bytes) and range_end is None and not options:
             return await self._reads.do(Item(key), self._timeout_s(timeout_s))
@@ -139,7 +139,7 @@ class Client:
         keep_lease: bool = False,
         timeout_s: float | None = None,
     ) -> Revision:
-        """Set a key, whatever it was before. With `keep_value` or `keep_lease` that stays as it is."""
+        """Set a key, whatever it was before. `keep_value` and `keep_lease` keep its value or its lease."""
         special = lease is not None or return_previous or keep_value or keep_lease
         if self._writes is not None and not special:
             return await self._writes.do(Item(key, value), self._timeout_s(timeout_s))
@@ -149,15 +149,15 @@ class Client:
     async def delete(
         self, key: bytes | KeySet, return_previous: bool = False, *, timeout_s: float | None = None
     ) -> Deleted:
-        """Delete keys; deleting what doesn't exist deletes 0."""
+        """Delete keys. It is no error if there are none."""
         fields = {**key_fields(key), "prev_kv": return_previous}
         return Deleted.parse(await self.gateway.call(KV_DELETE_RANGE, fields, timeout_s))
 
     async def submit(self, transaction: Transaction, *, timeout_s: float | None = None) -> Success:
-        """Do a transaction.
+        """Run a transaction.
 
         Raises:
-            Failed: its comparisons did not hold; the error has the responses of its failure operations.
+            Failed: a comparison did not hold. The error has the responses of the failure operations.
         """
         call = KV_TXN if transaction.changes else KV_READ_TXN
         reply = await self.gateway.call(call, transaction.encoded, timeout_s)
@@ -232,7 +232,7 @@ class Client:
     async def compact(
         self, revision: int, *, physical: bool = False, timeout_s: float | None = None
     ) -> Header:
-        """Forget all that was before `revision`; with `physical` return only once its space is free."""
+        """Let etcd forget what was before `revision`. With `physical`, return once its space is free."""
         fields = {"revision": revision, "physical": physical}
         return Header.parse(await self.gateway.call(KV_COMPACTION, fields, timeout_s))
 

@@ -1,4 +1,4 @@
-"""Which keys a request means: one, a range, or all with a prefix."""
+"""The keys that a request is about: one key, a range, or all keys with a prefix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EVERYTHING = b"\0"
 def prefix_end(prefix: bytes) -> bytes:
     """Return the first key after all keys that start with `prefix`.
 
-    If there's none (the prefix is empty or all 0xFF) it is `EVERYTHING`, which etcd reads as "to the end".
+    If there is none (the prefix is empty or all 0xFF), return `EVERYTHING`, which etcd reads as "to the end".
     """
     stem = prefix.rstrip(b"\xff")
     return stem[:-1] + bytes([stem[-1] + 1]) if stem else EVERYTHING
@@ -19,7 +19,7 @@ def prefix_end(prefix: bytes) -> bytes:
 class KeySet:
     """One key, the range [key, range_end), or every key that starts with `key`.
 
-    As in etcd's API a `range_end` of b"\\0" means "every key from `key` on", and both b"\\0" mean every key.
+    As in etcd's API, a `range_end` of b"\\0" means "every key from `key` on"; if both are b"\\0", every key.
     """
 
     __slots__ = ("key", "prefix", "range_end")
@@ -28,8 +28,8 @@ class KeySet:
         """Take bytes, and either a `range_end` or `prefix`.
 
         Raises:
-            TypeError: something is not bytes, or both `range_end` and `prefix` were given.
-            ValueError: an empty key, which etcd doesn't have, or a range that ends where it starts or before.
+            TypeError: a key is not bytes, or both `range_end` and `prefix` were given. ValueError: the key is
+            empty, which etcd does not allow, or the range does not end after its start.
         """
         if not isinstance(key, bytes) or not isinstance(range_end, bytes | None):
             raise TypeError(f"keys are bytes, not {key!r}, {range_end!r}")

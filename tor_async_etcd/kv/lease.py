@@ -1,4 +1,4 @@
-"""Leases: keys that go away when nobody keeps them alive."""
+"""Leases: etcd deletes the keys of a lease when the lease ends."""
 
 from __future__ import annotations
 
@@ -25,18 +25,15 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 _REVOKE_TIMEOUT_S = 2.0
-
-
 _LARGEST_ID = 2**63 - 1  # etcd's ids are signed
 _CLOCK_CHECK_S = 0.25
-
-# A clock that runs on while the machine is suspended, as etcd's does on another machine. The event loop's
-# clock stands still meanwhile, as CLOCK_MONOTONIC does on Linux.
+# A clock that runs on while the machine is suspended, since etcd's, on another machine, runs on too. On Linux
+# the event loop's clock, CLOCK_MONOTONIC, stands still meanwhile.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def time_since_boot() -> float:
-    """Return the seconds since the machine was started, those included in which it was suspended."""
+    """Return the seconds since the machine was started, including those in which it was suspended."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -48,16 +45,16 @@ def _random_id() -> int:
 class Lease:
     """A lease, got from `Client.lease`.
 
-    As a context it is kept alive in the background, and revoked at the end:
+    As a context, it is kept alive in the background and revoked at the end:
 
         async with client.lease(ttl_s=10) as lease:
             await client.set(b"here", b"me", lease)
 
-    Awaited, `lease = await client.lease(10)`, it is only granted, and lives as long as it is refreshed.
+    Awaited, `lease = await client.lease(10)`, it is granted, and its caller has to call `refresh`.
 
-    Its time runs from when a request for it was sent, so it is lost here before it is in etcd. That time runs
-    on while the machine is suspended: after it wakes up, every method raises Expired at once, and `lost` is
-    done within a quarter of a second. Once lost it stays lost: what depended on it may be gone.
+    Its time is counted from when the grant, or the renewal, was sent. So the client gives it up before etcd
+    does. The time runs on while the machine is suspended: once it wakes up, every method raises Expired, and
+    `lost` is done within a quarter of a second. A lost lease stays lost, since its keys may be deleted.
     """
 
     def __init__(
@@ -110,11 +107,11 @@ class Lease:
 
     @property
     def lost(self) -> asyncio.Future[str]:
-        """What to await to learn that the lease was lost, and why; `lost.done()` tells without waiting."""
+        """A future that is done when the lease is lost; its result is the reason."""
         return asyncio.shield(self._held())
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work and return its result; cancel it and raise Expired as soon as the lease is lost."""
+        """Await the work and return its result; cancel it and raise Expired as soon as the lease is lost."""
         try:
             self._check()
         except Expired:
@@ -132,35 +129,35 @@ class Lease:
         raise Expired(f"lease {self.lease_id:x}: {lost.result()}")
 
     async def remaining(self, *, timeout_s: float | None = None) -> int:
-        """Return how many seconds etcd gives it from now. Raises Expired."""
+        """Return after how many seconds etcd ends the lease. Raises Expired."""
         return int((await self._ask(keys=False, timeout_s=timeout_s))["TTL"])
 
     async def keys(self, *, timeout_s: float | None = None) -> list[bytes]:
-        """Return the keys that live with it. Raises Expired."""
+        """Return the keys that have this lease. Raises Expired."""
         reply = await self._ask(keys=True, timeout_s=timeout_s)
         return [a2b_base64(key) for key in reply.get("keys", ())]
 
     async def refresh(self, *, timeout_s: float | None = None) -> Header:
-        """Let its time begin anew. Raises Expired."""
+        """Renew the lease for its whole time. Raises Expired."""
         self._check()
         sent = self._clock()
         reply = await self._gateway.call(LEASE_KEEPALIVE, {"ID": self.lease_id}, timeout_s)
         self._check()
         if int(reply.get("TTL", 0)) <= 0:
-            self._lose("etcd does not know it any more")
+            self._lose("etcd does not have it any more")
             self._check()
         self._run_until(sent + int(reply["TTL"]))
         return Header.parse(reply)
 
     async def revoke(self, *, timeout_s: float | None = None) -> Header:
-        """End it, and delete the keys that live with it. Raises Expired."""
+        """End the lease, and delete its keys. Raises Expired."""
         self._check()
         try:
             reply = await self._gateway.call(LEASE_REVOKE, {"ID": self.lease_id}, timeout_s)
         except Error as error:
             if error.code != NOT_FOUND:
                 raise
-            self._lose("etcd does not know it any more")
+            self._lose("etcd does not have it any more")
             self._check()
         self._lose("it was revoked")
         return Header.parse(reply)
@@ -169,7 +166,7 @@ class Lease:
         self._check()
         reply = await self._gateway.call(LEASE_TIMETOLIVE, {"ID": self.lease_id, "keys": keys}, timeout_s)
         if int(reply.get("TTL", 0)) <= 0:
-            self._lose("etcd does not know it any more")
+            self._lose("etcd does not have it any more")
         self._check()
         return reply
 
@@ -188,7 +185,7 @@ class Lease:
             await asyncio.shield(self._let_go())
             raise
         self._lost = asyncio.get_running_loop().create_future()
-        self.ttl_s = int(reply["TTL"])  # etcd makes it longer if it is shorter than its elections take
+        self.ttl_s = int(reply["TTL"])  # longer than asked for if its elections could take longer
         self.header = Header.parse(reply)
         self._run_until(sent + self.ttl_s)
         return self
@@ -223,7 +220,7 @@ class Lease:
             self._watch_the_clock()
 
     def _watch_the_clock(self) -> None:
-        """Look at the clock again and again: the event loop's timers don't run in a suspended machine."""
+        """Look at the clock four times a second: after a suspension the event loop's timers are late."""
         left_s = self._deadline - self._clock()
         if left_s <= 0:
             self._lose("its time ran out")

@@ -1,4 +1,4 @@
-"""Transactions: operations that etcd does at one revision, if all comparisons hold."""
+"""Transactions: operations that etcd applies at one revision if all comparisons hold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPERATORS = {"==": "EQUAL", "!=": "NOT_EQUAL", ">": "GREATER", "<": "LESS"}
 
 
 class _Part:
-    """A comparison or an operation: checked and encoded when it is made, readable when it is printed."""
+    """A comparison or an operation. The constructor checks and encodes it; its repr shows its fields."""
 
     __slots__ = ("_fields", "encoded")
 
@@ -33,7 +33,7 @@ class _Part:
 
 
 class Comp(_Part):
-    """A comparison of one of a key's properties. Of a range, it must hold for every key in it."""
+    """A comparison of a property of a key. For a range, it has to hold for every key in it."""
 
     __slots__ = ()
 
@@ -46,7 +46,7 @@ class Comp(_Part):
 
 
 class CompValue(Comp):
-    """Compare the value; never true of a key that doesn't exist."""
+    """Compare the value. It does not hold for a key that does not exist."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class OpGet(Op):
 
 
 class OpSet(Op):
-    """Set a key, or with `keep_value` or `keep_lease` all but that; its response is a Revision."""
+    """Set a key; `keep_value` and `keep_lease` keep its value or its lease. Its response is a Revision."""
 
     __slots__ = ()
 
@@ -146,7 +146,7 @@ class OpTransaction(Op):
 
 
 class Transaction:
-    """`success` is done if all of `compare` hold, `failure` if not; etcd takes at most 128 of each."""
+    """etcd applies `success` if all of `compare` hold, else `failure`. It takes at most 128 of each."""
 
     __slots__ = ("compare", "encoded", "failure", "success")
 
@@ -156,7 +156,7 @@ class Transaction:
         success: Sequence[Op] | None = None,
         failure: Sequence[Op] | None = None,
     ) -> None:
-        """Raises TypeError if a list holds something else than it should."""
+        """Raises TypeError if an item of a list is of another type."""
         self.compare = _checked(compare, Comp)
         self.success = _checked(success, Op)
         self.failure = _checked(failure, Op)
@@ -168,7 +168,7 @@ class Transaction:
 
     @property
     def changes(self) -> bool:
-        """Tell whether any of its operations may change something."""
+        """Return whether any of its operations may change something."""
         return not all(isinstance(op, OpGet) for op in [*self.success, *self.failure])
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Watches: what happens to keys, revision by revision, without a gap or a double."""
+"""Watches: the changes of keys, each exactly once, in the order of their revisions."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _FILTER_OF: dict[str, Filter] = {"PUT": "NOPUT", "DELETE": "NODELETE"}
 
 
 class Event(NamedTuple):
-    """A key was set or deleted. Of a deleted key `kv` has only the key and the revision of its deletion.
+    """A key was set or deleted. After a deletion `kv` has only the key and the revision of the deletion.
 
-    `previous` is the key before, if `return_previous` was asked for, it existed, and etcd still knows it.
+    `previous` is the key before, if it existed, `return_previous` was asked for, and etcd still keeps it.
     """
 
     type: Literal["PUT", "DELETE"]
@@ -45,10 +45,10 @@ class Event(NamedTuple):
 
 
 class Change(NamedTuple):
-    """All that happened to the watched keys at one revision.
+    """All events of the watched keys at one revision.
 
-    A change that is `resynchronised` is the difference between the revision of the change before it and its
-    own: etcd has forgotten the steps between them.
+    If it is `resynchronised`, it is the difference to the state at the change before: etcd no longer keeps
+    the steps between the two.
     """
 
     revision: int
@@ -71,9 +71,9 @@ class Watch:
             async for change in watch:
                 ...
 
-    When the context is entered the watch has begun: no later change is missed. Connections, members and
-    leaders may come and go; the watch goes on where it was. Giving up waiting for a change loses nothing
-    either. A consumer that is slower than the changes costs memory in etcd, not here.
+    Every change after the context was entered is delivered. When a connection, a member or a leader is lost,
+    the watch reconnects and goes on where it was. A wait that is cancelled loses nothing. If the consumer is
+    slower than the changes, they wait in etcd's memory, not here.
     """
 
     def __init__(
@@ -87,11 +87,13 @@ class Watch:
     ) -> None:
         """Use `Client.watch`."""
         if options.resync and start_revision:
-            raise TypeError("a watch that resynchronises starts now: it has to know which keys there are")
+            raise TypeError(
+                "with resync a watch starts now, since it has to know all keys: leave out start_revision"
+            )
         self._gateway = gateway
         self._timeout_s = timeout_s
-        # Key sets are one feed, so that their changes come together, unless etcd denies what is between them.
-        # To etcd a start revision of 0 means "from now on", as None does here.
+        # One feed for all key sets, so that their changes come together, until etcd denies what is between
+        # them. A start revision of 0 means "from now on" to etcd, as None does here.
         self._feeds = [_Feed(gateway, keys, options, start_revision or None)]
         self._waiting: dict[_Feed, asyncio.Task[None]] = {}  # only where there are several feeds
 
@@ -118,8 +120,8 @@ class Watch:
         """Wait for the next change.
 
         Raises:
-            Compacted: etcd has forgotten what came next, and the watch does not resynchronise.
-            StoreReplacedError: etcd's data is not what it was, and the watch does not resynchronise.
+            Compacted: etcd no longer keeps what came next, and the watch does not resynchronise.
+            StoreReplacedError: etcd's data was replaced, and the watch does not resynchronise.
             Error: etcd refuses the watch.
         """
         while True:
@@ -171,7 +173,7 @@ class Watch:
 
 
 class _Feed:
-    """The changes of the smallest range that holds some key sets, from as many streams as it takes."""
+    """The changes of some key sets, from one stream at a time over the smallest range that holds them all."""
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class _Feed:
         *,
         others: Sequence[KeySet] = (),
     ) -> None:
-        """Watch `keys`, but not those keys that `others` hold too."""
+        """Watch `keys`, without those keys that `others` hold too."""
         self.keys = keys
         self.changes: deque[Change] = deque()
         self.trouble: EtcdError | None = None
@@ -190,16 +192,16 @@ class _Feed:
         self._covering = KeySet.covering(keys)
         self._options = options
         self._others = others
-        self._next_revision = next_revision  # the first that was not delivered completely
+        self._next_revision = next_revision  # the first revision that was not delivered completely
         self._events: list[Event] = []  # of one revision, of which more may come
         self._known: dict[bytes, int] | None = {} if options.resync else None  # the keys' mod_revisions
-        self._behind = options.resync  # etcd has forgotten what came next, or nothing is known yet
+        self._behind = options.resync  # the keys have to be read before the watch can go on
         self._messages: Messages | None = None
         self._begun = False
         self._denied = False
         self._waits = pauses()
         self._cluster_id = 0
-        self._seems_older = False  # etcd's revision is less than the one before the next to deliver
+        self._seems_older = False  # the member's revision is less than that of the last change
 
     async def begin(self) -> None:
         """Return once etcd watches."""
@@ -222,7 +224,7 @@ class _Feed:
         return feeds
 
     async def receive(self) -> None:
-        """Take one message of etcd, or get over what went wrong."""
+        """Take one message of etcd. After an error that may pass, let the next call reconnect."""
         try:
             if self._behind:
                 await self._resynchronise()
@@ -234,7 +236,7 @@ class _Feed:
         except EtcdError as error:
             self.disconnect()
             if isinstance(error, StoreReplacedError) and self._known is not None:
-                self._known = dict.fromkeys(self._known, 0)  # whatever has the same revision is another value
+                self._known = dict.fromkeys(self._known, 0)  # the same revision may now have another value
                 self._cluster_id = 0
             voids_position = isinstance(error, Compacted | StoreReplacedError)
             self._behind = self._behind or (voids_position and self._known is not None)
@@ -248,21 +250,21 @@ class _Feed:
             await asyncio.sleep(next(self._waits))
 
     def disconnect(self) -> None:
-        """End the stream, on etcd's side too."""
+        """End the stream, in etcd too."""
         if self._messages is not None:
             self._messages.close()
         self._messages = None
         self._events = []
 
     def _has_new_token(self, error: EtcdError) -> bool:
-        """Forget a token that may be the reason, once: etcd says the same of a token that it forgot."""
+        """Forget the token, once: etcd 3.5 reports an invalid token of a watch as a denied permission."""
         if not isinstance(error, Error) or error.code != PERMISSION_DENIED or self._denied:
             return False
         self._denied = True
         return self._gateway.forget_token()
 
     def _request(self) -> Json:
-        # To resynchronise, this side has to see every event, so it does the filtering itself.
+        # To resynchronise, the feed has to know every key, so it filters itself.
         filters = [] if self._options.resync else sorted(self._options.filters)
         fields = {
             **key_fields(self._covering),
@@ -275,7 +277,7 @@ class _Feed:
         return {"create_request": encode(WATCH, fields)}
 
     async def _check_newest_revision(self) -> None:
-        """Find out whether a member that is behind is only late. Raises StoreReplacedError if it isn't."""
+        """Find out whether the member is only behind. Raises StoreReplacedError if it isn't."""
         fields = {**key_fields(self.keys[0]), "limit": 1, "keys_only": True}
         revision = Header.parse(await self._gateway.call(KV_RANGE, fields)).revision
         if revision + 1 < (self._next_revision or 0):
@@ -309,7 +311,8 @@ class _Feed:
         if not message.get("fragment"):  # otherwise the last revision goes on in the next message
             self._complete()
             if not events and not message.get("created"):
-                # etcd's news that nothing else happened up to here, so a compaction up to here does no harm.
+                # A progress message: nothing else happened up to here, so a compaction up to here does no
+                # harm.
                 self._next_revision = max(self._next_revision, header.revision + 1)
 
     def _complete(self) -> None:
@@ -343,7 +346,7 @@ class _Feed:
             self.changes.append(change)
 
     async def _resynchronise(self) -> None:
-        """Deliver the difference between the keys that are known and those that there are now."""
+        """Deliver the difference between the keys as they are known and as they are now."""
         known = self._known or {}
         found: set[bytes] = set()
         events: list[Event] = []

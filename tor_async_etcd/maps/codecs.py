@@ -1,7 +1,7 @@
 """How keys and values become bytes.
 
-A codec of keys keeps their order, so that ranges mean what they say. What a codec can't write raises
-TypeError or ValueError; whatever it raises at what it can't read becomes a map's InvalidDataError.
+A codec of keys keeps their order, so that a range of keys is a range of bytes. It raises TypeError or
+ValueError for what it can't encode. Any error in decoding becomes a map's InvalidDataError.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Second = TypeVar("Second")
 
 
 class Codec(Protocol[T]):
-    """Both ways between a key or a value and its bytes."""
+    """The translation of keys or values to bytes and back."""
 
     def encode(self, item: T, /) -> bytes:
-        """Return the bytes that are stored."""
+        """Return the bytes to store."""
 
     def decode(self, data: bytes, /) -> T:
-        """Return what was stored."""
+        """Return the key or the value of these bytes."""
 
 
 class KeyCodec(Codec[T], Protocol[T]):
@@ -36,7 +36,7 @@ class KeyCodec(Codec[T], Protocol[T]):
         """The size of every encoding, or None if they differ."""
 
     def prefix(self, start: Any, /) -> bytes:
-        """Return what the encodings of all keys that start with `start` start with."""
+        """Return the first bytes of all keys that start with `start`."""
 
 
 class _Whole:
@@ -120,7 +120,7 @@ class UnsignedCodec(_Whole):
 
 
 class OidCodec(UnsignedCodec):
-    """Object ids: integers from 0 to 2**53, up to which a JSON number, a double, can hold every one."""
+    """Object ids: integers from 0 to 2**53, all of which a JSON number (a double) can represent."""
 
     def __init__(self) -> None:
         super().__init__(8, 2**53)
@@ -146,7 +146,7 @@ class PairCodec(Generic[First, Second]):
         self.second = second
 
     def prefix(self, start: First, /) -> bytes:
-        """Return what the encodings of all pairs with this first start with."""
+        """Return the first bytes of all pairs with this first."""
         data = self.first.encode(start)
         return data.replace(b"\0", b"\0\1") + b"\0\0" if self.first.size_bytes is None else data
 
@@ -203,7 +203,7 @@ class CborCodec(_Marshalled[T]):
 
     def encode(self, item: T, /) -> bytes:
         """Return CBOR."""
-        import cbor2  # here, because it's compiled and nothing but maps of CBOR needs it
+        import cbor2  # only maps to CBOR, and the directory, need this extra
 
         return cbor2.dumps(self._marshal(item))
 
@@ -215,7 +215,7 @@ class CborCodec(_Marshalled[T]):
 
 
 class PickleCodec:
-    """Any Python objects. Whoever can write to etcd can run any code in a process that reads them."""
+    """Any Python objects. A client that can write to etcd can run any code in a process that reads them."""
 
     def encode(self, item: Any, /) -> bytes:
         """Return a pickle that every supported Python reads."""
@@ -224,10 +224,10 @@ class PickleCodec:
         return pickle.dumps(item, protocol=4)
 
     def decode(self, data: bytes, /) -> Any:
-        """Read a pickle, running what it says."""
+        """Read a pickle, which runs the code in it."""
         import pickle
 
-        return pickle.loads(data)  # noqa: S301 - the map was told to trust those who can write
+        return pickle.loads(data)  # noqa: S301 - the map's constructor asks for trust in every writer
 
 
 class FlatBuffersCodec(Generic[T]):
@@ -246,5 +246,5 @@ class FlatBuffersCodec(Generic[T]):
         return bytes(builder.Output())
 
     def decode(self, data: bytes, /) -> T:
-        """Read a buffer, whose fields are decoded when they're looked at."""
+        """Read a buffer. Its fields are decoded when they are read."""
         return self._cast(data)

@@ -1,4 +1,4 @@
-"""A database of typed maps on etcd."""
+"""A database: a part of an etcd, read and written in transactions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_PAUSE_S = 0.5
 
 
 class Database:
-    """The part of an etcd whose keys start with `prefix`, read and written in transactions."""
+    """The keys of an etcd that start with `prefix`, read and written in transactions."""
 
     def __init__(self, client: Client, prefix: bytes = b"", *, readonly: bool = False) -> None:
         self.client = client
@@ -36,14 +36,14 @@ class Database:
         return (await self.client.get(keys, count_only=True, timeout_s=timeout_s)).header.revision
 
     def begin(self, write: bool = False, *, timeout_s: float | None = None) -> DbTransaction:
-        """Return a transaction to enter with `async with`; it commits at the end unless something was raised.
+        """Return a transaction to enter with `async with`. It commits at the end, but not after an error.
 
-        `timeout_s` is for each of its requests. Leaving it raises:
-            ConflictError: something that it read has changed; nothing was written.
-            OutcomeUnknownError: the commit was sent, and its answer never came.
-            TransactionTooLargeError: it is more than etcd takes at once; nothing was written.
+        Each of its requests may take `timeout_s`. At the end the context raises:
+            ConflictError: another writer changed what it read; nothing was written.
+            OutcomeUnknownError: the commit was sent and got no answer.
+            TransactionTooLargeError: it does not fit into one transaction of etcd; nothing was written.
             UniqueError: a unique index has a value for another key; nothing was written.
-            Failed: something that it required does not hold; nothing was written.
+            Failed: a comparison that it required does not hold; nothing was written.
         """
         return self._begin(write, lambda: timeout_s)
 
@@ -53,10 +53,10 @@ class Database:
         return DbTransaction(self.client, self.prefix, write, timeout_s)
 
     async def attach_table(self, kind: type[MapT], *, timeout_s: float = 30.0) -> MapT:
-        """Return the map of a class decorated with `pmap.table`, in a slot of its own, a new one if need be.
+        """Return the map of a class decorated with `pmap.table`, in the slot of its table.
 
-        However many processes do that at the same time, a table has one slot and a slot one table. It takes
-        `timeout_s` at most.
+        A new table gets the next slot. Several processes may attach tables at the same time: a table has one
+        slot, and a slot one table. It takes `timeout_s` at most.
 
         Raises:
             TypeError: the class is not decorated.
@@ -68,16 +68,15 @@ class Database:
         return kind(await self.run(find_or_create, timeout_s=timeout_s), **kind.table_options)
 
     async def run(self, function: Callable[[DbTransaction], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
-        """Return what the function returns, having committed the transaction it was given.
+        """Call the function with a transaction, commit it, and return the function's result.
 
-        The function is called again as long as there are conflicts, each time with a new transaction:
-        whatever else it does it must be able to do twice. After `timeout_s` there is no other try, and no
-        request of the last one goes on.
+        After a conflict the function is called again, with a new transaction. So what it does besides has to
+        be safe to do twice. After `timeout_s` no try begins, and no request goes on.
 
         Raises:
             ConflictError: there was no time left for another try.
             TransportError: etcd did not answer in time; nothing was written.
-            OutcomeUnknownError: a commit was sent, and its answer never came. It is not tried again.
+            OutcomeUnknownError: a commit was sent and got no answer. It is not tried again.
         """
         now = asyncio.get_running_loop().time
         began = now()
@@ -102,10 +101,10 @@ class Database:
 
 
 def pause_after(conflicts: int, took_s: float) -> float:
-    """Return how long to wait after so many conflicts, the last in a try that took `took_s`, in seconds.
+    """Return the pause after a number of conflicts, the last in a try that took `took_s`, in seconds.
 
-    Anything up to 4, 8, 16, then 32 times as long as the try, so that few are at it at any time. A longer
-    pause would let those who never wait win again and again over those who lost often.
+    It is random, up to 4, 8, 16, then 32 times as long as the try, so that few clients try at the same time.
+    With a longer pause, clients that had no conflict yet would win again and again over those that had many.
     """
     longest_s = min(took_s * min(2 << conflicts, 32), LONGEST_PAUSE_S)
     return longest_s * int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,9 +1,9 @@
-"""Transactions with real optimistic concurrency.
+"""Transactions with optimistic concurrency control.
 
-A transaction reads everything at one revision and keeps its writes to itself. At its end one etcd transaction
-does them all, if nothing that was read has changed since. Of a range that was read two things are compared:
-that no key in it is newer, as a new key would be, and that each key that was in it still has the revision
-that it had, as a deleted key has not.
+A transaction reads everything at one revision and keeps its writes back. At its end one transaction of etcd
+applies them all, if nothing that was read has changed since. For a range that was read, two comparisons are
+needed: no key in it is newer, which finds new keys, and each key that was in it still has its revision, which
+finds deleted keys.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol, Self
 
-from tor_async_etcd.errors import ConflictError, Failed, TransactionTooLargeError, UniqueError
+from tor_async_etcd.errors import (
+    OUT_OF_RANGE,
+    Compacted,
+    ConflictError,
+    Error,
+    Failed,
+    TransactionTooLargeError,
+    UniqueError,
+)
 from tor_async_etcd.kv.keyset import EVERYTHING, KeySet, prefix_end
 from tor_async_etcd.kv.paging import PAGE_SIZE
 from tor_async_etcd.kv.transaction import Comp, CompModified, Op, OpDel, OpSet, Transaction
@@ -27,21 +35,22 @@ MAX_OPERATIONS = 128  # comparisons, and operations, in one transaction: etcd's 
 
 
 class Indexed(Protocol):
-    """What keeps indexes in step with the values of keys."""
+    """A map that keeps its indexes in step with its values."""
 
     async def unindex(self, txn: DbTransaction, key: bytes, value: bytes) -> None:
-        """Remove the entries of a value that the key no longer has."""
+        """Remove the index entries of a value that the key no longer has."""
 
     async def index(self, txn: DbTransaction, key: bytes, value: bytes) -> None:
-        """Add the entries of the value that the key has now. Raises UniqueError."""
+        """Add the index entries of the value that the key has now. Raises UniqueError."""
 
 
 class DbTransaction:
     """A transaction, got from `Database.begin` or `Database.run`.
 
-    It sees its own writes, and nothing that others wrote since its first read. Its keys are those within the
-    database's prefix. `revision` is that of all its reads, `committed` that of its writes, None before.
-    `timeout_s` returns how long its next request may take, None for as long as the client says.
+    It sees its own writes, and nothing that others wrote since its first read. Its keys are without the
+    database's prefix. `revision` is the revision of all its reads, None before the first; `committed` is that
+    of its writes, None before the commit. `timeout_s` returns how many seconds its next request may take, or
+    None for as many as the client was given.
     """
 
     def __init__(
@@ -78,12 +87,12 @@ class DbTransaction:
             await self._commit()
 
     async def get(self, key: bytes) -> bytes | None:
-        """Return a key's value, or None if there's none."""
+        """Return the value of a key, or None if there is no such key."""
         key = self.prefix + key
         return self._written[key] if key in self._written else await self._stored(key)
 
     async def scan(self, keys: KeySet, *, limit: int | None = None) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Yield keys with their values in order, `limit` of them at most."""
+        """Yield keys and their values in order, at most `limit` of them."""
         start, end = self.prefix + keys.key, keys.range_end
         if end is not None:
             end = prefix_end(self.prefix) if end == EVERYTHING else self.prefix + end
@@ -99,19 +108,19 @@ class DbTransaction:
             start = page.kvs[-1].key + b"\0"
 
     def put(self, key: bytes, value: bytes, *, indexed: Indexed | None = None) -> None:
-        """Set a key at the end. Raises RuntimeError if the transaction was not begun to write."""
+        """Set a key, at the commit. Raises RuntimeError if the transaction only reads."""
         self._change(key, value, indexed)
 
     def delete(self, key: bytes, *, indexed: Indexed | None = None) -> None:
-        """Delete a key at the end, if there is one. Raises as `put` does."""
+        """Delete a key, at the commit. Raises RuntimeError if the transaction only reads."""
         self._change(key, None, indexed)
 
     def require(self, comparison: Comp) -> None:
-        """Commit only if this holds too, such as a lock's guard; if not, the commit raises Failed."""
+        """Commit only if this comparison holds too, such as a lock's guard; else the commit raises Failed."""
         self._required.append(comparison)
 
     async def settle(self) -> None:
-        """Bring the indexes in step with what was written; done before they're read and at the end.
+        """Bring the indexes in step with what was written. It is called before a read of them and at the end.
 
         Raises:
             UniqueError: a unique index has a value for another key already; the transaction can't commit.
@@ -161,14 +170,23 @@ class DbTransaction:
                     found = await self._client.get(keys, limit=limit, timeout_s=self.timeout_s())
                     self.revision = found.header.revision
                     return found
-        return await self._client.get(keys, limit=limit, revision=self.revision, timeout_s=self.timeout_s())
+        try:
+            return await self._client.get(
+                keys, limit=limit, revision=self.revision, timeout_s=self.timeout_s()
+            )
+        except Error as error:
+            if error.code != OUT_OF_RANGE or isinstance(error, Compacted):
+                raise
+            raise ConflictError(
+                f"etcd's data was replaced: it has no revision {self.revision} any more"
+            ) from error
 
     async def _commit(self) -> None:
         await self.settle()
         if self._failure is not None:
             raise self._failure
         if not self._written:
-            return  # what only read was consistent as it was, at its revision
+            return  # all that it read was of one revision
         try:
             done = await self._client.submit(self._transaction(), timeout_s=self.timeout_s())
             self.committed = done.header.revision

@@ -1,4 +1,4 @@
-"""The directory of a database: which table is in which slot."""
+"""The directory of a database: the slot of each table."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def table(oid: UUID, **options: Any) -> Callable[[type[MapT]], type[MapT]]:
 
 
 async def find_or_create_slot(client: Client, txn: DbTransaction, kind: type[Map[Any, Any]]) -> int:
-    """Return the slot of a class named with `table`; a table that the directory doesn't know gets the next.
+    """Return the slot of a class decorated with `table`; a new table gets the next slot.
 
     Raises:
-        TypeError: the class has no name.
-        ConflictError: another table took the next slot meanwhile.
+        TypeError: the class is not decorated.
+        ConflictError: another table took the next slot.
         ValueError: all slots are taken.
     """
     if kind.table_oid is None:
@@ -51,7 +51,7 @@ async def find_or_create_slot(client: Client, txn: DbTransaction, kind: type[Map
     slots = await _slots(client, txn)
     if oid.bytes in slots:
         return slots[oid.bytes]
-    # All who add an entry add it after the last one, so of two only one can: whatever its table is.
+    # Every new entry comes after the last one, so of two writers only one can add its entry.
     slot = max(slots.values(), default=0) + 1
     if slot > LARGEST_SLOT:
         raise ValueError(f"all {LARGEST_SLOT} slots are taken")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-LARGEST_SLOT = 2**16 - 2  # so that there's always a slot after it, where its keys end
+LARGEST_SLOT = 2**16 - 2  # so that there is a slot after it, at which the range of its keys ends
 
 
 class _Index(NamedTuple):
@@ -35,7 +35,7 @@ class Map(Generic[K, V]):
             fruits[txn, "apple"]  # an awaitable of "green", or of None if there were none
             del fruits[txn, "apple"]
 
-    A map has no state of its own: one serves any transactions of any databases.
+    A map has no state: the same object can be used with any database.
     """
 
     table_oid: UUID | None = None
@@ -53,11 +53,11 @@ class Map(Generic[K, V]):
         self._is_index = False
 
     def attach_index(self, index: Map[Any, K], function: Callable[[V], Any], *, unique: bool = True) -> None:
-        """Keep `index`, a map to this map's keys, in step with what `function` returns of this map's values.
+        """Keep `index`, a map to this map's keys, in step with `function` of this map's values.
 
-        Of a unique index that is the key: `await index[txn, "name"]`. Of another it is the first of a pair
-        whose second is this map's key: `index.select(txn, prefix="name")`. None is not indexed. All writers
-        have to attach the same indexes, before the first of them writes.
+        In a unique index the function's result is the key: `await index[txn, "name"]`. Otherwise the key is a
+        pair of that result and this map's key: `index.select(txn, prefix="name")`. None is not indexed. All
+        writers have to attach the same indexes before they write.
         """
         index._is_index = True
         self._indexes.append(_Index(index, function, unique))
@@ -82,10 +82,10 @@ class Map(Generic[K, V]):
         prefix: Any = None,
         limit: int | None = None,
     ) -> AsyncIterator[tuple[K, V]]:
-        """Yield keys with their values in the order of the keys.
+        """Yield keys and their values in the order of the keys, at most `limit` of them.
 
-        Those from `from_key` on, before `to_key`, that start with `prefix` (of pairs: the first), and `limit`
-        of them at most.
+        It yields the keys from `from_key` on, before `to_key`, that start with `prefix`, which is the first
+        of a pair if the keys are pairs.
 
         Raises:
             InvalidDataError: a key or a value is not what this map's codecs write.
@@ -100,13 +100,13 @@ class Map(Generic[K, V]):
                 yield self._decoded_key(data_key), self._decoded(data_key, data)
 
     async def unindex(self, txn: DbTransaction, key: bytes, value: bytes) -> None:
-        """Remove what the indexes hold of a value that the key no longer has; transactions do that."""
+        """Remove the index entries of a value that the key no longer has. Transactions call it."""
         for index in self._indexes:
             if (entry := self._entry(index, key, value)) is not None:
                 txn.delete(entry)
 
     async def index(self, txn: DbTransaction, key: bytes, value: bytes) -> None:
-        """Add to the indexes the value that the key has now; transactions do that. Raises UniqueError."""
+        """Add the index entries of the key's new value. Transactions call it. Raises UniqueError."""
         primary = self._decoded_key(key)
         for index in self._indexes:
             if (entry := self._entry(index, key, value)) is None:

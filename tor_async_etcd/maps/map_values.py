@@ -1,4 +1,4 @@
-"""What the maps of `pmap` have in common by the type of their values."""
+"""The base classes of the maps of `pmap`, one for each type of values."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class UuidSetValues(Map[K, set[UUID]]):
 
 
 class JsonValues(Map[K, V]):
-    """Maps to objects as JSON: `marshal` turns them into what JSON has, `unmarshal` turns that into them."""
+    """Maps to objects as JSON, which `marshal` turns into JSON's types and `unmarshal` back."""
 
     keys: KeyCodec[Any]
 
@@ -81,7 +81,7 @@ class JsonValues(Map[K, V]):
 
 
 class CborValues(Map[K, V]):
-    """Maps to objects as CBOR: `marshal` turns them into what CBOR has, `unmarshal` turns that into them."""
+    """Maps to objects as CBOR, which `marshal` turns into CBOR's types and `unmarshal` back."""
 
     keys: KeyCodec[Any]
 
@@ -92,17 +92,18 @@ class CborValues(Map[K, V]):
 class PickleValues(Map[K, Any]):
     """Maps to any Python objects, as pickles.
 
-    Reading a pickle runs what it says. So whoever can write to the etcd, with a stolen password or through
-    another service's mistake, can run any code in every process that reads the map. Prefer JSON or CBOR.
+    To read a pickle is to run the code in it. So an attacker that can write to the etcd, with a stolen
+    password or through a fault of another service, can run any code in every process that reads the map.
+    Prefer JSON or CBOR.
     """
 
     keys: KeyCodec[Any]
 
     def __init__(self, slot: int, *, trust_every_writer: bool = False) -> None:
-        """Raises TypeError unless `trust_every_writer` says that the above is known and accepted."""
+        """Raises TypeError unless `trust_every_writer` is True, which accepts that danger."""
         if trust_every_writer is not True:
             raise TypeError(
-                "whoever can write a pickle can run any code where it is read:"
+                "a client that can write a pickle can run any code where it is read:"
                 " use a map to JSON or CBOR, or accept that with trust_every_writer=True"
             )
         super().__init__(slot, self.keys, PickleCodec())

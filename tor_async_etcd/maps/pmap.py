@@ -1,4 +1,4 @@
-"""The typed maps by name: "Map", the type of its keys, the type of its values."""
+"""The typed maps. A name is "Map", the type of the keys, and the type of the values."""
 
 from __future__ import annotations
 

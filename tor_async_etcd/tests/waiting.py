@@ -18,12 +18,7 @@ async def until(condition: Callable[[], Awaitable[bool]], timeout_s: float = 20.
 
 async def watchers_are(etcd: EtcdServer, count: int) -> bool:
     """Return whether etcd has so many watches."""
-    return await watchers(etcd) == count
-
-
-async def watchers(etcd: EtcdServer) -> int:
-    """Return how many watches etcd says it has."""
     url = etcd.url + "/metrics"
     text = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).read().decode())  # noqa: S310
     [line] = [line for line in text.splitlines() if line.startswith("etcd_debugging_mvcc_watcher_total ")]
-    return int(line.split()[1])
+    return int(line.split()[1]) == count

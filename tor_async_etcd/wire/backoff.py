@@ -13,7 +13,7 @@ _LONGEST_PAUSE_S = 0.5
 
 
 def pauses() -> Iterator[float]:
-    """Yield how long to wait before each further try, in seconds: doubled each time, and jittered."""
+    """Yield the pause before each further try, in seconds: twice as long each time, with jitter."""
     pause_s = _FIRST_PAUSE_S
     while True:
         yield pause_s * (0.5 + int.from_bytes(os.urandom(4), "big") / 2**32)

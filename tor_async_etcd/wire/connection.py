@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection to etcd's JSON gateway, on asyncio alone.
 
-etcd needs little of HTTP: POST, a status, a body of known length or in chunks (RFC 9112). Doing just that
-takes less than half the processor time of a general HTTP client.
+The gateway needs little of HTTP: POST, a status, and a body of known length or in chunks (RFC 9112). A client
+for just that takes less than half the processor time of a general one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tor_async_etcd.errors import TransportError
 
-HIGH_WATER_BYTES = 1 << 20  # an answer that is not taken stops the reading from its socket here
+HIGH_WATER_BYTES = 1 << 20  # with so much unread, the socket is not read any more
 
 
 class Reply(NamedTuple):
@@ -24,10 +24,10 @@ class Reply(NamedTuple):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection, one exchange at a time.
+    """One connection, for one exchange at a time.
 
-    It reads into `buffer`, which it shares with other connections of the same event loop. A buffer for each
-    read, as asyncio.Protocol gets, takes longer than the read itself.
+    It reads into `buffer`, which all connections of an event loop share. To allocate a buffer for each read,
+    as asyncio.Protocol does, takes longer than the read.
     """
 
     def __init__(self, url: str, buffer: memoryview) -> None:
@@ -50,16 +50,16 @@ class Connection(asyncio.BufferedProtocol):
             self._poll.register(socket, select.POLLIN)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Let whoever waits find out."""
+        """Wake up the waiting reader, which then raises TransportError."""
         self.closed = True
         self._wake()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to put what comes."""
+        """Return the buffer to read into."""
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Keep what came, and stop reading if nobody takes it."""
+        """Keep what was read, and stop reading if too much is unread."""
         self._received += self._buffer[:nbytes]
         if len(self._received) > HIGH_WATER_BYTES:
             self._socket.pause_reading()
@@ -77,11 +77,11 @@ class Connection(asyncio.BufferedProtocol):
         return self._waiter
 
     def is_usable(self) -> bool:
-        """Tell whether a request can be sent; if etcd has closed not even before the loop notices."""
+        """Return whether a request can be sent, even if the event loop has not noticed yet that it can't."""
         return not self.closed and not self._poll.poll(0)
 
     def close(self) -> None:
-        """Drop the connection; etcd ends what it was doing for it."""
+        """Close the connection at once; etcd ends its request."""
         self._socket.abort()
 
     async def exchange(self, request: bytes) -> Reply:
@@ -97,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         return Reply(status, body)
 
     async def begin(self, request: bytes) -> tuple[int, int | None]:
-        """Send a request and return its answer's status, and its length or None if it comes in chunks."""
+        """Send a request. Return its answer's status, and its body's length, None if it is in chunks."""
         self.reusable = False
         self._socket.write(request)
         while (end := self._received.find(b"\r\n\r\n")) < 0:
@@ -122,7 +122,7 @@ class Connection(asyncio.BufferedProtocol):
         return body
 
     async def chunk(self) -> bytes:
-        """Return the body's next chunk, nothing at its end; giving up waiting for it loses nothing."""
+        """Return the body's next chunk, b"" at its end. A wait that is cancelled loses nothing."""
         while True:
             if (start := self._received.find(b"\r\n") + 2) >= 2:
                 try:
@@ -137,7 +137,7 @@ class Connection(asyncio.BufferedProtocol):
 
 
 def _header(head: bytes, name: bytes) -> bytes:
-    """Return a header's value, nothing if there's none; `name` starts with the end of the line before."""
+    """Return the value of a header, b"" if it is missing. `name` is in lower case, between CRLF and colon."""
     start = head.find(name) + len(name)
     return b"" if start < len(name) else head[start : head.index(b"\r\n", start)].strip()
 
@@ -154,7 +154,7 @@ class LineStream:
         self._pieces: list[bytes] = []
 
     async def line(self) -> bytes:
-        """Wait for the next line; giving up waiting loses nothing. Raises TransportError when it ended."""
+        """Return the next line. A cancelled wait loses nothing. Raises TransportError at the end."""
         while not self._lines:
             chunk = b"" if self._ended else await self._connection.chunk()
             if not chunk:
@@ -171,5 +171,5 @@ class LineStream:
         return self._lines.popleft()
 
     def close(self) -> None:
-        """Close the connection, which ends the request on etcd's side too."""
+        """Close the connection, which ends the request in etcd too."""
         self._connection.close()

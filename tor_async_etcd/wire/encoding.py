@@ -1,8 +1,8 @@
 """The gateway's requests, from fixed tables.
 
-The gateway ignores fields that it doesn't know, so a misspelled option would silently do nothing. Every
-request is therefore built from a table of its fields, and a name that isn't in it raises a TypeError. The
-shapes are those of etcd's rpc.proto in protobuf's JSON mapping: bytes as base64, 64-bit integers as strings.
+The gateway ignores unknown fields, so a misspelled option would silently do nothing. Therefore a table for
+each request has its fields, and an unknown name raises TypeError. The forms are those of etcd's rpc.proto in
+protobuf's JSON mapping: bytes as base64, 64-bit integers as strings.
 """
 
 from __future__ import annotations
@@ -114,10 +114,10 @@ WATCH: Fields = {
 
 
 class Call(NamedTuple):
-    """One of the gateway's requests: its path, its fields, and what may be concluded from its answer.
+    """One of the gateway's requests: its path, its fields, and two facts about it.
 
-    With `changes` it may change something. With `shows_newest_revision` its answer shows a revision that is
-    not older than that of any answer which came before the request was sent.
+    `changes`: it may change something. `shows_newest_revision`: the revision in its answer is not less than
+    that in any earlier answer.
     """
 
     path: str
@@ -143,7 +143,7 @@ WATCH_CREATE = Call("watch", {"create_request": _as_it_is}, changes=False)
 
 
 def encode(fields: Fields, values: Mapping[str, Any]) -> Json:
-    """Return the request's JSON object; what is None or False is left out.
+    """Return the request's JSON object, without the values that are None or False.
 
     Raises:
         TypeError: the request has no such field, or the value is not of the field's type.

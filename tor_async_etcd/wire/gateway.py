@@ -1,4 +1,4 @@
-"""Requests to a cluster: endpoints, retries, authentication, and where answers become errors."""
+"""Requests to a cluster: its endpoints, retries, authentication, and the translation of answers to errors."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-# The gRPC codes with which a member says that it lost track of a request, not that it refused it:
-# cancelled, unknown, deadline exceeded, internal, unavailable.
+# The gRPC codes that leave open whether the member applied the request: cancelled, unknown, deadline
+# exceeded, internal, unavailable.
 _UNDECIDED = {1, 2, 4, 13, UNAVAILABLE}
-# HTTP statuses of requests that a proxy, or etcd's gateway, may have lost after it had passed them on.
+# The HTTP statuses that leave open whether a proxy passed the request on: timeout, client closed request.
 _LOST_STATUSES = {408, 499}
 # Messages of etcd.
-_NO_LEADER = "etcdserver: no leader"  # said before the request is proposed, so it was not applied
+_NO_LEADER = "etcdserver: no leader"  # a refusal: the request was not applied
 _STALE_TOKEN = "etcdserver: revision of auth store is old"  # noqa: S105 - no password
 _NO_TOKEN = "etcdserver: user name is empty"  # noqa: S105 - no password
 _AUTHENTICATION_IS_OFF = "etcdserver: authentication is not enabled"
@@ -61,7 +61,7 @@ _from_json = json.JSONDecoder().decode
 
 
 class Gateway:
-    """The JSON gateways of one cluster. Uses one endpoint until it fails, then the next."""
+    """The JSON gateways of one cluster. It uses one endpoint until that fails, then the next."""
 
     def __init__(
         self,
@@ -91,7 +91,8 @@ class Gateway:
     async def call(self, call: Call, values: Mapping[str, Any], timeout_s: float | None = None) -> Json:
         """Return the answer to a call.
 
-        A call that changes nothing, or was certainly not applied, is tried again until `timeout_s` is over.
+        Until `timeout_s` is over, a call that failed is tried again if it changes nothing, or was certainly
+        not applied.
 
         Raises:
             Error: etcd refused the call.
@@ -114,7 +115,7 @@ class Gateway:
                 pause_s = next(waits)
                 if not self.is_repeatable(error, call) or now() + pause_s >= deadline:
                     if isinstance(error.__cause__, TimeoutError) and earlier is not None:
-                        raise earlier from error  # why the time was over says more than that it was
+                        raise earlier from error  # it is the reason why the time ran out
                     raise
                 self._warn_once(error)
                 earlier = error
@@ -126,7 +127,12 @@ class Gateway:
             await asyncio.sleep(pause_s)
 
     async def open(self, call: Call, values: Mapping[str, Any]) -> Messages:
-        """Return the messages of a call that goes on; tried once, at one endpoint. Raises as `call` does."""
+        """Return the messages of a call that goes on. It is tried once, at one endpoint.
+
+        Raises:
+            Error: etcd refused the call.
+            TransportError: the call could not be sent, or its answer did not begin in time.
+        """
         body = _to_json(encode(call.fields, values)).encode()
         timeout_s = self.timeout_s
         headers = await self._authorized(call, timeout_s)
@@ -145,7 +151,7 @@ class Gateway:
         return had_one
 
     def is_repeatable(self, error: EtcdError, call: Call) -> bool:
-        """Return whether another try may help, and can't do twice what the call does."""
+        """Return whether another try may help and is safe: the call changes nothing, or was not applied."""
         if isinstance(error, Error):
             if error.message == _NO_LEADER or self._is_unauthenticated(error):
                 return True
@@ -210,13 +216,13 @@ class Gateway:
             self._token = None
 
     def _warn_once(self, error: EtcdError) -> None:
-        """Log the first failure after a success: an outage is one line, however many calls meet it."""
+        """Log the first failure after a success, so that an outage is one line in the log."""
         if not self._fails and not self._is_unauthenticated(error):
             self._fails = True
             _logger.warning("etcd does not answer as it should, trying again: %s", error)
 
     def _note_store(self, reply: Json, known_revision: int) -> None:
-        """Log it if etcd's data is not what it was: no revision goes back, and no cluster changes its id."""
+        """Log an error if etcd's data was replaced: its revision went back, or its cluster's id changed."""
         cluster_id, revision = reply["header"].get("cluster_id"), int(reply["header"].get("revision", 0))
         is_older = revision < min(known_revision, self._newest_revision)
         if is_older or self._cluster_id not in (None, cluster_id):
@@ -242,12 +248,13 @@ class Messages:
         self._report = report
 
     async def next(self) -> Json:
-        """Wait for the next message; giving up waiting loses nothing.
+        """Wait for the next message. A wait that is cancelled loses nothing.
 
-        Silence is normal here, so every few seconds of it the member is asked whether it is still alive.
+        A watch may be silent for long. So after every few seconds of silence the member gets a status
+        request, to find out whether it still answers.
 
         Raises:
-            Compacted: etcd cancelled a watch because it has forgotten what comes next.
+            Compacted: etcd cancelled a watch because it no longer keeps what comes next.
             Error: etcd ended the call for another reason.
             TransportError: the connection or the member is gone.
         """
@@ -268,7 +275,7 @@ class Messages:
             raise
 
     def close(self) -> None:
-        """End the call, on etcd's side too."""
+        """End the call, in etcd too."""
         self._stream.close()
 
 
@@ -282,8 +289,8 @@ def _may_be_applied(error: EtcdError) -> bool:
 def content_of(reply: Reply) -> Json:
     """Return what etcd answered.
 
-    The HTTP status decides whether that is an error. Only an answer that goes on can have status 200 and an
-    error, since its status was sent before.
+    The HTTP status decides whether the answer is an error. Only an answer that goes on can have the status
+    200 and then an error.
 
     Raises:
         Error: etcd refused the request.
@@ -307,7 +314,7 @@ def content_of(reply: Reply) -> Json:
 
 
 def _raise_error(content: Json) -> None:
-    """Raise the error that the content shows, if it does.
+    """Raise the error that the content describes; return if it describes none.
 
     Until etcd 3.5 it is {"error", "message", "code"}, in an answer that goes on {"error": {"message",
     "grpc_code", ...}}. From 3.6 on it is {"message", "code"} or {"error": {"message", "code"}}.

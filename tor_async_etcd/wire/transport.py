@@ -1,4 +1,4 @@
-"""How requests reach an endpoint: the seam, and kept-alive HTTP connections behind it."""
+"""How requests reach an endpoint: the interface of a transport, and the one that uses HTTP."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Stream(Protocol):
     status: int
 
     async def line(self) -> bytes:
-        """Wait for the next line; giving up waiting loses nothing. Raises TransportError when it ended."""
+        """Return the next line. A cancelled wait loses nothing. Raises TransportError at the end."""
 
     def close(self) -> None:
-        """Close the connection, which ends the request on etcd's side too."""
+        """Close the connection, which ends the request in etcd too."""
 
 
 class Transport(Protocol):
-    """The seam: how requests reach one endpoint. Of this package's errors it raises TransportErrors only."""
+    """How requests reach one endpoint. It raises TransportError, and no other error of this package."""
 
     async def post(self, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Reply:
-        """Return the answer. Raises NotSentError if nothing was sent."""
+        """Return the answer. Raises NotSentError if the request was not sent."""
 
     async def open(self, path: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Stream:
-        """Return an answer that goes on, once it has begun."""
+        """Return an answer that goes on, once it has begun. Raises NotSentError as `post` does."""
 
     async def close(self) -> None:
-        """Close all connections, those in use included."""
+        """Close all connections, also those in use."""
 
 
 class Endpoint(NamedTuple):
@@ -102,8 +102,8 @@ class HttpTransport:
         """Send one request and return its answer.
 
         Raises:
-            NotSentError: no connection could be had in time, nothing was sent.
-            TransportError: it was sent, but no complete answer came in time.
+            NotSentError: there was no free connection in time, so the request was not sent.
+            TransportError: the request was sent and got no complete answer in time.
         """
         connection = None
         try:
@@ -121,7 +121,8 @@ class HttpTransport:
         """Send one request and return the lines of its answer, once it has begun.
 
         Raises:
-            TransportError: it has not begun in time, or is no stream.
+            NotSentError: there was no connection.
+            TransportError: the answer has not begun in time, or is none of HTTP.
         """
         connection = await self._connect()
         stream = None
@@ -138,7 +139,7 @@ class HttpTransport:
         return stream
 
     async def close(self) -> None:
-        """Close all connections, those in use included."""
+        """Close all connections, also those in use."""
         for connection in list(self._all):
             connection.close()
         self._idle.clear()

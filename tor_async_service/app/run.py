@@ -4,18 +4,23 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tornado.httpserver
 import tornado.netutil
 import uvloop
+from tornado.iostream import IOStream
 
+from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
 from tor_async_service.app import options
 from tor_async_service.app.application import Parts, ServiceApplication
@@ -23,6 +28,7 @@ from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.metrics import ServiceMetrics
 
 _DRAIN_TIMEOUT_S = 10.0
+_STANDARD_ERROR = 2  # the highest number of a standard stream
 # A client that stalls in the middle of a request must not hold its connection for ever.
 _BODY_TIMEOUT_S = 30.0
 _IDLE_CONNECTION_TIMEOUT_S = 600.0
@@ -32,6 +38,26 @@ _ALLOCATIONS_PER_COLLECTION = 50_000
 
 _logger = logging.getLogger(__name__)
 
+
+class _Server(tornado.httpserver.HTTPServer):
+    """A server that can close all its connections at one moment."""
+
+    def initialize(self, *arguments: Any, **options: Any) -> None:
+        """Called by Tornado, which has no constructors for servers."""
+        super().initialize(*arguments, **options)
+        self._streams: weakref.WeakSet[IOStream] = weakref.WeakSet()
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Called by Tornado for each connection."""
+        self._streams.add(stream)
+        super().handle_stream(stream, address)
+
+    def close_now(self) -> None:
+        """Closes all connections before any of them takes another request."""
+        for stream in [*self._streams]:
+            stream.close()
+
+
 # Gets the database, the service's own options by their names, and the chassis' `parts`.
 MakeApp = Callable[..., ServiceApplication]
 
@@ -40,8 +66,10 @@ def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardO
     """Runs a service until SIGTERM or SIGINT, and ends the process with status 0.
 
     `guard` says how the database's guard is made; its options are on the command line, too. If the port is in
-    use the process ends with one line and status 1, after a wrong option with status 2.
+    use the process ends with one line and status 1, after a wrong option with status 2. SIGHUP is ignored.
     """
+    _end_on_signals_while_starting()
+    _open_standard_streams()
     guard_options = () if guard is None else guard.options
     all_options = {option.name: option for option in (*guard_options, *own_options)}
     configuration = options.parse(description, own_options=tuple(all_options.values()))
@@ -60,6 +88,21 @@ def _values(own_options: Sequence[Option], configuration: Configuration) -> dict
     return {option.name: configuration.own[option.name] for option in own_options}
 
 
+def _end_on_signals_while_starting() -> None:
+    """Until the service handles its signals itself there is nothing that has to end in an orderly way."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _open_standard_streams() -> None:
+    """Opens those that are closed, or sockets would get their numbers, which libuv refuses to close."""
+    descriptor = os.open(os.devnull, os.O_RDWR)
+    while descriptor <= _STANDARD_ERROR:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+    os.close(descriptor)
+
+
 async def _serve(
     make_app: MakeApp,
     own: Mapping[str, Any],
@@ -68,8 +111,6 @@ async def _serve(
     sockets: list[socket.socket],
 ) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     metrics = ServiceMetrics()
     async with Database(
         configuration.database_url,
@@ -79,24 +120,36 @@ async def _serve(
         observer=metrics,
     ) as database:
         app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics))
-        server = tornado.httpserver.HTTPServer(
+        server = _Server(
             app,
             xheaders=True,
             body_timeout=_BODY_TIMEOUT_S,
             idle_connection_timeout=_IDLE_CONNECTION_TIMEOUT_S,
         )
         server.add_sockets(sockets)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         ip, port = sockets[0].getsockname()[:2]
+        host = f"[{ip}]" if ":" in ip else ip
         _logger.info(
-            "service started and listening on http://%s:%d talking to database %s", ip, port, database.url
+            "service started and listening on http://%s:%d talking to database %s", host, port, database.url
         )
         tasks = [asyncio.create_task(work()) for work in app.background_work]
         for task in tasks:
             task.add_done_callback(lambda _: stop.set())  # background work only ends with an error
+        checking = asyncio.create_task(_warn_if_unusable(database))
         _tune_garbage_collection()
         await stop.wait()
         await _drain(server, app)
-        await _end(tasks)
+        await _end([checking, *tasks])
+
+
+async def _warn_if_unusable(database: Database) -> None:
+    """Logs at start what is wrong with the database. The service runs, and recovers with the database."""
+    try:
+        await AsyncCouchDBHealthCheck(database=database).check()
+    except CouchDBError as error:
+        _logger.warning("database %s can't be used: %s", database.url, error)
 
 
 def _tune_garbage_collection() -> None:
@@ -106,11 +159,12 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
 
 
-async def _drain(server: tornado.httpserver.HTTPServer, app: ServiceApplication) -> None:
+async def _drain(server: _Server, app: ServiceApplication) -> None:
     app.service.drain.is_draining = True
     server.stop()
     _logger.info("Shutting down ...")
     cut_off = await app.service.drain.wait(_DRAIN_TIMEOUT_S)
+    server.close_now()
     if cut_off:
         _logger.warning("%d requests were still in flight after %.0f s", cut_off, _DRAIN_TIMEOUT_S)
     await server.close_all_connections()
@@ -131,6 +185,6 @@ def _configure_logging() -> None:
     formatter.converter = time.gmtime
     # The log lines do not show these, so they need not be looked up for each of them.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.NullHandler() if sys.stdout is None else logging.StreamHandler(sys.stdout)
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from tor_async_couchdb.retries.pauses import equal_jitter
 from tor_async_etcd import Client, Election, EtcdError
 
-# How long there is no leader after one was killed; one that ends normally is followed at once.
+# A leader that was killed is followed after this time, one that ends normally at once.
 LEASE_S = 5
 _PAUSE = equal_jitter(base_s=0.2, cap_s=5.0)
 
@@ -36,10 +36,12 @@ class LeadersWork:
         election: bytes,
         *,
         client: Client,
+        lease_s: int = LEASE_S,
     ) -> None:
         self._work = work
         self._election = election
         self._client = client
+        self._lease_s = lease_s
         self._is_leading = Gauge(
             "leader",
             "1: this process is the leader; 0: another one is, or none.",
@@ -69,7 +71,8 @@ class LeadersWork:
 
     async def _lead_once(self) -> None:
         candidate = f"{socket.gethostname()}:{os.getpid()}".encode()
-        async with Election(self._client, self._election, ttl_s=LEASE_S).campaign(candidate) as leadership:
+        election = Election(self._client, self._election, ttl_s=self._lease_s)
+        async with election.campaign(candidate) as leadership:
             _logger.info("leading in term %d", leadership.token)
             await leadership.run(self._work_as_leader())
 

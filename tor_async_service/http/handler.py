@@ -40,12 +40,12 @@ class ServiceHandler(tornado.web.RequestHandler):
     """
 
     database: Database
+    _deadline: Deadline
 
     def initialize(self) -> None:
         """Called by Tornado for each request."""
         self.service: Service = self.settings["service"]
         self._observer = RequestObserver(self.service.metrics)
-        self._deadline = Deadline()
         self._body = bytearray()
         self._body_size_bytes = 0
         self._task: asyncio.Task[Any] | None = None
@@ -62,8 +62,6 @@ class ServiceHandler(tornado.web.RequestHandler):
         self._deadline = deadline.enter(self.service.deadline_s)
         self._task = asyncio.current_task()
         self.service.drain.begin(self)
-        if self.service.drain.is_draining:
-            self.set_header("Connection", "close")
 
     def data_received(self, chunk: bytes) -> None:
         """Called by Tornado for each piece of the body."""
@@ -213,7 +211,11 @@ class ServiceHandler(tornado.web.RequestHandler):
             self._set_counts()
             if chunk is None and not self._write_buffer:
                 self.clear_header("Content-Type")
-        return super().finish(chunk)
+            if self.service.drain.is_draining:
+                self.set_header("Connection", "close")
+        finished = super().finish(chunk)
+        self.service.drain.deliver(self)
+        return finished
 
     def _set_counts(self) -> None:
         if self._observer.conflict_count:
@@ -222,8 +224,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             self.set_header(_TAMPERED_COUNT, str(self._observer.tampered_count))
 
     def on_finish(self) -> None:
-        """Called by Tornado at the end of the answer."""
-        self.service.drain.end(self)
+        """Called by Tornado when the answer is complete, which may be before it is sent."""
         # A client may send any method; each would be a time series of its own.
         method = str(self.request.method)
         self.service.metrics.request_answered(

@@ -82,6 +82,8 @@ def problem_of(error: BaseException | None, own: Mapping[type[Exception], Proble
     if isinstance(error, errors.TamperedError):
         detail = f"Document {error.document_id!r} was tampered with in the database, so it is not shown."
         return Problem(502, detail)
+    if isinstance(error, errors.DocumentRefusedError):
+        return Problem(403, f"The database refuses this: {error.reason}")
     for error_class, problem in (*(own or {}).items(), *_TABLE):
         if isinstance(error, error_class):
             asked_for_s = error.retry_after_s if isinstance(error, errors.CouchDBError) else 0.0

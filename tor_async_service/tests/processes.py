@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from tor_async_service.tests.serving import wait_until
+from tor_async_couchdb.tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 20
@@ -27,9 +27,13 @@ class Service:
         async for line in self.process.stdout:
             self.log.append(line.decode().rstrip("\n"))
 
+    async def says(self, words: str) -> None:
+        """Returns once a line of the log has these words."""
+        await wait_until(lambda: any(words in line for line in self.log), TIMEOUT_S)
+
     async def url(self) -> str:
         """Where it listens, once it does."""
-        await wait_until(lambda: any("listening on" in line for line in self.log), TIMEOUT_S)
+        await self.says("listening on")
         found = re.search(r"listening on (\S+) talking to", "\n".join(self.log))
         assert found is not None
         return found[1]
@@ -45,7 +49,7 @@ class Service:
 async def running(
     module: str, *arguments: str, username: str = "", password: str = "", folder: Path = ROOT
 ) -> AsyncIterator[Service]:
-    """The service that `module` is, found in `folder` or here; it is ended with the block."""
+    """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block."""
     credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

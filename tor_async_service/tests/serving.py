@@ -1,9 +1,7 @@
-"""Services in the test's own process, and what their answers have to look like."""
+"""Services in the test's own process, and the form that their problems have."""
 
-import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -39,11 +37,3 @@ async def problem_of(response: aiohttp.ClientResponse, status: int) -> dict[str,
     assert len(problem["detail"]) > 5
     assert "Traceback" not in problem["detail"]
     return problem
-
-
-async def wait_until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
-    """Returns once the condition holds; it has to, in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
-        await asyncio.sleep(0.01)

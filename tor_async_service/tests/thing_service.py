@@ -1,15 +1,12 @@
 """A small service for the chassis' tests; `python -m tor_async_service.tests.thing_service` runs it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from tor_async_couchdb.actions.retrieve import AsyncPersister, Page
-from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb import AsyncPersister, Database
 from tor_async_couchdb.tests.things import Thing, ThingRetriever, ThingsRetriever
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
-from tor_async_service.http.handler import ServiceHandler
+from tor_async_service import Parts, ServiceApplication, ServiceHandler, run
 
 _VIEW = "thing_by_key"
 
@@ -25,18 +22,15 @@ class ThingsHandler(ServiceHandler):
     """All things."""
 
     async def post(self) -> None:
-        """Makes a thing."""
+        """Creates a thing."""
         body = self.json_body(ThingBody)
         thing = await AsyncPersister(Thing(key=body.key, count=body.count), database=self.database).persist()
         self.set_status(201)
-        self.write_json(_representation(thing))
+        self.write_model(thing)
 
     async def get(self) -> None:
         """Lists all things."""
-        await self.write_pages(self._fetch_page, _representation)
-
-    async def _fetch_page(self, first_key: str | None, size: int) -> Page[Thing]:
-        return await ThingsRetriever(_VIEW, first_key, database=self.database).fetch_page(size)
+        await self.write_models(ThingsRetriever(_VIEW, database=self.database))
 
 
 class ThingHandler(ServiceHandler):
@@ -44,26 +38,20 @@ class ThingHandler(ServiceHandler):
 
     async def get(self, key: str) -> None:
         """Shows it."""
-        self.write_json(_representation(await self._thing(key)))
+        self.write_model(await ThingRetriever(_VIEW, key, database=self.database).fetch())
 
     async def put(self, key: str) -> None:
-        """Changes its count; whoever loses the race for it is told so."""
+        """Changes its count, in one attempt."""
         body = self.json_body(ThingBody)
-        changed = msgspec.structs.replace(await self._thing(key), count=body.count)
-        self.write_json(_representation(await AsyncPersister(changed, database=self.database).persist()))
-
-    async def _thing(self, key: str) -> Thing:
-        return self.found(await ThingRetriever(_VIEW, key, database=self.database).fetch())
+        thing = self.found(await ThingRetriever(_VIEW, key, database=self.database).fetch())
+        changed = AsyncPersister(thing.replace(count=body.count), database=self.database)
+        self.write_model(await changed.persist())
 
 
-def _representation(thing: Thing) -> dict[str, Any]:
-    return {"key": thing.key, "count": thing.count}
-
-
-def make_app(database: Database) -> ServiceApplication:
+def make_app(database: Database, parts: Parts | None = None) -> ServiceApplication:
     """The service on a database."""
     routes = [("/things", ThingsHandler), ("/things/([^/]+)", ThingHandler)]
-    return ServiceApplication(routes, database, version="1.2.3")
+    return ServiceApplication(routes, database, version="1.2.3", parts=parts)
 
 
 if __name__ == "__main__":

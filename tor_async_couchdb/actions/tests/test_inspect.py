@@ -10,26 +10,22 @@ from tor_async_couchdb.actions.inspect import (
 )
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, NotFoundError, TransportError, UnauthorizedError
-from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_before
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents
 
 
-async def test_database_that_answers_is_well(database: Database) -> None:
+async def test_database_that_answers_is_healthy(database: Database) -> None:
     await AsyncCouchDBHealthCheck(database=database).check()
 
 
-async def test_reasons_not_to_be_well_are_told_apart(couchdb: CouchDBServer, proxy: FaultProxy) -> None:
-    username, password = couchdb.username, couchdb.password
-    async with Database(f"{proxy.url}_absent", username=username, password=password) as gone:
-        with pytest.raises(NotFoundError):
-            await AsyncCouchDBHealthCheck(database=gone).check()
-    async with Database(proxy.url, username=username, password="wrong") as refused:
-        with pytest.raises(UnauthorizedError):
-            await AsyncCouchDBHealthCheck(database=refused).check()
-    async with Database("http://127.0.0.1:1/db") as unreachable:
-        with pytest.raises(ConnectError):
-            await AsyncCouchDBHealthCheck(database=unreachable).check()
+async def test_each_reason_of_bad_health_has_an_error_of_its_own(proxy: FaultProxy, connect: Connect) -> None:
+    with pytest.raises(NotFoundError):
+        await AsyncCouchDBHealthCheck(database=connect(f"{proxy.url}_absent")).check()
+    with pytest.raises(UnauthorizedError):
+        await AsyncCouchDBHealthCheck(database=connect(password="wrong")).check()
+    with pytest.raises(ConnectError):
+        await AsyncCouchDBHealthCheck(database=connect("http://127.0.0.1:1/db")).check()
 
 
 async def test_metrics_of_a_database_count_all_documents_and_measure_all_views(
@@ -65,12 +61,12 @@ async def test_database_without_views_has_no_view_metrics(database: Database) ->
     assert await AsyncAllViewMetricsRetriever(database=database).fetch() == []
 
 
-async def test_absent_view_has_no_metrics(database: Database) -> None:
+async def test_metrics_of_an_absent_view_are_an_error(database: Database) -> None:
     with pytest.raises(NotFoundError):
         await AsyncViewMetricsRetriever("absent", database=database).fetch()
 
 
-async def test_metrics_that_can_not_be_had_whole_are_an_error(
+async def test_metrics_that_can_not_be_read_completely_are_an_error(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     documents.put_view()

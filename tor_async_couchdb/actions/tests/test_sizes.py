@@ -45,5 +45,7 @@ def test_fragmentation_is_a_percentage_or_none(data_size: int | None, disk_size:
         ({}, Sizes(None, None)),
     ],
 )
-def test_sizes_are_those_of_couchdb_3(information: dict[str, Any], expected: Sizes) -> None:
+def test_sizes_are_read_from_the_information_of_couchdb_3(
+    information: dict[str, Any], expected: Sizes
+) -> None:
     assert Sizes.from_information(information) == expected

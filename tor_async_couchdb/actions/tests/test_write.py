@@ -1,7 +1,6 @@
 import re
 from typing import Any
 
-import msgspec
 import pytest
 
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
@@ -11,7 +10,7 @@ from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_after, cut_bef
 from tor_async_couchdb.tests.things import Documents, Thing
 
 
-async def test_new_model_gets_an_id_of_couchdbs_and_a_revision(
+async def test_new_model_gets_an_id_made_by_couchdb_and_a_revision(
     database: Database, documents: Documents
 ) -> None:
     thing = await AsyncPersister(Thing(key="a"), database=database).persist()
@@ -27,7 +26,7 @@ async def test_new_model_gets_an_id_of_couchdbs_and_a_revision(
 
 
 @pytest.mark.parametrize("document_id", ["mine", "a/b?c#d", "a+b c%"])
-async def test_model_may_bring_an_id_of_its_own(
+async def test_new_model_may_have_an_id_already(
     database: Database, documents: Documents, document_id: str
 ) -> None:
     thing = await AsyncPersister(Thing(id=document_id, key="a"), database=database).persist()
@@ -37,29 +36,29 @@ async def test_model_may_bring_an_id_of_its_own(
         await AsyncPersister(Thing(id=document_id, key="b"), database=database).persist()
 
 
-async def test_persisting_changes_no_model_but_gives_another(database: Database) -> None:
+async def test_persisting_returns_another_model_and_leaves_the_first_unchanged(database: Database) -> None:
     new = Thing(key="a")
     stored = await AsyncPersister(new, database=database).persist()
     assert new == Thing(key="a")
-    changed = msgspec.structs.replace(stored, count=1)
+    changed = stored.replace(count=1)
     again = await AsyncPersister(changed, database=database).persist()
     assert (again.id, again.count) == (stored.id, 1)
     assert str(again.rev).startswith("2-")
 
 
-async def test_model_that_somebody_else_changed_first_is_a_conflict(
+async def test_change_of_a_model_that_has_changed_since_is_a_conflict(
     database: Database, documents: Documents
 ) -> None:
     stored = await AsyncPersister(Thing(key="a"), database=database).persist()
-    await AsyncPersister(msgspec.structs.replace(stored, count=1), database=database).persist()
+    await AsyncPersister(stored.replace(count=1), database=database).persist()
     with pytest.raises(ConflictError):
-        await AsyncPersister(msgspec.structs.replace(stored, count=2), database=database).persist()
+        await AsyncPersister(stored.replace(count=2), database=database).persist()
     with pytest.raises(ConflictError):
         await AsyncDeleter(stored, database=database).delete()
     assert documents.get(str(stored.id))["count"] == 1
 
 
-async def test_create_whose_answer_is_lost_makes_one_document(
+async def test_creation_whose_answer_is_lost_makes_one_document(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     for fault in (cut_after, cut_before):
@@ -69,7 +68,7 @@ async def test_create_whose_answer_is_lost_makes_one_document(
     assert documents.count() == 2
 
 
-async def test_create_that_may_have_been_applied_says_so(
+async def test_creation_that_may_have_been_applied_is_an_unknown_outcome(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     proxy.inject(cut_after, "_bulk_docs")

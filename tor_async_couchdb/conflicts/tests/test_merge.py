@@ -99,29 +99,29 @@ def test_merging_is_idempotent(a: Document, b: Document) -> None:
     assert merged(a, b, a) == merged(a, b) == merged(merged(a, b), a) == merged(merged(a, b), merged(a, b))
 
 
-def test_the_later_color_stays_and_the_other_is_superseded() -> None:
+def test_later_color_is_kept_and_the_earlier_one_is_superseded() -> None:
     result = merged(example(color="red", updated_on=1), example(color="blue", updated_on=2))
     assert (result["color"], result["updated_on"], result["superseded"]) == ("blue", 2, {"red": 1})
 
 
-def test_a_value_that_both_sides_set_is_not_superseded() -> None:
+def test_value_that_both_sides_set_is_not_superseded() -> None:
     assert merged(example(updated_on=1), example(updated_on=2))["superseded"] == {}
 
 
-def test_of_each_masters_counts_the_highest_stays() -> None:
+def test_highest_count_of_each_master_is_kept() -> None:
     result = merged(example(counts={"east": 3, "west": 1}), example(counts={"east": 2, "north": 4}))
     assert result["counts"] == {"east": 3, "north": 4, "west": 1}
 
 
-def test_a_set_has_what_any_revision_has() -> None:
+def test_set_is_the_union_of_all_revisions() -> None:
     assert merged(example(tags=["b", 1.0]), example(tags=["a", 1]))["tags"] == ["a", "b", 1]
 
 
-def test_a_missing_timestamp_is_the_oldest() -> None:
+def test_missing_timestamp_is_the_oldest() -> None:
     assert merged(example(note="old"), example(note="new", noted_on=0))["note"] == "new"
 
 
-def test_a_function_of_ones_own_is_given_the_distinct_values_in_order() -> None:
+def test_merge_function_gets_the_distinct_values_in_order() -> None:
     given_values: list[Sequence[int]] = []
 
     def noting(values: Sequence[int]) -> int:
@@ -135,17 +135,17 @@ def test_a_function_of_ones_own_is_given_the_distinct_values_in_order() -> None:
     assert given_values == [[1, 3]]
 
 
-def test_what_a_function_refuses_is_unmergeable_and_named() -> None:
+def test_values_that_a_merge_function_refuses_are_unmergeable() -> None:
     with pytest.raises(UnmergeableError, match="property 'size' of document 'basket': has to be even"):
         merged(example(size=1), example(size=2))
 
 
-def test_an_immutable_property_that_differs_is_unmergeable_and_named() -> None:
+def test_immutable_property_that_differs_is_unmergeable() -> None:
     with pytest.raises(UnmergeableError, match="property 'basket_id' of document 'basket'"):
         merged(example(basket_id="a"), example(basket_id="b"))
 
 
-def test_a_leaf_that_does_not_fit_the_model_is_an_error() -> None:
+def test_leaf_that_does_not_fit_the_model_is_an_error() -> None:
     with pytest.raises(InvalidDocumentError, match="basket"):
         merged(example(), example(size="large"))
 
@@ -165,7 +165,7 @@ def without_nonce(doc: Document) -> Document:
     return doc | {"pin": doc["pin"].partition(":")[2]}
 
 
-def test_a_ciphertext_is_carried_as_it_is_and_of_several_for_one_value_the_smallest() -> None:
+def test_smallest_of_the_ciphertexts_of_a_value_is_kept() -> None:
     leaves = [
         Leaf.of(Secret, {"type": "secret_v1.0", "pin": pin, "updated_on": updated_on}, without_nonce)
         for pin, updated_on in (("nonce2:1234", 5), ("nonce1:1234", 3), ("nonce0:9999", 4))
@@ -184,7 +184,7 @@ def declaring(**declarations: Any) -> type[Model]:
 PUBLIC = Annotated[int, Immutable(), Protection.PUBLIC]
 
 
-def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
+def test_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
     check_mergeable(Basket)
     check_mergeable(Secret)
 
@@ -202,7 +202,7 @@ def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
             {"size": Annotated[dict[str, int], Superseded("on")]},
         ),
         (
-            "has to take one of the values",
+            "must take one of the values",
             {"size": Annotated[dict[str, int], Counter(), Protection.HASHED], "on": PUBLIC},
         ),
         (
@@ -224,12 +224,14 @@ def test_a_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
         ),
     ],
 )
-def test_a_declaration_that_can_not_work_is_named(reason: str, declarations: dict[str, Any]) -> None:
+def test_declaration_that_can_not_work_is_an_error_that_names_it(
+    reason: str, declarations: dict[str, Any]
+) -> None:
     with pytest.raises(TypeError, match=reason):
         check_mergeable(declaring(**{"on": Annotated[int, Immutable()]} | declarations))
 
 
-def test_a_strategy_that_nobody_implements_is_unmergeable() -> None:
+def test_strategy_that_is_not_implemented_is_unmergeable() -> None:
     class Custom(MergeStrategy):
         pass
 

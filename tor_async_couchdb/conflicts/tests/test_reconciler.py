@@ -1,13 +1,12 @@
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tor_async_couchdb.conflicts import reconciler as reconciler_module
 from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
@@ -15,12 +14,17 @@ from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_after
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
+from tor_async_couchdb.tests.fixtures import Connect
+from tor_async_couchdb.tests.waiting import wait_until
 
 
-class Noting(Observer):
+class ConflictObserver(Observer):
+    """Remembers how conflicts end: lags in seconds, errors, and ids of documents that were tampered with."""
+
     def __init__(self) -> None:
         self.lags_s: list[float] = []
         self.errors: list[CouchDBError] = []
@@ -37,23 +41,29 @@ class Noting(Observer):
 
 
 @pytest.fixture
-def observer(database: Database) -> Noting:
-    database.observer = observer = Noting()
-    return observer
+def observer() -> ConflictObserver:
+    return ConflictObserver()
 
 
-@pytest.fixture(autouse=True)
-def without_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciler_module, "_POLL_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(reconciler_module, "_CHECKPOINT_INTERVAL_S", 0.0)
-    monkeypatch.setattr(reconciler_module, "_FIRST_PAUSE_S", 0.01)
-    monkeypatch.setattr(reconciler_module, "_MAX_PAUSE_S", 0.1)
+@pytest.fixture
+async def database(connect: Connect, observer: ConflictObserver) -> Database:
+    return connect(observer=observer)
+
+
+async def sleep_shortly(pause_s: float) -> None:
+    await asyncio.sleep(min(pause_s, 0.02))
 
 
 @contextlib.asynccontextmanager
-async def reconciling(database: Database, *model_classes: type[Model]) -> AsyncIterator[None]:
+async def reconciling(database: Database, *model_classes: type[Model], **options: Any) -> AsyncIterator[None]:
     resolver = ConflictResolver(model_classes or (Basket,), database=database)
-    task = asyncio.create_task(Reconciler(resolver, database=database, settle_s=0.01).run())
+    quick: dict[str, Any] = {
+        "settle_s": 0.01,
+        "poll_timeout_s": 0.5,
+        "checkpoint_interval_s": 0.0,
+        "sleep": sleep_shortly,
+    }
+    task = asyncio.create_task(Reconciler(resolver, database=database, **quick | options).run())
     try:
         yield
     finally:
@@ -62,136 +72,174 @@ async def reconciling(database: Database, *model_classes: type[Model]) -> AsyncI
             await task
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
-        await asyncio.sleep(0.05)
+class Clock:
+    """Time that only advances when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.sleepers: dict[asyncio.Event, tuple[float, float]] = {}  # asleep since, and until
+
+    async def sleep(self, pause_s: float) -> None:
+        woken = asyncio.Event()
+        self.sleepers[woken] = self.now_s, self.now_s + pause_s
+        try:
+            await woken.wait()
+        finally:
+            self.sleepers.pop(woken, None)
+
+    def pauses_s(self) -> list[float]:
+        return [until_s - since_s for since_s, until_s in self.sleepers.values()]
+
+    def advance_to(self, now_s: float) -> None:
+        self.now_s = now_s
+        for woken, (_, until_s) in self.sleepers.items():
+            if until_s <= now_s:
+                woken.set()
 
 
-async def test_a_conflict_from_before_and_one_from_now_are_resolved(
-    database: Database, conflicts: Conflicts, observer: Noting
+@pytest.mark.parametrize("settle_s", [0.5, 7.0, 1000.0])
+async def test_conflict_is_left_alone_for_settle_s_and_at_most_twice_as_long(
+    database: Database, conflicts: Conflicts, proxy: FaultProxy, settle_s: float
+) -> None:
+    clock = Clock()
+    document_ids = [await conflicts.make(body(**RED), body(**BLUE)) for _ in range(5)]
+    async with reconciling(database, settle_s=settle_s, sleep=clock.sleep):
+        await wait_until(lambda: len(clock.sleepers) == 5)
+        assert all(settle_s <= pause_s <= 2 * settle_s for pause_s in clock.pauses_s())
+        assert len(set(clock.pauses_s())) > 1, "the masters would all merge at the same time"
+        proxy.requests.clear()
+        clock.advance_to(0.999 * settle_s)
+        await asyncio.sleep(0)
+        assert len(clock.sleepers) == 5
+        assert proxy.requests == []
+        clock.advance_to(2 * settle_s)
+        await wait_until(lambda: all(len(conflicts.live_leaves(each)) == 1 for each in document_ids))
+
+
+async def test_conflict_from_before_and_one_from_now_are_resolved(
+    database: Database, conflicts: Conflicts, observer: ConflictObserver
 ) -> None:
     first = await conflicts.make(body(**RED), body(**BLUE))
     async with reconciling(database):
-        await until(lambda: len(conflicts.live_leaves(first)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(first)) == 1)
         second = await conflicts.make(body(**RED), body(**BLUE), body(**BLUE | {"color": "green"}))
-        await until(lambda: len(conflicts.live_leaves(second)) == 1)
-        await until(lambda: len(observer.lags_s) >= 2)
+        await wait_until(lambda: len(conflicts.live_leaves(second)) == 1)
+        await wait_until(lambda: len(observer.lags_s) >= 2)
     assert conflicts.live_leaves(first)[0].items() >= MERGED.items()
     assert all(lag_s > 0 for lag_s in observer.lags_s)
 
 
-async def test_another_reconciler_goes_on_where_the_last_one_was_ended(
+async def test_next_reconciler_starts_from_the_checkpoint_of_the_last_one(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     first = await conflicts.make(body(**RED), body(**BLUE))
     async with reconciling(database):
-        await until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
-        await until(lambda: len(conflicts.live_leaves(first)) == 1)
+        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: len(conflicts.live_leaves(first)) == 1)
     second = await conflicts.make(body(**RED), body(**BLUE))
     proxy.requests.clear()
     async with reconciling(database):
-        await until(lambda: len(conflicts.live_leaves(second)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(second)) == 1)
     assert not any("since=0&" in request.path for request in proxy.requests)
 
 
-async def test_the_checkpoint_is_not_written_before_what_is_before_it_is_done(
+async def test_checkpoint_is_not_written_before_all_changes_before_it_are_done(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
     proxy.inject(answered(500), "_bulk_docs", times=3)
     async with reconciling(database):
-        await until(lambda: len(conflicts.live_leaves(document_id)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
     writes = [request.path for request in proxy.requests if request.method in ("PUT", "POST")]
     last_merge = max(i for i, path in enumerate(writes) if "_bulk_docs" in path)
     assert not any("_local/" in path for path in writes[:last_merge])
 
 
-async def test_an_answer_that_never_came_and_a_database_that_is_away_are_survived(
+async def test_reconciler_goes_on_after_a_lost_answer_and_an_outage(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
     proxy.inject(answered(503), "_changes", times=2)
     proxy.inject(cut_after, "_bulk_docs")
     async with reconciling(database):
-        await until(lambda: len(conflicts.live_leaves(document_id)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
     assert len(conflicts.all_leaves(document_id)) == 2
 
 
-async def test_what_can_not_be_merged_is_reported_and_does_not_hold_up_the_others(
-    database: Database, conflicts: Conflicts, observer: Noting, caplog: pytest.LogCaptureFixture
+async def test_unmergeable_conflict_is_reported_and_does_not_delay_the_others(
+    database: Database, conflicts: Conflicts, observer: ConflictObserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     stuck = await conflicts.make(body(key="x"), body(key="y"))
     other = await conflicts.make(body(**RED), body(**BLUE))
     with caplog.at_level(logging.ERROR):
         async with reconciling(database):
-            await until(lambda: len(conflicts.live_leaves(other)) == 1)
-            await until(lambda: "left in conflict" in caplog.text)
+            await wait_until(lambda: len(conflicts.live_leaves(other)) == 1)
+            await wait_until(lambda: "left in conflict" in caplog.text)
     assert len(conflicts.live_leaves(stuck)) == 2
     assert stuck in caplog.text
     assert len(observer.errors) == 1
 
 
-async def test_a_conflict_with_a_tampered_leaf_is_left_and_is_an_alarm(
-    database: Database,
+async def test_conflict_with_a_tampered_leaf_is_left_and_raises_an_alarm(
+    connect: Connect,
     conflicts: Conflicts,
-    observer: Noting,
+    observer: ConflictObserver,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     signing.new_key_set(tmp_path / "keys.json")
-    database.tampering_signer = TamperingSigner.from_file(tmp_path / "keys.json")
-    document_id = await conflicts.make(body(**RED), body(**BLUE))  # nobody signed these
+    signer = TamperingSigner.from_file(tmp_path / "keys.json")
+    database = connect(guard=ProtectingGuard(signer=signer), observer=observer)
+    document_id = await conflicts.make(body(**RED), body(**BLUE))  # without signatures
     async with reconciling(database):
-        await until(lambda: "ALARM" in caplog.text)
+        await wait_until(lambda: "ALARM" in caplog.text)
     assert f"ALARM: tampering detected in document {document_id!r}" in caplog.text
     assert observer.detected == [document_id]
     assert len(conflicts.live_leaves(document_id)) == 2
 
 
-async def test_a_deletion_that_wins_is_found_though_nothing_is_in_conflict(
+async def test_deletion_to_keep_is_found_without_a_conflict_among_live_leaves(
     database: Database, conflicts: Conflicts
 ) -> None:
     document_id = await conflicts.make(body(**RED, type="fragile_basket_v1.0"), {"_deleted": True})
     async with reconciling(database, FragileBasket):
-        await until(lambda: conflicts.live_leaves(document_id) == [])
+        await wait_until(lambda: conflicts.live_leaves(document_id) == [])
 
 
-async def test_a_type_that_is_mergeable_now_is_looked_for_from_the_start(
+async def test_conflicts_of_a_type_that_is_new_are_found_from_the_start(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
     async with reconciling(database, FragileBasket):
-        await until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
     assert len(conflicts.live_leaves(document_id)) == 2
     async with reconciling(database, FragileBasket, Basket):
-        await until(lambda: len(conflicts.live_leaves(document_id)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
 
 
-async def test_a_checkpoint_that_is_none_of_this_database_starts_from_the_beginning(
+async def test_checkpoint_of_another_database_means_a_start_from_the_beginning(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
     proxy.inject(answered(400, '{"error":"bad_request","reason":"Malformed sequence"}'), "_changes")
     async with reconciling(database):
-        await until(lambda: len(conflicts.live_leaves(document_id)) == 1)
+        await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
 
 
-async def test_a_database_without_conflicts_is_not_written_to(
+async def test_database_without_conflicts_is_not_written_to(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     conflicts.documents.put(**body())
     before = (await database.information())["update_seq"]
     async with reconciling(database):
-        await until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
         count = len(proxy.requests)
-        await until(lambda: len(proxy.requests) > count + 2)
+        await wait_until(lambda: len(proxy.requests) > count + 2)
     assert (await database.information())["update_seq"] == before
     assert sum(request.method == "PUT" for request in proxy.requests) == 1
 
 
-async def test_what_is_not_in_conflict_is_audited_and_again_after_a_failure(
+async def test_document_without_a_conflict_is_audited_and_again_after_a_failure(
     database: Database, conflicts: Conflicts
 ) -> None:
     audited: list[str] = []
@@ -203,16 +251,9 @@ async def test_what_is_not_in_conflict_is_audited_and_again_after_a_failure(
 
     document = conflicts.documents.put(**body(**RED))
     conflicted = await conflicts.make(body(**RED), body(**BLUE))
-    resolver = ConflictResolver([Basket], database=database)
-    reconciler = Reconciler(resolver, database=database, settle_s=0.01, audit=audit)
-    task = asyncio.create_task(reconciler.run())
-    try:
-        await until(lambda: audited.count(document["_id"]) >= 2 and conflicted in audited)
+    async with reconciling(database, audit=audit):
+        await wait_until(lambda: audited.count(document["_id"]) >= 2 and conflicted in audited)
         assert len(conflicts.live_leaves(conflicted)) == 1
         conflicts.documents.delete(document)
         before = len(audited)
-        await until(lambda: document["_id"] in audited[before:])
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await wait_until(lambda: document["_id"] in audited[before:])

@@ -14,6 +14,8 @@ from tor_async_couchdb.errors import (
     ResponseError,
     TransportError,
 )
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
@@ -36,14 +38,14 @@ ODD_IDS = [
         "http:///fruits",
     ],
 )
-def test_url_that_is_no_databases_is_refused(url: str) -> None:
+def test_url_that_names_no_database_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="a database's URL is"):
         Database(url)
 
 
-def test_refused_url_is_not_quoted_as_it_may_hold_a_password() -> None:
+def test_refused_url_is_not_quoted_because_it_may_hold_a_password() -> None:
     with pytest.raises(ValueError, match="a database's URL is") as caught:
-        Database("ftp://somebody:s3cr3t@127.0.0.1/fruits")
+        Database("ftp://fred:s3cr3t@127.0.0.1/fruits")
     assert "s3cr3t" not in str(caught.value)
 
 
@@ -55,12 +57,12 @@ def test_database_knows_its_name_and_shows_no_credentials(url: str) -> None:
     assert repr(database) == "Database('http://localhost:1/fruits')"
 
 
-def test_slash_at_the_end_of_the_url_does_not_count() -> None:
+def test_slash_at_the_end_of_the_url_is_ignored() -> None:
     assert Database("http://localhost:1/fruits/").name == "fruits"
     assert Database("http://localhost:1/fruits/").url == "http://localhost:1/fruits"
 
 
-async def test_couchdb_may_be_below_a_gateways_path(proxy: FaultProxy) -> None:
+async def test_couchdb_may_be_behind_a_gateways_path(proxy: FaultProxy) -> None:
     proxy.inject(answered(200, '{"uuids":["0"]}'), "/couch/_uuids")
     proxy.inject(answered(200, '{"doc_count":7}'), "/couch/fruits")
     async with Database(proxy.url.rpartition("/")[0] + "/couch/fruits") as database:
@@ -92,19 +94,19 @@ async def test_odd_id_names_one_document_and_no_other(
     assert documents.count() == 2
 
 
-async def test_lone_surrogate_in_an_id_is_a_misfit(database: Database) -> None:
+async def test_lone_surrogate_in_an_id_is_refused(database: Database) -> None:
     with pytest.raises(InvalidDocumentError):
         await database.save({"_id": "\ud800"})
 
 
-async def test_an_older_revision_can_be_read(database: Database, documents: Documents) -> None:
+async def test_older_revision_can_be_read(database: Database, documents: Documents) -> None:
     first = documents.put(_id="a", n=1)
     documents.put(_id="a", _rev=first["_rev"], n=2)
     assert (await database.fetch("a"))["n"] == 2
     assert (await database.fetch_revision("a", first["_rev"]))["n"] == 1
 
 
-async def test_absent_document_and_absent_database_are_told_apart(
+async def test_missing_and_deleted_documents_have_different_reasons(
     database: Database, documents: Documents
 ) -> None:
     with pytest.raises(NotFoundError) as caught:
@@ -116,7 +118,9 @@ async def test_absent_document_and_absent_database_are_told_apart(
     assert caught.value.reason == "deleted"
 
 
-async def test_leaves_are_all_ends_of_a_documents_history(database: Database, documents: Documents) -> None:
+async def test_leaves_include_tombstones_and_have_their_history(
+    database: Database, documents: Documents
+) -> None:
     assert await database.fetch_leaves("absent") == []
     first = documents.put(_id="a", n=1)
     documents.delete(documents.put(_id="a", _rev=first["_rev"], n=2))
@@ -154,7 +158,7 @@ async def test_view_takes_couchdbs_options(database: Database, documents: Docume
     assert await keys(startkey=3, endkey=1, descending=True) == [3, 2, 1]
 
 
-async def test_absent_view_is_named(database: Database, documents: Documents) -> None:
+async def test_error_names_the_missing_view(database: Database, documents: Documents) -> None:
     with pytest.raises(NotFoundError) as caught:
         await database.query_view("absent view")
     assert caught.value.path == f"/{documents.name}/_design/absent%20view/_view/absent%20view"
@@ -163,7 +167,7 @@ async def test_absent_view_is_named(database: Database, documents: Documents) ->
 @pytest.mark.parametrize(
     "answer", ["", "<html>", "{}", "[]", '{"rows":1}', '{"rows":[{"id":1}]}', '{"rows":[1]}']
 )
-async def test_answer_that_is_not_a_views_is_not_taken_for_an_empty_one(
+async def test_answer_that_is_no_views_is_not_taken_for_an_empty_view(
     proxy: FaultProxy, database: Database, documents: Documents, answer: str
 ) -> None:
     documents.put_view()
@@ -172,7 +176,7 @@ async def test_answer_that_is_not_a_views_is_not_taken_for_an_empty_one(
         await database.query_view("thing_by_key")
 
 
-async def test_saved_document_has_its_new_revision(database: Database, documents: Documents) -> None:
+async def test_save_returns_the_new_revision(database: Database, documents: Documents) -> None:
     rev = await database.save({"_id": "a", "n": 1})
     assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
     rev = await database.save({"_id": "a", "_rev": rev, "n": 2})
@@ -191,13 +195,13 @@ async def test_stale_revision_is_a_conflict(database: Database, documents: Docum
     assert documents.get("a")["n"] == 2
 
 
-async def test_document_that_couchdb_refuses_is_named(database: Database) -> None:
+async def test_document_that_couchdb_refuses_is_an_error(database: Database) -> None:
     with pytest.raises(ResponseError) as caught:
         await database.save({"_id": "a", "_nonsense": 1})
     assert caught.value.status == 400
 
 
-async def test_ids_of_new_documents_are_couchdbs_own_and_taken_in_batches(
+async def test_ids_of_new_documents_are_made_by_couchdb_in_batches(
     proxy: FaultProxy, database: Database
 ) -> None:
     ids = await asyncio.gather(*(database.new_document_id() for _ in range(150)))
@@ -206,7 +210,7 @@ async def test_ids_of_new_documents_are_couchdbs_own_and_taken_in_batches(
     assert len([request for request in proxy.requests if "_uuids" in request.path]) == 2
 
 
-async def test_no_id_is_given_out_when_none_could_be_had(proxy: FaultProxy, database: Database) -> None:
+async def test_id_after_a_failed_request_for_ids_is_a_new_one(proxy: FaultProxy, database: Database) -> None:
     proxy.inject(answered(503), "_uuids", times=math.inf)
     with pytest.raises(ResponseError):
         await database.new_document_id()
@@ -214,14 +218,45 @@ async def test_no_id_is_given_out_when_none_could_be_had(proxy: FaultProxy, data
     assert len(await database.new_document_id()) == 32
 
 
-async def test_nobody_waits_for_an_id_beyond_its_own_deadline(proxy: FaultProxy, database: Database) -> None:
+async def test_no_caller_waits_for_an_id_beyond_its_own_deadline(
+    proxy: FaultProxy, database: Database
+) -> None:
     proxy.inject(never_answer, "_uuids", times=math.inf)
     patient = asyncio.create_task(database.new_document_id())
     await wait_until(lambda: len(proxy.requests) == 1)
-    with deadline.within(0.1), pytest.raises(ConnectError, match="choose an id"):
+    with deadline.within(0.1), pytest.raises(ConnectError, match="too slow to make an id"):
         await database.new_document_id()
     assert not patient.done()
     patient.cancel()
+
+
+class Recorder(Observer):
+    """Records the facts that it learns."""
+
+    def __init__(self) -> None:
+        self.facts: list[str] = []
+
+    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
+        self.facts.append(f"{operation} {status}")
+
+    def write_conflicted(self) -> None:
+        self.facts.append("conflict")
+
+
+async def test_each_caller_observes_its_own_facts_and_the_database_all_requests(
+    couchdb: CouchDBServer, proxy: FaultProxy
+) -> None:
+    own, winner, loser = Recorder(), Recorder(), Recorder()
+    async with Database(
+        proxy.url, username=couchdb.username, password=couchdb.password, observer=own
+    ) as database:
+        await database.observed_by(winner).save({"_id": "a"})
+        with pytest.raises(ConflictError):
+            await database.observed_by(loser).save({"_id": "a"})
+        assert database.observed_by(loser).origin is database
+    assert own.facts == ["bulk_docs 201", "bulk_docs 201"]
+    assert winner.facts == []
+    assert loser.facts == ["conflict"]
 
 
 async def test_design_documents_are_listed_by_name(database: Database, documents: Documents) -> None:
@@ -232,7 +267,7 @@ async def test_design_documents_are_listed_by_name(database: Database, documents
     assert await database.design_doc_names() == ["a b", "thing_by_key"]
 
 
-async def test_size_of_an_index_is_told(database: Database, documents: Documents) -> None:
+async def test_view_information_has_the_sizes_of_the_index(database: Database, documents: Documents) -> None:
     documents.put_view()
     await database.query_view("thing_by_key")
     assert "sizes" in await database.view_information("thing_by_key")
@@ -240,9 +275,7 @@ async def test_size_of_an_index_is_told(database: Database, documents: Documents
         await database.view_information("absent")
 
 
-async def test_writes_that_travel_together_have_results_of_their_own(
-    database: Database, documents: Documents
-) -> None:
+async def test_each_write_of_a_batch_has_its_own_result(database: Database, documents: Documents) -> None:
     documents.put(_id="b")
     saves = [database.save({"_id": document_id}) for document_id in ("a", "b", "c")]
     results = await asyncio.gather(*saves, return_exceptions=True)
@@ -252,7 +285,7 @@ async def test_writes_that_travel_together_have_results_of_their_own(
 
 
 @pytest.mark.parametrize("body", ["[]", "null", "7", '{"uuids":[]}', '{"rows":[7],"view_index":7}'])
-async def test_answer_that_is_not_an_answer_to_this_question_is_nobodys(
+async def test_answer_of_the_wrong_form_is_a_transport_error(
     proxy: FaultProxy, database: Database, body: str
 ) -> None:
     proxy.inject(answered(200, body), times=math.inf)

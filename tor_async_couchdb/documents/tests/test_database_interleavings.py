@@ -1,7 +1,6 @@
-"""Many callers at once on one database, in thousands of interleavings: each gets what it would get alone.
+"""Many concurrent callers of one database, in thousands of interleavings: the operations are linearizable.
 
-"Alone" is linearizability (Herlihy and Wing, 1990): each operation takes effect at one moment between its
-call and its answer.
+Each operation takes effect at one moment between its call and its answer (Herlihy and Wing, 1990).
 """
 
 import asyncio
@@ -32,7 +31,7 @@ OPERATIONS_A_CALLER = 8
 
 @dataclasses.dataclass
 class Operation:
-    """What a caller asked for, when, and what it got: a document, a revision, an error; None: cancelled."""
+    """What a caller asked for and when, and the outcome: a document, revision or error; None: cancelled."""
 
     document_id: str
     began: int
@@ -44,7 +43,7 @@ class Operation:
 
 
 class Callers:
-    """Callers who read and write a few documents, as the dice say."""
+    """Callers that read and write a few documents at random."""
 
     def __init__(self, couchdb: MemoryCouchDB, database: Database, dice: random.Random) -> None:
         self.couchdb = couchdb
@@ -53,14 +52,15 @@ class Callers:
         self.operations: list[Operation] = []
 
     async def run(self) -> None:
-        """Has them all do what they do; some are cancelled meanwhile."""
+        """Runs all callers, and cancels some of them, until every request has ended."""
+        tasks_before = asyncio.all_tasks()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self.caller()) for _ in range(CALLERS)]
             for task in self.dice.sample(tasks, CALLERS // 4):
                 for _ in range(self.dice.randrange(40)):
                     await asyncio.sleep(0)
                 task.cancel()
-        await wait_until(lambda: not self.database._writes._in_flight)
+        await wait_until(lambda: asyncio.all_tasks() == tasks_before)
 
     async def caller(self) -> None:
         revs: dict[str, str | None] = {}
@@ -106,13 +106,13 @@ class Callers:
 
 
 class Judge:
-    """Knows what was when, as it has seen into CouchDB."""
+    """Judges outcomes by the history of the documents in CouchDB."""
 
     def __init__(self, couchdb: MemoryCouchDB) -> None:
         self._couchdb = couchdb
 
     def states(self, document_id: str, began: int, ended: int) -> list[Document | None]:
-        """All that the document was from `began` to `ended`; None: not there."""
+        """All states of the document from `began` to `ended`; None: missing or deleted."""
         history = self._couchdb.histories[document_id]
         times = [-1, *(self._couchdb.applied_at[revision["_rev"]] for revision in history), ended + 1]
         states = [None, *(None if "_deleted" in revision else revision for revision in history)]
@@ -123,7 +123,7 @@ class Judge:
         return len([revision for revision in history if revision["number"] == operation.number])
 
     def check(self, operation: Operation) -> None:
-        """Fails if the operation's outcome could not have been its outcome alone."""
+        """Fails if no moment between the operation's begin and end explains its outcome."""
         if operation.is_write:
             self.check_write(operation)
         elif isinstance(operation.outcome, dict):
@@ -153,7 +153,7 @@ class Judge:
 
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([0.0, 0.0, 0.05, 0.3]))
-async def test_each_caller_gets_what_it_would_get_alone(seed: int, trouble: float) -> None:
+async def test_operations_are_linearizable(seed: int, trouble: float) -> None:
     dice = random.Random(seed)  # noqa: S311 - a simulation
     couchdb = MemoryCouchDB(max_body_size=dice.choice([10**9, 200]))
     callers = Callers(couchdb, memory_database(couchdb, seed=seed, trouble=trouble), dice)
@@ -165,7 +165,7 @@ async def test_each_caller_gets_what_it_would_get_alone(seed: int, trouble: floa
             assert not isinstance(operation.outcome, TransportError)
 
 
-async def test_callers_do_meet_conflicts_trouble_and_company() -> None:
+async def test_callers_do_meet_conflicts_faults_and_batches() -> None:
     outcomes = []
     for seed in range(20):
         couchdb = MemoryCouchDB()
@@ -177,7 +177,7 @@ async def test_callers_do_meet_conflicts_trouble_and_company() -> None:
 
 
 class Things:
-    """Things that somebody makes, deletes, gives another key or type; no two have one key at a time."""
+    """Things that are created and deleted and get other keys and types; no two share a key at a time."""
 
     def __init__(self, couchdb: MemoryCouchDB, dice: random.Random) -> None:
         self.couchdb = couchdb
@@ -185,7 +185,7 @@ class Things:
         self.states: list[tuple[int, list[Document]]] = [(-1, [])]
 
     def change(self) -> None:
-        """Changes any thing."""
+        """Makes one random change."""
         living = self.living()
         free = {*"KLM"} - {thing["key"] for thing in living}
         thing: Document = dict(self.dice.choice(living)) if living else {}
@@ -221,7 +221,7 @@ def is_thing(key: str, document: Document) -> bool:
 
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([0.0, 0.1]))
-async def test_thing_is_found_by_its_key_as_if_nothing_were_remembered(seed: int, trouble: float) -> None:
+async def test_find_is_correct_whatever_keys_are_remembered(seed: int, trouble: float) -> None:
     dice = random.Random(seed)  # noqa: S311 - a simulation
     couchdb = MemoryCouchDB()
     database = memory_database(couchdb, seed=seed, trouble=trouble)
@@ -253,7 +253,7 @@ async def test_thing_is_found_by_its_key_as_if_nothing_were_remembered(seed: int
     await asyncio.gather(change(), *(find() for _ in range(6)))
 
 
-async def test_read_sees_the_write_that_was_acknowledged_before_it_began() -> None:
+async def test_read_sees_every_write_that_was_acknowledged_before_it() -> None:
     couchdb = MemoryCouchDB()
     database = memory_database(couchdb, seed=3)
 

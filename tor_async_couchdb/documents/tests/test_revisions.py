@@ -16,9 +16,7 @@ async def test_all_live_leaves_are_read_and_tombstones_are_not(
     assert leaves[0]["_rev"] == winner["_rev"]
 
 
-async def test_a_document_that_is_not_there_or_was_deleted_has_no_live_leaf(
-    database: Database, conflicts: Conflicts
-) -> None:
+async def test_missing_or_deleted_document_has_no_live_leaf(database: Database, conflicts: Conflicts) -> None:
     document = conflicts.documents.put(**body())
     conflicts.documents.delete(document)
     assert await database.revisions.fetch_live_leaves(document["_id"]) == []
@@ -35,14 +33,14 @@ async def test_inserting_a_revision_again_changes_nothing(database: Database, co
     assert conflicts.documents.get(document["_id"])["_rev"] == revision["_rev"]
 
 
-async def test_a_refused_revision_is_an_error(database: Database, conflicts: Conflicts) -> None:
+async def test_refused_revision_is_an_error(database: Database, conflicts: Conflicts) -> None:
     validate = "function(doc) { if (doc.color === 'blue') { throw({forbidden: 'no blue'}); } }"
     conflicts.documents.put(_id="_design/only_red", language="javascript", validate_doc_update=validate)
     with pytest.raises(ForbiddenError, match="no blue"):
         await conflicts.make(body(**BLUE))
 
 
-async def test_changes_come_with_conflicts_and_with_where_to_go_on(
+async def test_changes_have_conflicts_and_the_sequence_to_go_on_from(
     database: Database, conflicts: Conflicts
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
@@ -55,7 +53,7 @@ async def test_changes_come_with_conflicts_and_with_where_to_go_on(
     assert (await database.revisions.changes(changes.last_seq, limit=10, timeout_s=0.1)).results == []
 
 
-async def test_a_local_document_is_read_as_it_was_written_last(database: Database) -> None:
+async def test_local_document_is_read_as_it_was_last_written(database: Database) -> None:
     assert await database.revisions.read_local("checkpoint/1") is None
     for since in ("1-a", "2-b"):
         await database.revisions.write_local("checkpoint/1", {"since": since})

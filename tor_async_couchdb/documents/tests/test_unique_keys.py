@@ -1,11 +1,10 @@
-"""What is remembered of unique keys, tested through `Database.find` where CouchDB has a say in it."""
+"""Finding documents by unique keys, through `Database.find` where the answer is CouchDB's."""
 
 import logging
 from typing import Any
 
 import pytest
 
-from tor_async_couchdb.documents import unique_keys
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.errors import NotFoundError
@@ -17,7 +16,7 @@ VIEW = "thing_by_key"
 
 
 class Finder:
-    """Finds things by their key, and knows how often the view was asked."""
+    """Finds things by their key, and counts the requests to the view."""
 
     def __init__(self, database: Database, documents: Documents, proxy: FaultProxy) -> None:
         self.database = database
@@ -41,7 +40,7 @@ def finder(database: Database, documents: Documents, proxy: FaultProxy) -> Finde
     return Finder(database, documents, proxy)
 
 
-async def test_view_is_asked_once(finder: Finder) -> None:
+async def test_view_is_queried_once(finder: Finder) -> None:
     thing = finder.documents.put_thing("a")
     for _ in range(3):
         assert await finder.find() == thing
@@ -56,14 +55,14 @@ async def test_document_is_read_each_time(finder: Finder) -> None:
     assert finder.look_ups == 1
 
 
-async def test_document_of_ones_own_needs_no_look_up(finder: Finder) -> None:
+async def test_document_that_was_remembered_needs_no_look_up(finder: Finder) -> None:
     thing = finder.documents.put_thing("a")
     finder.database.remember(VIEW, "a", thing["_id"])
     assert await finder.find() == thing
     assert finder.look_ups == 0
 
 
-async def test_what_was_not_found_is_looked_for_again(finder: Finder) -> None:
+async def test_document_that_was_not_found_is_looked_up_again(finder: Finder) -> None:
     assert await finder.find() is None
     thing = finder.documents.put_thing("a")
     assert await finder.find() == thing
@@ -81,7 +80,9 @@ async def test_document_that_was_deleted_is_forgotten(finder: Finder) -> None:
 
 
 @pytest.mark.parametrize("change", [{"type": "other_v1.0", "key": "b"}, {"key": "b"}, {"key": None}])
-async def test_document_that_has_become_another_is_forgotten(finder: Finder, change: dict[str, Any]) -> None:
+async def test_document_that_has_lost_its_key_or_type_is_forgotten(
+    finder: Finder, change: dict[str, Any]
+) -> None:
     thing = finder.documents.put_thing("a")
     await finder.find()
     finder.documents.put(**thing | change)
@@ -90,15 +91,15 @@ async def test_document_that_has_become_another_is_forgotten(finder: Finder, cha
     assert await finder.find() == successor
 
 
-async def test_misfit_under_the_key_is_shown_but_never_remembered(finder: Finder) -> None:
-    misfit = finder.documents.put_thing("a", type="other_v1.0")
-    assert await finder.find() == misfit
-    finder.documents.delete(misfit)
+async def test_document_of_another_type_is_returned_but_never_remembered(finder: Finder) -> None:
+    other = finder.documents.put_thing("a", type="other_v1.0")
+    assert await finder.find() == other
+    finder.documents.delete(other)
     thing = finder.documents.put_thing("a")
     assert await finder.find() == thing
 
 
-async def test_of_several_the_one_with_the_smallest_id_is_taken_and_none_is_remembered(
+async def test_of_several_documents_the_one_with_the_smallest_id_is_found_and_none_is_remembered(
     finder: Finder, caplog: pytest.LogCaptureFixture
 ) -> None:
     for document_id in ("c", "b", "d"):
@@ -112,7 +113,7 @@ async def test_of_several_the_one_with_the_smallest_id_is_taken_and_none_is_reme
     assert "3 documents share a key in view 'thing_by_key': ['b', 'c', 'd']" in error.getMessage()
 
 
-async def test_database_that_is_gone_is_not_taken_for_an_absent_document() -> None:
+async def test_missing_database_is_not_taken_for_a_missing_document() -> None:
     async def look_up(design_doc: str, key: str) -> list[str]:
         return ["a"]
 
@@ -125,8 +126,7 @@ async def test_database_that_is_gone_is_not_taken_for_an_absent_document() -> No
         await keys.find(VIEW, "a", lambda document: True)
 
 
-async def test_least_used_is_forgotten_when_there_is_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unique_keys, "_MAX_REMEMBERED", 3)
+async def test_least_recently_used_key_is_forgotten_when_there_is_no_room() -> None:
     looked_up = []
 
     async def look_up(design_doc: str, key: str) -> list[str]:
@@ -136,12 +136,11 @@ async def test_least_used_is_forgotten_when_there_is_no_more_room(monkeypatch: p
     async def fetch(document_id: str) -> Document:
         return {"_id": document_id}
 
-    keys = UniqueKeys(look_up, fetch)
-    for key in ("a", "b", "c", "a", "d", "a", "c", "d", "b"):
+    keys = UniqueKeys(look_up, fetch, max_remembered=3)
+    for key in ("a", "b", "c", "a", "d", "a", "c", "d", "b", "a"):
         found = await keys.find(VIEW, key, lambda document: True)
         assert found == {"_id": f"id of {key}"}
-    assert looked_up == ["a", "b", "c", "d", "b"]
-    assert len(keys._ids) == 3
+    assert looked_up == ["a", "b", "c", "d", "b", "a"]
 
 
 async def test_views_do_not_share_their_keys(finder: Finder) -> None:

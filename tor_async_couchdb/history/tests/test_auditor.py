@@ -1,34 +1,33 @@
-"""An auditor sounds the alarm about what is wrong in a database, and has the rest witnessed."""
+"""An auditor reports documents that were tampered with, and has the witness record the others."""
 
 from typing import Any
 
 import pytest
 
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ConnectError, TamperedError
+from tor_async_couchdb.errors import ConnectError
 from tor_async_couchdb.history.auditor import Auditor
 from tor_async_couchdb.history.masters_witness import MastersWitness
 from tor_async_couchdb.history.tests.test_masters_witness import SIGNER
 from tor_async_couchdb.history.tests.test_witness import MemoryStore
 from tor_async_couchdb.model import Document
-from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.tests.baskets import BLUE, RED, Basket, FragileBasket, body
+from tor_async_couchdb.tests.fixtures import Connect
+from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
 
 
-class Alarms(Observer):
-    def __init__(self) -> None:
-        self.document_ids: list[str] = []
-
-    def tampering_detected(self, error: TamperedError) -> None:
-        self.document_ids.append(error.document_id)
+class Alarms(RecordingObserver):
+    @property
+    def document_ids(self) -> list[str]:
+        return [error.document_id for error in self.tampered]
 
 
 @pytest.fixture
-def alarms(database: Database) -> Alarms:
-    database.observer = alarms = Alarms()
-    return alarms
+def alarms() -> Alarms:
+    return Alarms()
 
 
 @pytest.fixture
@@ -37,17 +36,16 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def auditor(database: Database, store: MemoryStore) -> Auditor:
-    database.tampering_signer = SIGNER
-    witness = MastersWitness(store, SIGNER, "east", database=database)
-    return Auditor([Basket], witness, database=database)
+async def auditor(connect: Connect, store: MemoryStore, alarms: Alarms) -> Auditor:
+    guard = ProtectingGuard(signer=SIGNER, witness=MastersWitness(store, SIGNER, "east"))
+    return Auditor([Basket], database=connect(guard=guard, observer=alarms))
 
 
 def put(documents: Documents, **properties: Any) -> Document:
     return documents.put(**signing.sign(SIGNER, body(_id="basket", **properties)))
 
 
-async def test_good_document_is_witnessed(
+async def test_genuine_document_is_recorded(
     auditor: Auditor, documents: Documents, store: MemoryStore, alarms: Alarms
 ) -> None:
     put(documents, **RED)
@@ -57,7 +55,7 @@ async def test_good_document_is_witnessed(
 
 
 @pytest.mark.parametrize("change", [{"change_counts": {"east": 1}}, {"color": "black"}])
-async def test_document_that_was_put_back_or_changed_is_an_alarm(
+async def test_document_that_was_rolled_back_or_changed_is_an_alarm(
     auditor: Auditor, documents: Documents, alarms: Alarms, change: Document
 ) -> None:
     doc = put(documents, **RED)
@@ -70,7 +68,7 @@ async def test_document_that_was_put_back_or_changed_is_an_alarm(
     assert alarms.document_ids == ["basket"]
 
 
-async def test_deleted_document_and_one_of_another_type_now_are_alarms(
+async def test_deletion_and_change_of_the_type_are_alarms(
     auditor: Auditor, documents: Documents, alarms: Alarms
 ) -> None:
     doc = put(documents, **RED)
@@ -82,7 +80,7 @@ async def test_deleted_document_and_one_of_another_type_now_are_alarms(
     assert alarms.document_ids == ["basket"] * 2
 
 
-async def test_what_is_nobody_s_business_is_left_alone(
+async def test_documents_of_other_types_and_misfits_are_ignored(
     auditor: Auditor, documents: Documents, alarms: Alarms, store: MemoryStore
 ) -> None:
     other = documents.put(type="apple_v1.0")
@@ -94,7 +92,7 @@ async def test_what_is_nobody_s_business_is_left_alone(
     assert (store.records, alarms.document_ids) == ({}, [])
 
 
-async def test_conflict_is_merged_and_then_witnessed(
+async def test_conflict_is_merged_and_then_recorded(
     auditor: Auditor, documents: Documents, store: MemoryStore, database: Database
 ) -> None:
     base = put(documents)
@@ -115,7 +113,6 @@ async def test_witness_that_is_down_is_an_error(
         await auditor.audit("basket")
 
 
-async def test_model_that_loses_changes_by_itself_is_refused(auditor: Auditor, database: Database) -> None:
-    witness = MastersWitness(MemoryStore(), SIGNER, "east", database=database)
+async def test_model_that_may_lose_changes_by_itself_is_refused(database: Database) -> None:
     with pytest.raises(TypeError, match="FragileBasket"):
-        Auditor([FragileBasket], witness, database=database)
+        Auditor([FragileBasket], database=database)

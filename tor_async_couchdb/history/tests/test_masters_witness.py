@@ -1,4 +1,4 @@
-"""Masters that lag behind, merge, delete and crash raise no alarm; who puts a document back does."""
+"""Masters that lag behind, merge, delete and crash raise no alarm; a rollback of a document does."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,14 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, cast
 
-import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tor_async_couchdb.conflicts.plan import Resolution, child, counts_in_tombstone, resolve
-from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, NotYetReplicatedError, TamperedError
+from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.masters_witness import MastersWitness, check_witnessable
 from tor_async_couchdb.history.tests.test_witness import MemoryStore
 from tor_async_couchdb.model import Document, Model
@@ -39,15 +38,15 @@ SIGNER = Signer()
 
 
 class Master:
-    """A database that takes writes, and a service that is witnessed in front of it."""
+    """A database that accepts writes, and the witness of the service in front of it."""
 
     def __init__(self, name: str, store: MemoryStore) -> None:
         self.name = name
         self.trees = RevisionTrees()
-        self.witness = MastersWitness(store, SIGNER, name, database=cast(Database, self))
+        self.witness = MastersWitness(store, SIGNER, name)
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
-        """What the witness asks a database for."""
+        """All leaves with their histories, as `Database.fetch_leaves` returns them."""
         return [leaf | {"_revisions": self._revisions(leaf["_rev"])} for leaf in self.trees.leaves(ID)]
 
     def _revisions(self, rev: str) -> dict[str, Any]:
@@ -58,7 +57,7 @@ class Master:
         return {"start": int(rev.partition("-")[0]), "ids": hashes}
 
     def resolution(self) -> Resolution:
-        return resolve(Basket, self.trees.leaves(ID), SIGNER)
+        return resolve(Basket, self.trees.leaves(ID), sign=lambda document: signing.sign(SIGNER, document))
 
     def insert(self, resolution: Resolution) -> None:
         for revision in resolution.revisions:
@@ -77,16 +76,18 @@ class Master:
         self.trees.save({"_id": ID, "_rev": basket.rev, "_deleted": True})
 
     async def check_not_rolled_back(self) -> Basket | None:
-        return await self.witness.check_not_rolled_back(await self.read(), f"id/{ID}", self.read)
+        return await self.witness.check_not_rolled_back(
+            await self.read(), Sought(Basket, None, ID), self.read, self.fetch_leaves
+        )
 
     async def audit(self) -> None:
-        """What an auditor does: it compares, and remembers."""
+        """Checks and records the document, as an auditor does."""
         basket = await self.check_not_rolled_back()
         if basket is not None:
             await self.witness.wrote(basket)
 
     def roll_back(self, old: Document) -> None:
-        """What an administrator can do: `old` is put over whatever is there."""
+        """Stores an older revision as the newest one, as an administrator of the database can do."""
         [leaf] = self.trees.live_leaves(ID)
         self.trees.save(old | {"_rev": leaf["_rev"]})
 
@@ -95,8 +96,7 @@ NEW = Basket(id=ID, key="k", color="green", superseded={}, updated_on=0, change_
 
 
 def changed(basket: Basket, master: str) -> Basket:
-    return msgspec.structs.replace(
-        basket,
+    return basket.replace(
         color=f"{master} {basket.updated_on}",
         superseded={},
         updated_on=basket.updated_on + 1,
@@ -105,7 +105,7 @@ def changed(basket: Basket, master: str) -> Basket:
 
 
 def masters(count: int = 2) -> list[Master]:
-    """Masters that all have a new basket, and have all been audited."""
+    """Masters that all have a new basket; the witness of each has recorded it."""
     store = MemoryStore()
     all_masters = [Master(name, store) for name in ("east", "west", "north")[:count]]
     all_masters[0].save(NEW)
@@ -127,12 +127,12 @@ def change(master: Master) -> Basket:
 
 
 class Mesh(RuleBasedStateMachine):
-    """Nobody tampers: whatever is replicated when, revision by revision, no master raises an alarm."""
+    """Without tampering no master raises an alarm, in whatever order revisions are replicated."""
 
     @initialize(count=st.integers(2, 3))
     def start(self, count: int) -> None:
         self.masters = masters(count)
-        # What has begun: the rest of it comes later, in any order, or never.
+        # The second parts of actions that have begun: they run later, in any order, or never.
         self.begun: list[Callable[[], Awaitable[None]]] = []
 
     def later(self, step: Callable[..., Awaitable[None]], *arguments: Any) -> None:
@@ -141,8 +141,8 @@ class Mesh(RuleBasedStateMachine):
     def one(self, number: int) -> Master:
         return self.masters[number % len(self.masters)]
 
-    def believed(self, number: int) -> tuple[Master, Basket]:
-        """What a service works with; a document that is not complete isn't shown to it."""
+    def verified(self, number: int) -> tuple[Master, Basket]:
+        """A master, and the document as its service reads it; a service gets no incomplete document."""
         master, basket = self.one(number), None
         with contextlib.suppress(NotYetReplicatedError):
             basket = asyncio.run(master.check_not_rolled_back())
@@ -151,7 +151,7 @@ class Mesh(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def begin_change(self, number: int) -> None:
-        master, basket = self.believed(number)
+        master, basket = self.verified(number)
 
         async def finish() -> None:
             with contextlib.suppress(StaleRevisionError):
@@ -164,7 +164,7 @@ class Mesh(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 2))
     def begin_deletion(self, number: int) -> None:
-        master, basket = self.believed(number)
+        master, basket = self.verified(number)
         asyncio.run(master.witness.deletes(basket))
 
         async def finish() -> None:
@@ -203,13 +203,13 @@ class Mesh(RuleBasedStateMachine):
             target._add(trees.bodies[ID][rev], parents[rev])
 
     @invariant()
-    def nobody_raises_an_alarm(self) -> None:
+    def no_master_raises_an_alarm(self) -> None:
         for master in getattr(self, "masters", []):
             with contextlib.suppress(NotYetReplicatedError):
                 asyncio.run(master.audit())
 
     def teardown(self) -> None:
-        """Once all has come everywhere, nothing is incomplete."""
+        """Once everything is replicated, no document is incomplete."""
         if not hasattr(self, "masters"):
             return
         for _ in range(20):
@@ -226,7 +226,7 @@ TestMesh.settings = settings(max_examples=60, stateful_step_count=30, deadline=N
 
 @given(steps=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=12), data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_no_older_revision_is_believed_where_a_newer_one_was(
+def test_no_older_revision_is_trusted_where_a_newer_one_was_read(
     steps: list[tuple[bool, bool]], data: st.DataObject
 ) -> None:
     both = masters()
@@ -250,7 +250,7 @@ def test_no_older_revision_is_believed_where_a_newer_one_was(
         asyncio.run(victim.check_not_rolled_back())
 
 
-def test_rollback_on_one_master_is_caught_there_and_where_it_is_replicated_to() -> None:
+def test_rollback_on_one_master_is_an_alarm_there_and_where_it_is_replicated_to() -> None:
     east, west = masters()
     old = east.trees.live_leaves(ID)[0]
     change(east)
@@ -264,7 +264,7 @@ def test_rollback_on_one_master_is_caught_there_and_where_it_is_replicated_to() 
         asyncio.run(east.check_not_rolled_back())
 
 
-def test_deletion_behind_the_services_backs_is_caught_on_both_masters() -> None:
+def test_deletion_without_a_service_is_an_alarm_on_both_masters() -> None:
     east, west = masters()
     change(east)
     west.trees.pull(east.trees, ID)
@@ -278,13 +278,11 @@ def test_deletion_behind_the_services_backs_is_caught_on_both_masters() -> None:
         asyncio.run(east.check_not_rolled_back())
 
 
-def test_document_that_has_not_come_yet_is_no_alarm() -> None:
+def test_changes_that_are_not_replicated_yet_are_no_alarm() -> None:
     east, west = masters()
     change(east)
     change(east)
-    assert asyncio.run(west.check_not_rolled_back()) == msgspec.structs.replace(
-        NEW, rev=west.trees.live_leaves(ID)[0]["_rev"]
-    )
+    assert asyncio.run(west.check_not_rolled_back()) == NEW.replace(rev=west.trees.live_leaves(ID)[0]["_rev"])
 
 
 def test_deletion_by_a_service_is_no_alarm_on_any_master() -> None:
@@ -298,7 +296,7 @@ def test_deletion_by_a_service_is_no_alarm_on_any_master() -> None:
     assert asyncio.run(west.check_not_rolled_back()) is None
 
 
-def test_change_that_outlives_a_deletion_elsewhere_is_covered_again() -> None:
+def test_change_that_survives_a_deletion_on_another_master_is_covered_again() -> None:
     east, west = masters()
     basket = asyncio.run(west.check_not_rolled_back())
     assert basket is not None
@@ -308,13 +306,13 @@ def test_change_that_outlives_a_deletion_elsewhere_is_covered_again() -> None:
     east.trees.pull(west.trees, ID)
     living = asyncio.run(east.check_not_rolled_back())
     assert living is not None
-    east.delete(living)  # not by the service, which would have said so
+    east.delete(living)  # not by the service, which records deletions first
     with pytest.raises(TamperedError):
         asyncio.run(east.check_not_rolled_back())
 
 
 def conflicted() -> tuple[Master, Master, Document]:
-    """A master that merged what two changed, the one whose change lost, and the tombstone of that."""
+    """A master that merged two changes, the master whose leaf was deleted, and the tombstone of that leaf."""
     east, west, north = masters(3)
     for master in (east, west):
         change(master)
@@ -327,7 +325,7 @@ def conflicted() -> tuple[Master, Master, Document]:
     return north, loser, tombstone
 
 
-def test_tombstone_that_comes_before_what_was_merged_is_no_alarm() -> None:
+def test_tombstone_that_arrives_before_the_merged_revision_is_no_alarm() -> None:
     merging, loser, tombstone = conflicted()
     loser.trees.insert(tombstone)
     with pytest.raises(NotYetReplicatedError):
@@ -338,18 +336,34 @@ def test_tombstone_that_comes_before_what_was_merged_is_no_alarm() -> None:
     assert basket.change_counts == {"east": 1, "west": 1}
 
 
-def test_tombstone_says_which_changes_it_stands_for_and_can_not_be_forged_or_moved() -> None:
+def test_tombstone_has_the_counts_of_the_leaf_that_it_replaces_and_no_other() -> None:
     _, loser, tombstone = conflicted()
-    assert counts_in_tombstone(tombstone, SIGNER) == {loser.name: 1}
-    forged = tombstone | {"merged": tombstone["merged"] | {"counts": {loser.name: 9}}}
-    assert counts_in_tombstone(forged, SIGNER) is None
+    assert signing.verify(SIGNER, tombstone)
+    assert counts_in_tombstone(tombstone) == {loser.name: 1}
     body = {name: value for name, value in tombstone.items() if name not in ("_rev", "_revisions")}
-    assert counts_in_tombstone(child({"_id": ID, "_rev": "7-a"}, body), SIGNER) is None
-    for unsigned in ({"_deleted": True, "merged": True}, {"_deleted": True}):
-        assert counts_in_tombstone(child({"_id": ID, "_rev": "7-a"}, unsigned), SIGNER) is None
+    assert counts_in_tombstone(child({"_id": ID, "_rev": "7-a"}, body)) is None
+    for other in ({"_deleted": True, "merged": True}, {"_deleted": True}):
+        assert counts_in_tombstone(child({"_id": ID, "_rev": "7-a"}, other)) is None
 
 
-def test_rollback_to_one_side_of_a_merge_is_refused_but_no_alarm() -> None:
+def test_tombstone_with_forged_counts_is_an_alarm() -> None:
+    _, loser, tombstone = conflicted()
+    loser.trees.insert(tombstone | {"merged": tombstone["merged"] | {"counts": {loser.name: 9}}})
+    with pytest.raises(TamperedError):
+        asyncio.run(loser.check_not_rolled_back())
+
+
+def test_tombstone_that_was_moved_to_another_leaf_is_an_alarm() -> None:
+    _, loser, tombstone = conflicted()
+    body = {name: value for name, value in tombstone.items() if name not in ("_rev", "_revisions")}
+    change(loser)
+    [leaf] = loser.trees.live_leaves(ID)
+    loser.trees.insert(child(leaf, body))
+    with pytest.raises(TamperedError):
+        asyncio.run(loser.check_not_rolled_back())
+
+
+def test_rollback_to_one_side_of_a_merge_is_refused_and_no_alarm() -> None:
     merging, loser, _ = conflicted()
     asyncio.run(merging.audit())
     bodies = [body for body in merging.trees.bodies[ID].values() if "_deleted" not in body]
@@ -373,7 +387,7 @@ def test_older_revision_beside_a_later_one_changes_no_count() -> None:
     assert basket.change_counts == {"east": 1}
 
 
-def test_what_is_put_back_after_its_deletion_is_not_caught() -> None:
+def test_document_that_is_put_back_after_its_deletion_is_not_detected() -> None:
     east, _ = masters()
     basket = change(east)
     [old] = east.trees.live_leaves(ID)
@@ -384,7 +398,7 @@ def test_what_is_put_back_after_its_deletion_is_not_caught() -> None:
     assert asyncio.run(east.check_not_rolled_back()) is not None
 
 
-def test_forged_tombstone_does_not_pass_for_a_merge() -> None:
+def test_tombstone_without_a_signature_is_not_taken_for_one_of_a_merge() -> None:
     east, _ = masters()
     basket = change(east)
     east.trees.save({"_id": ID, "_rev": basket.rev, "_deleted": True, "merged": True})
@@ -392,7 +406,9 @@ def test_forged_tombstone_does_not_pass_for_a_merge() -> None:
         asyncio.run(east.check_not_rolled_back())
 
 
-def test_what_is_stored_is_not_denied_when_the_witness_is_down(caplog: pytest.LogCaptureFixture) -> None:
+def test_write_does_not_fail_while_the_witness_is_down_but_a_deletion_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = MemoryStore()
     store.is_down = True
     master = Master("east", store)
@@ -404,7 +420,7 @@ def test_what_is_stored_is_not_denied_when_the_witness_is_down(caplog: pytest.Lo
         asyncio.run(master.witness.deletes(NEW))
 
 
-def test_what_is_known_already_is_not_written_again() -> None:
+def test_record_that_would_not_change_is_not_written_again() -> None:
     store = MemoryStore()
     master = Master("east", store)
     for _ in range(3):
@@ -417,7 +433,7 @@ class Uncounted(Model, tag="uncounted_v1.0"):
 
 
 @pytest.mark.parametrize("model_class", [FragileBasket, Uncounted])
-def test_model_that_loses_changes_by_itself_is_refused(model_class: type[Model]) -> None:
+def test_model_that_may_lose_changes_by_itself_is_refused(model_class: type[Model]) -> None:
     check_witnessable(Basket)
     with pytest.raises(TypeError, match="to be witnessed"):
         check_witnessable(model_class)

@@ -1,4 +1,4 @@
-"""The witness: whoever puts a model back or deletes it is caught, and nobody else, whatever happens when."""
+"""The witness detects each rollback and each deletion, and raises no false alarm in any interleaving."""
 
 import asyncio
 import math
@@ -6,21 +6,24 @@ import random
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tor_async_couchdb.actions.retrieve import AsyncDeleter, AsyncModelRetriever, AsyncPersister
+from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
+from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, ConnectError, NotFoundError, TamperedError, TransportError
-from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness, record_id_of
+from tor_async_couchdb.guard import Sought
+from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.properties import Counter, Immutable, UniqueKey
+from tor_async_couchdb.model.properties import ChangeCount, Counter, UniqueKey
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents, Thing, ThingByIDRetriever, ThingsRetriever
 
 VIEW = "thing_by_key"
@@ -29,18 +32,16 @@ VIEW = "thing_by_key"
 class KeyedThing(Model, tag="thing_v1.0"):
     """A thing that is found by its unique key."""
 
-    key: Annotated[str, Immutable(), UniqueKey(VIEW)]
-    count: Annotated[int, Counter()] = 0
+    key: Annotated[str, UniqueKey(VIEW)]
+    count: Annotated[int, ChangeCount()] = 0
 
 
 class KeyedThingRetriever(AsyncModelRetriever[KeyedThing]):
     """Finds a thing by its unique key."""
 
-    model_class = KeyedThing
-
 
 class MemoryStore:
-    """A store in memory, for which each step takes `pause`."""
+    """A store in memory. Each of its steps takes some iterations of the event loop, by chance."""
 
     def __init__(self) -> None:
         self.records: dict[str, Document] = {}
@@ -68,6 +69,14 @@ class MemoryStore:
         pass
 
 
+# All tests in memory are about the thing with this id.
+SOUGHT = Sought(Thing, None, "1")
+
+
+async def no_leaves(document_id: str) -> list[Document]:
+    raise AssertionError("a witness of one database needs no leaves")
+
+
 @pytest.fixture(scope="module")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> TamperingSigner:
     path = tmp_path_factory.mktemp("keys") / "keys.json"
@@ -76,7 +85,7 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> TamperingSigner:
 
 
 class World:
-    """One document in memory, its witness, and those who use it."""
+    """One document in memory, its witness, and the tasks that use it at the same time."""
 
     def __init__(self, signer: TamperingSigner, seed: int) -> None:
         self.store = MemoryStore()
@@ -91,7 +100,7 @@ class World:
 
     async def check_not_rolled_back(self) -> Thing | None:
         self.reads += 1
-        return await self.witness.check_not_rolled_back(await self.read(), "id/1", self.read)
+        return await self.witness.check_not_rolled_back(await self.read(), SOUGHT, self.read, no_leaves)
 
     def crashes(self) -> bool:
         return self.random.random() < 0.1
@@ -104,7 +113,7 @@ class World:
         for _ in range(10):
             thing = await self.check_not_rolled_back()
             await self.store.pause()
-            if thing is None or self.thing is not thing:  # somebody else was first: a conflict
+            if thing is None or self.thing is not thing:  # a conflict: another task was faster
                 continue
             self.thing = written = Thing(id="1", key="a", count=thing.count + 1)
             if not self.crashes():
@@ -133,13 +142,13 @@ class World:
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_nobody_raises_a_false_alarm_whatever_happens_when(signer: TamperingSigner, seed: int) -> None:
+def test_no_interleaving_raises_a_false_alarm(signer: TamperingSigner, seed: int) -> None:
     world = World(signer, seed)
-    asyncio.run(world.run())  # a TamperedError of anybody would end it
+    asyncio.run(world.run())  # it raises the TamperedError of any task
     assert world.reads >= 60
 
 
-async def test_model_that_is_changed_and_then_deleted_while_it_is_read_is_not_missed(
+async def test_model_that_is_deleted_during_the_check_is_absent_and_no_alarm(
     signer: TamperingSigner,
 ) -> None:
     world = World(signer, 0)
@@ -150,11 +159,14 @@ async def test_model_that_is_changed_and_then_deleted_while_it_is_read_is_not_mi
         await world.witness.deletes(changed)
         return None
 
-    assert await world.witness.check_not_rolled_back(Thing(id="1", key="a"), "id/1", read_again) is None
+    old = Thing(id="1", key="a")
+    assert await world.witness.check_not_rolled_back(old, SOUGHT, read_again, no_leaves) is None
 
 
 @pytest.mark.parametrize("count", [0, 2, None])
-async def test_model_that_falls_behind_is_caught(signer: TamperingSigner, count: int | None) -> None:
+async def test_model_that_is_behind_its_record_is_an_alarm(
+    signer: TamperingSigner, count: int | None
+) -> None:
     world = World(signer, 0)
     await world.witness.wrote(Thing(id="1", key="a", count=3))
     world.thing = None if count is None else Thing(id="1", key="a", count=count)
@@ -163,7 +175,7 @@ async def test_model_that_falls_behind_is_caught(signer: TamperingSigner, count:
     assert caught.value.document_id == "1"
 
 
-async def test_model_that_is_back_after_its_deletion_is_caught(signer: TamperingSigner) -> None:
+async def test_model_that_is_put_back_after_its_deletion_is_an_alarm(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     world.thing = Thing(id="1", key="a", count=3)
     await world.witness.wrote(world.thing)
@@ -174,10 +186,10 @@ async def test_model_that_is_back_after_its_deletion_is_caught(signer: Tampering
         await world.check_not_rolled_back()
 
 
-async def test_crash_leaves_one_change_uncovered_and_the_next_one_covers_it(signer: TamperingSigner) -> None:
+async def test_crash_leaves_one_change_uncovered_until_the_next_change(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     await world.witness.wrote(Thing(id="1", key="a", count=1))
-    world.thing = Thing(id="1", key="a", count=2)  # written, and then the process was gone
+    world.thing = Thing(id="1", key="a", count=2)  # written by a process that crashed then
     assert await world.check_not_rolled_back() == world.thing
     world.thing = Thing(id="1", key="a", count=1)
     assert await world.check_not_rolled_back() == world.thing  # uncovered
@@ -186,14 +198,14 @@ async def test_crash_leaves_one_change_uncovered_and_the_next_one_covers_it(sign
         await world.check_not_rolled_back()
 
 
-async def test_late_record_takes_nothing_back(signer: TamperingSigner) -> None:
+async def test_record_that_is_written_late_replaces_no_newer_one(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     for count in (1, 3, 2):
         await world.witness.wrote(Thing(id="1", key="a", count=count))
     assert world.store.records["id/1"]["change_count"] == 3
 
 
-async def test_what_was_never_witnessed_is_believed(signer: TamperingSigner) -> None:
+async def test_model_without_a_record_is_trusted(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     assert await world.check_not_rolled_back() is None
     world.thing = Thing(id="1", key="a")
@@ -201,7 +213,7 @@ async def test_what_was_never_witnessed_is_believed(signer: TamperingSigner) -> 
 
 
 @pytest.mark.parametrize("change", [{"change_count": 0}, {"state": "deleted"}, {"document_id": "2"}])
-async def test_changed_record_is_caught(signer: TamperingSigner, change: dict[str, Any]) -> None:
+async def test_changed_record_is_an_alarm(signer: TamperingSigner, change: dict[str, Any]) -> None:
     world = World(signer, 0)
     world.thing = Thing(id="1", key="a", count=1)
     await world.witness.wrote(world.thing)
@@ -211,7 +223,7 @@ async def test_changed_record_is_caught(signer: TamperingSigner, change: dict[st
     assert caught.value.document_id == "id/1"
 
 
-async def test_record_of_another_model_is_caught(signer: TamperingSigner) -> None:
+async def test_record_of_another_model_is_an_alarm(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     world.thing = Thing(id="1", key="a")
     await world.witness.wrote(Thing(id="2", key="b"))
@@ -220,7 +232,7 @@ async def test_record_of_another_model_is_caught(signer: TamperingSigner) -> Non
         await world.check_not_rolled_back()
 
 
-async def test_model_that_is_stored_is_not_denied_when_the_witness_is_down(
+async def test_write_does_not_fail_while_the_witness_is_down_but_a_deletion_does(
     signer: TamperingSigner, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(signer, 0)
@@ -250,26 +262,23 @@ async def witness_proxy(couchdb: CouchDBServer) -> AsyncIterator[FaultProxy]:
 
 
 @pytest.fixture
-async def witness_database(couchdb: CouchDBServer, witness_proxy: FaultProxy) -> AsyncIterator[Database]:
-    url = witness_proxy.url
-    async with Database(url, username=couchdb.username, password=couchdb.password) as database:
-        yield database
+async def witness_database(connect: Connect, witness_proxy: FaultProxy) -> Database:
+    return connect(witness_proxy.url)
 
 
 @pytest.fixture
-def witnessed(
-    database: Database, witness_database: Database, signer: TamperingSigner, documents: Documents
+async def witnessed(
+    connect: Connect, witness_database: Database, signer: TamperingSigner, documents: Documents
 ) -> Database:
     documents.put_view()
-    database.tampering_signer = signer
-    database.witness = Witness(DatabaseWitnessStore(witness_database), signer)
-    return database
+    witness = Witness(DatabaseWitnessStore(witness_database), signer)
+    return connect(guard=ProtectingGuard(signer=signer, witness=witness))
 
 
-async def test_rollback_in_couchdb_is_caught(witnessed: Database, documents: Documents) -> None:
+async def test_rollback_in_couchdb_is_an_alarm(witnessed: Database, documents: Documents) -> None:
     thing = await AsyncPersister(Thing(key="a"), database=witnessed).persist()
     old = documents.get(str(thing.id))
-    thing = await AsyncPersister(msgspec.structs.replace(thing, count=1), database=witnessed).persist()
+    thing = await AsyncPersister(thing.replace(count=1), database=witnessed).persist()
     assert await ThingByIDRetriever(str(thing.id), database=witnessed).fetch() == thing
     documents.put(**old | {"_rev": thing.rev})
     with pytest.raises(TamperedError):
@@ -277,7 +286,7 @@ async def test_rollback_in_couchdb_is_caught(witnessed: Database, documents: Doc
     assert await ThingsRetriever(VIEW, database=witnessed).fetch() == []
 
 
-async def test_deletion_in_couchdb_is_caught(witnessed: Database, documents: Documents) -> None:
+async def test_deletion_in_couchdb_is_an_alarm(witnessed: Database, documents: Documents) -> None:
     thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
     assert await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch() == thing
     documents.delete(documents.get(str(thing.id)))
@@ -287,22 +296,22 @@ async def test_deletion_in_couchdb_is_caught(witnessed: Database, documents: Doc
     assert await KeyedThingRetriever(VIEW, "b", database=witnessed).fetch() is None
 
 
-async def test_deletion_by_the_service_is_none(witnessed: Database) -> None:
+async def test_deletion_by_the_service_is_no_alarm(witnessed: Database) -> None:
     thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
     await AsyncDeleter(thing, database=witnessed).delete()
     assert await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch() is None
     assert await ThingsRetriever(VIEW, database=witnessed).fetch() == []
 
 
-async def test_lost_race_for_a_record_is_run_again(
+async def test_lost_race_for_a_record_is_retried(
     witnessed: Database, witness_database: Database, witness_proxy: FaultProxy
 ) -> None:
     thing = await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
     witness_proxy.inject(changed_first(), "_bulk_docs")
     written_before = len(_writes(witness_proxy))
-    await AsyncPersister(msgspec.structs.replace(thing, count=5), database=witnessed).persist()
+    await AsyncPersister(thing.replace(count=5), database=witnessed).persist()
     assert len(_writes(witness_proxy)) == written_before + 2
-    record = await witness_database.fetch(record_id_of(thing))
+    record = await witness_database.fetch(f"{VIEW}/a")
     assert record["change_count"] == 5
 
 
@@ -310,20 +319,21 @@ def _writes(proxy: FaultProxy) -> list[str]:
     return [request.path for request in proxy.requests if "_bulk_docs" in request.path]
 
 
-async def test_read_that_can_t_be_confirmed_fails(witnessed: Database, witness_proxy: FaultProxy) -> None:
+async def test_read_fails_while_the_witness_can_not_be_asked(
+    witnessed: Database, witness_proxy: FaultProxy
+) -> None:
     await AsyncPersister(KeyedThing(key="a"), database=witnessed).persist()
     witness_proxy.inject(cut_before, "_bulk_get", times=math.inf)
     with pytest.raises(TransportError):
         await KeyedThingRetriever(VIEW, "a", database=witnessed).fetch()
 
 
-async def test_witness_without_its_database_is_an_error(
-    database: Database, couchdb: CouchDBServer, signer: TamperingSigner, documents: Documents
+async def test_witness_whose_database_is_missing_is_an_error(
+    connect: Connect, couchdb: CouchDBServer, signer: TamperingSigner, documents: Documents
 ) -> None:
-    url = f"{couchdb.url}/tor_async_couchdb_test_absent"
-    absent = Database(url, username=couchdb.username, password=couchdb.password)
-    database.witness = Witness(DatabaseWitnessStore(absent), signer)
+    absent = connect(f"{couchdb.url}/tor_async_couchdb_test_absent")
+    witness = Witness(DatabaseWitnessStore(absent), signer)
+    database = connect(guard=ProtectingGuard(witness=witness))
     thing = documents.put_thing("a")
     with pytest.raises(NotFoundError, match="Database does not exist"):
         await ThingByIDRetriever(thing["_id"], database=database).fetch()
-    await database.close()

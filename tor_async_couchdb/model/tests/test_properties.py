@@ -5,6 +5,8 @@ import pytest
 
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import (
+    AddsWin,
+    ChangeCount,
     Counter,
     Immutable,
     Latest,
@@ -36,7 +38,7 @@ class Classified(msgspec.Struct):
     pin: Annotated[str, Protection.HASHED, Immutable()]
 
 
-def test_each_property_tells_its_merge_strategy_and_its_protection() -> None:
+def test_each_property_has_its_merge_strategy_and_its_protection() -> None:
     assert declared_properties(Declared) == {
         "key": Property("key", Immutable(), Protection.PUBLIC),
         "color": Property("color", LatestBy("updated_on"), Protection.PUBLIC),
@@ -51,7 +53,7 @@ def test_each_property_tells_its_merge_strategy_and_its_protection() -> None:
     }
 
 
-def test_one_classified_property_wants_all_classified() -> None:
+def test_if_one_property_is_classified_all_must_be() -> None:
     class HalfClassified(msgspec.Struct):
         pin: Annotated[str, Protection.HASHED]
         color: Annotated[Color, Immutable()]
@@ -60,7 +62,7 @@ def test_one_classified_property_wants_all_classified() -> None:
         declared_properties(HalfClassified)
 
 
-def test_model_with_an_unclassified_property_is_an_error_when_its_class_is_made() -> None:
+def test_model_with_an_unclassified_property_is_an_error_when_its_class_is_defined() -> None:
     with pytest.raises(TypeError, match=r"Secret\.address is not classified"):
 
         class Secret(Model, tag="secret_v1.0"):
@@ -68,16 +70,41 @@ def test_model_with_an_unclassified_property_is_an_error_when_its_class_is_made(
             address: str
 
 
-def test_encrypted_property_that_can_not_be_forgotten_is_refused() -> None:
-    class Unforgettable(msgspec.Struct):
+def test_encrypted_property_that_does_not_allow_none_is_refused() -> None:
+    class Lasting(msgspec.Struct):
         address: Annotated[str, Protection.ENCRYPTED]
 
-    with pytest.raises(TypeError, match=r"Unforgettable\.address is encrypted, so it has to allow None"):
-        declared_properties(Unforgettable)
+    with pytest.raises(TypeError, match=r"Lasting\.address is encrypted, so it has to allow None"):
+        declared_properties(Lasting)
 
 
 @pytest.mark.parametrize("role", [UniqueKey("thing_by_key"), Subject()])
-def test_encrypted_property_that_documents_are_found_by_is_refused(role: object) -> None:
+def test_unique_key_or_subject_is_immutable_without_saying_so(role: object) -> None:
+    class Found(msgspec.Struct):
+        key: Annotated[str, role]
+
+    assert declared_properties(Found)["key"].merge == Immutable()
+
+
+@pytest.mark.parametrize("merge", [Latest(), Counter(), AddsWin()])
+def test_unique_key_that_may_change_is_refused(merge: object) -> None:
+    class Moving(msgspec.Struct):
+        key: Annotated[str, UniqueKey("thing_by_key"), merge]
+
+    with pytest.raises(TypeError, match="property 'key' is a unique key, so it has to be Immutable"):
+        declared_properties(Moving)
+
+
+def test_change_count_is_declared_beside_a_merge_strategy() -> None:
+    class Counted(msgspec.Struct):
+        changes: Annotated[int, ChangeCount(), Latest()]
+
+    declared = declared_properties(Counted)["changes"]
+    assert (declared.change_count, declared.merge) == (ChangeCount(), Latest())
+
+
+@pytest.mark.parametrize("role", [UniqueKey("thing_by_key"), Subject()])
+def test_encrypted_property_that_finds_documents_is_refused(role: object) -> None:
     class Lost(msgspec.Struct):
         key: Annotated[str | None, Immutable(), Protection.ENCRYPTED, role]
 
@@ -125,7 +152,7 @@ def test_two_protections_are_refused() -> None:
         declared_properties(Torn)
 
 
-def test_merging_by_what_is_no_property_is_refused() -> None:
+def test_merging_by_a_name_that_is_no_property_is_refused() -> None:
     class Lost(msgspec.Struct):
         color: Annotated[str, LatestBy("moment")]
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.errors import ConflictError, NotFoundError
+from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import (
     Pause,
     RetryBudget,
@@ -17,11 +18,12 @@ from tor_async_couchdb.retries import (
     fixed,
     full_jitter,
     immediately,
+    retry,
 )
 
 
 class Clock:
-    """Time that goes on only when somebody sleeps, or says so."""
+    """Time that passes only in `sleep`, and where a test sets `now_s`."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -58,21 +60,31 @@ def strategy(clock: Clock, pause: Pause = immediately, *, max_retries: int | Non
     return RetryStrategy(pause, max_retries=max_retries, sleep=clock.sleep, now=clock.now)
 
 
-async def test_first_attempt_that_wins_is_the_last() -> None:
+class Recorder(Observer):
+    """Records the pauses before retries."""
+
+    def __init__(self) -> None:
+        self.pauses_s: list[float] = []
+
+    def retried(self, pause_s: float) -> None:
+        self.pauses_s.append(pause_s)
+
+
+async def test_attempt_that_succeeds_is_the_last() -> None:
     clock = Clock()
     race = Race(0, clock)
     assert await strategy(clock).run(race.attempt) == "won"
     assert (race.attempts, clock.slept_s) == (1, [])
 
 
-async def test_lost_race_is_run_again_until_it_is_won() -> None:
+async def test_lost_race_is_retried_until_it_is_won() -> None:
     clock = Clock()
     race = Race(20, clock)
     assert await strategy(clock).run(race.attempt) == "won"
     assert race.attempts == 21
 
 
-async def test_after_the_last_retry_its_own_conflict_is_raised() -> None:
+async def test_conflict_of_the_last_retry_is_raised() -> None:
     clock = Clock()
     race = Race(math.inf, clock)
     with pytest.raises(ConflictError, match="lost race 21"):
@@ -88,7 +100,7 @@ async def test_no_retries_means_one_attempt() -> None:
     assert race.attempts == 1
 
 
-async def test_other_error_ends_it_at_once() -> None:
+async def test_other_error_is_not_retried() -> None:
     clock = Clock()
     attempts = []
 
@@ -107,26 +119,26 @@ async def test_exponential_pauses_double_up_to_their_cap() -> None:
     assert clock.slept_s == [0.5, 1, 2, 3, 3]
 
 
-async def test_pause_is_told_the_retry_and_the_pause_before() -> None:
-    told = []
+async def test_pause_gets_the_number_of_the_retry_and_the_previous_pause() -> None:
+    calls = []
 
     def pause(retry: int, previous_pause_s: float) -> float:
-        told.append((retry, previous_pause_s))
+        calls.append((retry, previous_pause_s))
         return retry / 10
 
     clock = Clock()
     await strategy(clock, pause).run(Race(3, clock).attempt)
-    assert told == [(1, 0.0), (2, 0.1), (3, 0.2)]
+    assert calls == [(1, 0.0), (2, 0.1), (3, 0.2)]
 
 
 @given(st.integers(1, 10**6), st.floats(0, 1, exclude_max=True))
-def test_jitter_stays_between_nothing_and_the_exponential_pause(retry: int, random: float) -> None:
+def test_full_jitter_is_at_most_the_exponential_pause(retry: int, random: float) -> None:
     bound = exponential(base_s=0.025, cap_s=2.0)(retry, 0.0)
     assert 0 <= full_jitter(base_s=0.025, cap_s=2.0, random=lambda: random)(retry, 0.0) <= bound <= 2.0
 
 
 @pytest.mark.parametrize(("random", "expected"), [(0.0, [0, 0, 0]), (0.5, [0.5, 1, 1.5]), (1.0, [1, 2, 3])])
-def test_jitter_is_a_share_of_the_exponential_pause(random: float, expected: list[float]) -> None:
+def test_full_jitter_is_a_random_part_of_the_exponential_pause(random: float, expected: list[float]) -> None:
     pause = full_jitter(base_s=1, cap_s=3, random=lambda: random)
     assert [pause(retry, 0.0) for retry in (1, 2, 3)] == expected
 
@@ -139,7 +151,7 @@ def test_equal_jitter_is_at_least_half_of_the_exponential_pause(retry: int, rand
 
 
 @given(st.floats(0, 10), st.floats(0, 1, exclude_max=True))
-def test_decorrelated_jitter_is_at_most_three_times_the_pause_before(
+def test_decorrelated_jitter_is_at_most_three_times_the_previous_pause(
     previous_pause_s: float, random: float
 ) -> None:
     pause = decorrelated_jitter(base_s=0.025, cap_s=2.0, random=lambda: random)
@@ -155,22 +167,22 @@ def test_decorrelated_jitter_is_at_most_three_times_the_pause_before(
         (decorrelated_jitter(base_s=1, cap_s=5, random=lambda: 0.0), [1, 1, 1, 1]),
     ],
 )
-async def test_pauses_follow_one_another(pause: Pause, expected: list[float]) -> None:
+async def test_each_kind_of_pause_has_its_sequence(pause: Pause, expected: list[float]) -> None:
     clock = Clock()
     await strategy(clock, pause).run(Race(4, clock).attempt)
     assert clock.slept_s == expected
 
 
 @pytest.mark.parametrize("default", [fixed, exponential, full_jitter, equal_jitter, decorrelated_jitter])
-def test_default_pauses_are_never_hours(default: Callable[[], Pause]) -> None:
+def test_default_pauses_are_at_most_two_seconds(default: Callable[[], Pause]) -> None:
     assert max(default()(retry, 0.0) for retry in range(1, 100)) <= 2.0
 
 
-async def test_retry_that_could_not_end_in_time_is_not_begun() -> None:
+async def test_retry_that_could_not_end_before_the_deadline_is_not_made() -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s=1)
-    with deadline.within() as context:
-        context.deadline_s = 10.0
+    with deadline.within() as limit:
+        limit.at_s = 10.0
         with pytest.raises(ConflictError, match="lost race 5"):
             await strategy(clock, lambda retry, previous: 1.0, max_retries=None).run(race.attempt)
     # 5 attempts and the 4 pauses between them took 9 s; a pause and an attempt more would end after 11 s.
@@ -178,21 +190,21 @@ async def test_retry_that_could_not_end_in_time_is_not_begun() -> None:
 
 
 @given(st.floats(0, 3), st.floats(0.01, 3), st.floats(0.1, 20))
-async def test_deadline_is_never_overrun(pause_s: float, takes_s: float, deadline_s: float) -> None:
+async def test_deadline_is_never_exceeded(pause_s: float, takes_s: float, deadline_s: float) -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s)
-    with deadline.within() as context:
-        context.deadline_s = deadline_s
+    with deadline.within() as limit:
+        limit.at_s = deadline_s
         with pytest.raises(ConflictError):
             await strategy(clock, lambda retry, previous: pause_s, max_retries=None).run(race.attempt)
     assert clock.now_s <= max(takes_s, deadline_s)
 
 
-async def test_retries_and_waits_are_told_to_the_request() -> None:
-    clock = Clock()
-    with deadline.within() as context:
-        await strategy(clock, exponential(base_s=1, cap_s=4)).run(Race(4, clock).attempt)
-    assert (context.retry_count, context.retry_wait_s) == (4, 1 + 2 + 4 + 4)
+async def test_observer_learns_of_each_retry_and_its_pause() -> None:
+    clock, recorder = Clock(), Recorder()
+    pauses = strategy(clock, exponential(base_s=1, cap_s=4))
+    await pauses.run(Race(4, clock).attempt, observer=recorder)
+    assert recorder.pauses_s == [1, 2, 4, 4]
 
 
 async def test_strategy_can_be_used_again() -> None:
@@ -202,7 +214,7 @@ async def test_strategy_can_be_used_again() -> None:
         assert await again.run(Race(2, clock).attempt) == "won"
 
 
-async def test_retry_waits_at_least_as_long_as_it_was_asked_to() -> None:
+async def test_retry_waits_at_least_as_long_as_couchdb_asks_for() -> None:
     clock = Clock()
 
     async def attempt() -> str:
@@ -216,21 +228,21 @@ async def test_retry_waits_at_least_as_long_as_it_was_asked_to() -> None:
     assert clock.slept_s == [3]
 
 
-async def test_deadline_of_the_run_may_be_sooner_than_that_of_the_request() -> None:
+async def test_deadline_of_a_run_may_be_earlier_than_that_of_the_request() -> None:
     clock = Clock()
     race = Race(math.inf, clock, takes_s=1)
-    with deadline.within() as context:
-        context.deadline_s = 100.0
+    with deadline.within() as limit:
+        limit.at_s = 100.0
         with pytest.raises(ConflictError, match="lost race 3"):
             await strategy(clock, max_retries=None).run(race.attempt, deadline_s=3.5)
 
 
-async def test_request_whose_deadline_is_moved_meanwhile_is_not_run_again() -> None:
+async def test_attempt_is_not_retried_after_the_deadline_was_moved_to_the_past() -> None:
     clock = Clock()
-    with deadline.within() as context:
+    with deadline.within() as limit:
 
         async def attempt() -> None:
-            context.deadline_s = -math.inf
+            limit.at_s = -math.inf
             raise ConflictError(409, "conflict", "lost", method="POST", path="/db")
 
         with pytest.raises(ConflictError):
@@ -238,7 +250,7 @@ async def test_request_whose_deadline_is_moved_meanwhile_is_not_run_again() -> N
     assert clock.slept_s == []
 
 
-async def test_only_errors_that_it_was_told_of_are_retried() -> None:
+async def test_only_errors_that_retry_if_selects_are_retried() -> None:
     clock = Clock()
     patient = RetryStrategy(
         retry_if=lambda error: isinstance(error, NotFoundError), sleep=clock.sleep, now=clock.now
@@ -247,7 +259,7 @@ async def test_only_errors_that_it_was_told_of_are_retried() -> None:
         await patient.run(Race(2, clock).attempt)
 
 
-async def test_each_retry_takes_a_token_and_none_is_left_at_last() -> None:
+async def test_each_retry_takes_a_token_and_an_empty_budget_ends_retries() -> None:
     clock = Clock()
     budget = RetryBudget(max_tokens=3, tokens_per_success=1)
     frugal = RetryStrategy(budget=budget, sleep=clock.sleep, now=clock.now)
@@ -257,3 +269,48 @@ async def test_each_retry_takes_a_token_and_none_is_left_at_last() -> None:
         await frugal.run(Race(math.inf, clock).attempt)
     await frugal.run(Race(0, clock).attempt)
     assert await frugal.run(Race(1, clock).attempt) == "won"
+
+
+class ObservedDatabase:
+    """What `retry` needs of an action's database."""
+
+    def __init__(self) -> None:
+        self.observer = Recorder()
+
+
+class Updater:
+    """An action whose method loses its first `losses` races."""
+
+    def __init__(self, losses: float) -> None:
+        self.database = ObservedDatabase()
+        self._race = Race(losses, Clock())
+
+    @retry(immediately, max_retries=2)
+    async def update(self, color: str, *, size: int) -> tuple[str, str, int]:
+        """Wins a race and returns its arguments."""
+        return await self._race.attempt(), color, size
+
+
+async def test_decorated_method_is_retried_and_its_database_observes_it() -> None:
+    updater = Updater(losses=2)
+    assert await updater.update("red", size=3) == ("won", "red", 3)
+    assert updater.database.observer.pauses_s == [0, 0]
+
+
+async def test_decorated_method_is_retried_at_most_max_retries_times() -> None:
+    updater = Updater(losses=3)
+    with pytest.raises(ConflictError, match="lost race 3"):
+        await updater.update("red", size=3)
+
+
+async def test_decorated_method_keeps_its_name_and_docstring() -> None:
+    assert Updater.update.__name__ == "update"
+    assert Updater.update.__doc__ == "Wins a race and returns its arguments."
+
+
+async def test_strategy_of_a_decorated_method_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(Updater.update, "strategy", strategy(clock, fixed(pause_s=3)))
+    updater = Updater(losses=5)
+    assert await updater.update("red", size=3) == ("won", "red", 3)
+    assert clock.slept_s == [3, 3, 3, 3, 3]

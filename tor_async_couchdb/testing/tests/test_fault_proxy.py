@@ -24,7 +24,7 @@ from tor_async_couchdb.tests.things import Documents
 
 
 class Client:
-    """Somebody who talks HTTP to CouchDB by way of the proxy."""
+    """Sends requests to CouchDB through the proxy."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
@@ -50,7 +50,9 @@ async def client(couchdb: CouchDBServer, proxy: FaultProxy) -> AsyncIterator[Cli
         yield Client(session, proxy.url)
 
 
-async def test_without_a_fault_it_is_couchdb(client: Client, proxy: FaultProxy, documents: Documents) -> None:
+async def test_without_a_fault_requests_are_forwarded(
+    client: Client, proxy: FaultProxy, documents: Documents
+) -> None:
     assert (await (await client.get()).json())["db_name"] == documents.name
     assert (await client.get("/absent")).status == 404
     assert (await client.write(_id="a", n=1))["ok"] is True
@@ -80,7 +82,7 @@ async def test_request_that_is_cut_after_is_applied(
     assert documents.count() == 1
 
 
-async def test_answer_that_is_cut_within_is_no_whole_answer(
+async def test_answer_that_is_cut_within_is_incomplete(
     client: Client, proxy: FaultProxy, documents: Documents
 ) -> None:
     proxy.inject(cut_within)
@@ -89,7 +91,7 @@ async def test_answer_that_is_cut_within_is_no_whole_answer(
     assert documents.count() == 1
 
 
-async def test_fault_happens_to_as_many_requests_as_said_and_in_order(
+async def test_fault_happens_to_the_given_number_of_requests_and_in_order(
     client: Client, proxy: FaultProxy
 ) -> None:
     proxy.inject(answered(500), times=2)
@@ -114,7 +116,7 @@ async def test_delayed_request_arrives_late(client: Client, proxy: FaultProxy) -
     assert loop.time() - started_s >= 0.2
 
 
-async def test_request_that_is_never_answered_does_not_keep_the_proxy(
+async def test_request_that_is_never_answered_does_not_keep_the_proxy_open(
     client: Client, proxy: FaultProxy
 ) -> None:
     proxy.inject(never_answer)
@@ -123,7 +125,7 @@ async def test_request_that_is_never_answered_does_not_keep_the_proxy(
             await client.get()
 
 
-async def test_somebody_else_changes_what_is_about_to_be_written(
+async def test_another_client_changes_a_document_before_it_is_written(
     client: Client, proxy: FaultProxy, documents: Documents
 ) -> None:
     rev = documents.put(_id="a/b", n=1)["_rev"]
@@ -146,7 +148,7 @@ async def test_saving_a_document_as_it_is_makes_a_conflict_too(
     assert documents.get("a")["n"] == 1
 
 
-async def test_somebody_else_may_delete_or_create(
+async def test_another_client_may_delete_or_create_a_document(
     client: Client, proxy: FaultProxy, documents: Documents
 ) -> None:
     rev = documents.put(_id="a", n=1)["_rev"]
@@ -158,7 +160,7 @@ async def test_somebody_else_may_delete_or_create(
     assert documents.count() == 1
 
 
-async def test_fault_of_ones_own_may_do_anything(client: Client, proxy: FaultProxy) -> None:
+async def test_test_can_write_its_own_fault(client: Client, proxy: FaultProxy) -> None:
     async def teapot(request: Request) -> web.StreamResponse:
         names = json.loads((await request.forward()).text or "")
         return web.json_response({"was": sorted(names)}, status=418)
@@ -169,7 +171,7 @@ async def test_fault_of_ones_own_may_do_anything(client: Client, proxy: FaultPro
     assert "db_name" in (await response.json())["was"]
 
 
-async def test_left_proxy_refuses_connections_and_comes_back_at_the_same_port(
+async def test_closed_proxy_refuses_connections_and_reopens_on_the_same_port(
     couchdb: CouchDBServer, database_url: str
 ) -> None:
     proxy = FaultProxy(database_url)
@@ -184,7 +186,7 @@ async def test_left_proxy_refuses_connections_and_comes_back_at_the_same_port(
     assert urls[0] == urls[1]
 
 
-async def test_couchdb_that_is_gone_looks_gone() -> None:
+async def test_unreachable_couchdb_looks_unreachable() -> None:
     async with FaultProxy("http://127.0.0.1:1/db") as proxy, aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ServerDisconnectedError):
             await session.get(proxy.url)

@@ -1,4 +1,4 @@
-"""Bulk requests through `Database`: what is wrong with one document is nobody else's trouble."""
+"""Bulk requests through `Database`: a document that fails fails alone."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ async def outcomes(*awaitables: Awaitable[Any]) -> list[Any]:
 
 
 def sizes(proxy: FaultProxy, path: str, member: str = "docs") -> list[int]:
-    """How many documents, or keys, each request to `path` was about."""
+    """The number of documents, or keys, in each request to `path`."""
     return [len(json.loads(request.body)[member]) for request in proxy.requests if path in request.path]
 
 
@@ -53,7 +53,7 @@ async def test_documents_that_are_read_at_once_are_read_together(
     assert sizes(proxy, "_bulk_get") == [7]
 
 
-async def test_document_read_alone_is_as_it_is_in_a_batch(
+async def test_document_read_alone_equals_the_one_read_in_a_batch(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     documents.put_leaves([{"_id": "conflicting", "_rev": rev, "n": rev} for rev in ("1-0a", "1-0b")])
@@ -70,7 +70,7 @@ async def test_document_read_alone_is_as_it_is_in_a_batch(
     assert sizes(proxy, "_bulk_get") == [3]
 
 
-async def test_document_that_many_read_is_asked_for_once_and_each_has_its_own(
+async def test_document_that_many_callers_read_is_fetched_once_and_each_gets_a_copy(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     documents.put(_id="a", color="red")
@@ -94,10 +94,10 @@ async def test_id_that_no_document_can_have_fails_alone(
 
 
 @pytest.mark.parametrize("error", ["internal_server_error", "timeout", "unknown_error"])
-async def test_document_that_couchdb_could_not_read_is_not_taken_for_absent(
+async def test_document_that_couchdb_fails_to_read_is_not_taken_for_missing(
     proxy: FaultProxy, database: Database, error: str
 ) -> None:
-    leaf = {"error": {"id": "a", "rev": None, "error": error, "reason": "it hurts"}}
+    leaf = {"error": {"id": "a", "rev": None, "error": error, "reason": "disk failure"}}
     answer = json.dumps({"results": [{"id": document_id, "docs": [leaf]} for document_id in ("a", "b")]})
     proxy.inject(answered(200, answer), times=2)
     for refused in await outcomes(database.fetch("a"), database.fetch("b"), database.fetch_leaves("a")):
@@ -105,7 +105,7 @@ async def test_document_that_couchdb_could_not_read_is_not_taken_for_absent(
         assert (refused.status, refused.error) == (500, error)
 
 
-async def test_document_that_is_missing_in_the_answer_is_not_taken_for_absent(
+async def test_document_that_the_answer_leaves_out_is_not_taken_for_missing(
     proxy: FaultProxy, database: Database
 ) -> None:
     proxy.inject(answered(200, '{"results":[]}'), times=2)
@@ -128,16 +128,14 @@ async def test_documents_that_are_written_at_once_are_written_together(
     assert sizes(proxy, "_bulk_docs") == [3]
 
 
-async def test_two_writes_of_one_document_do_not_travel_together(
-    proxy: FaultProxy, database: Database
-) -> None:
+async def test_two_writes_of_one_document_do_not_share_a_batch(proxy: FaultProxy, database: Database) -> None:
     written = await outcomes(database.save({"_id": "a", "n": 1}), database.save({"_id": "a", "n": 2}))
     assert {type(outcome) for outcome in written} == {str, ConflictError}
     assert sizes(proxy, "_bulk_docs") == [1, 1]
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 100])
-async def test_document_that_couchdb_refuses_all_for_fails_alone(
+async def test_document_for_which_couchdb_refuses_the_batch_fails_alone(
     proxy: FaultProxy, database: Database, documents: Documents, count: int
 ) -> None:
     written = await outcomes(
@@ -150,7 +148,7 @@ async def test_document_that_couchdb_refuses_all_for_fails_alone(
     assert len(sizes(proxy, "_bulk_docs")) <= 2 * math.ceil(math.log2(count + 1)) + 1
 
 
-async def test_batch_that_is_too_large_is_split_and_only_what_is_too_large_alone_fails() -> None:
+async def test_batch_that_is_too_large_is_split_and_only_a_document_that_is_too_large_fails() -> None:
     couchdb = MemoryCouchDB(max_body_size=500)
     database = memory_database(couchdb)
     written = await outcomes(
@@ -162,14 +160,14 @@ async def test_batch_that_is_too_large_is_split_and_only_what_is_too_large_alone
     assert len([history for history in couchdb.histories.values() if len(history) == 1]) == 40
 
 
-async def test_batches_are_of_128_documents_at_most(proxy: FaultProxy, database: Database) -> None:
+async def test_batches_have_at_most_128_documents(proxy: FaultProxy, database: Database) -> None:
     await asyncio.gather(*(database.save({"_id": f"d{n}"}) for n in range(300)))
     await asyncio.gather(*(database.fetch(f"d{n}") for n in range(300)))
     assert sizes(proxy, "_bulk_docs") == sizes(proxy, "_bulk_get") == [128, 128, 44]
 
 
 @pytest.mark.parametrize("fault", [cut_after, cut_before])
-async def test_batch_whose_answer_never_came_is_looked_up_document_by_document(
+async def test_each_document_of_a_batch_without_an_answer_is_looked_up(
     proxy: FaultProxy, database: Database, documents: Documents, fault: Fault
 ) -> None:
     taken = documents.put(_id="taken", n=0)
@@ -183,11 +181,11 @@ async def test_batch_whose_answer_never_came_is_looked_up_document_by_document(
     assert [documents.get(f"d{n}") for n in range(20)] == [
         {"_id": f"d{n}", "_rev": rev, "n": n} for n, rev in enumerate(written[1:])
     ]
-    # The look-up travels in a batch too.
+    # The documents are looked up in one batch.
     assert len([request for request in proxy.requests if "_bulk_get" in request.path]) == 1
 
 
-async def test_part_of_a_split_batch_whose_answer_never_came_is_the_only_one_of_unknown_outcome(
+async def test_only_the_part_of_a_split_batch_that_has_no_answer_is_of_unknown_outcome(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
     async def cut_if_last(request: Request) -> web.StreamResponse:
@@ -221,7 +219,7 @@ async def test_keys_that_are_looked_up_at_once_are_looked_up_together(
     assert sizes(proxy, "_view", "keys") == [5]
 
 
-async def test_key_that_is_no_text_fails_alone(database: Database, documents: Documents) -> None:
+async def test_key_that_is_not_valid_unicode_fails_alone(database: Database, documents: Documents) -> None:
     documents.put_view()
     stored = documents.put_thing("a")
     found, odd = await outcomes(
@@ -232,6 +230,6 @@ async def test_key_that_is_no_text_fails_alone(database: Database, documents: Do
     assert isinstance(odd, InvalidDocumentError)
 
 
-async def test_look_up_in_a_view_that_is_not_there_is_everybodys_error(database: Database) -> None:
+async def test_look_up_in_a_missing_view_is_an_error_for_each_caller(database: Database) -> None:
     found = await outcomes(*(database.find("absent", key, lambda doc: True) for key in "abc"))
     assert [type(error) for error in found] == [NotFoundError] * 3

@@ -20,5 +20,5 @@ from tor_async_couchdb.wire.endpoint import quote_id
         ("ü", "%C3%BC"),
     ],
 )
-def test_ids_are_quoted_as_one_segment_of_a_path(document_id: str, quoted: str) -> None:
+def test_id_is_quoted_as_one_segment_of_a_path(document_id: str, quoted: str) -> None:
     assert quote_id(document_id) == quoted

@@ -20,7 +20,7 @@ from tor_async_etcd import (
     Transaction,
 )
 from tor_async_etcd.testing import EtcdServer
-from tor_async_etcd.tests.waiting import until, watchers, watchers_are
+from tor_async_etcd.tests.waiting import until, watchers_are
 from tor_async_etcd.wire.encoding import LEASE_REVOKE
 
 
@@ -44,7 +44,7 @@ async def test_one_at_a_time_in_the_order_of_coming(etcd: EtcdServer, prefix: by
             inside += 1
             assert inside == 1
             order.append(lock.token)
-            await asyncio.sleep(0.01)
+            await client.get(prefix)
             inside -= 1
 
     async with Client(etcd.url) as client, Client(etcd.url) as other, asyncio.timeout(20):
@@ -81,10 +81,10 @@ async def test_waiting_can_be_given_up_and_leaves_nothing_behind(
     etcd: EtcdServer, client: Client, prefix: bytes
 ) -> None:
     leases = set(await client.lease_ids())
-    before = await watchers(etcd)
+    await until(lambda: watchers_are(etcd, 0))  # those of the tests before end in a moment
     async with Lock(client, prefix):
         entering = asyncio.create_task(Lock(client, prefix).__aenter__())
-        await until(lambda: watchers_are(etcd, before + 1))  # it watches the one before it
+        await until(lambda: watchers_are(etcd, 1))  # it watches the one before it
         assert not entering.done()
         entering.cancel()
         await asyncio.wait([entering])
@@ -97,7 +97,7 @@ async def test_waiting_can_be_given_up_and_leaves_nothing_behind(
 async def test_lock_that_waits_can_do_nothing_as_if_it_were_held(
     etcd: EtcdServer, client: Client, prefix: bytes
 ) -> None:
-    before = await watchers(etcd)
+    await until(lambda: watchers_are(etcd, 0))  # those of the tests before end in a moment
     waiter = Lock(client, prefix)
     begun = False
 
@@ -117,7 +117,7 @@ async def test_lock_that_waits_can_do_nothing_as_if_it_were_held(
         entering = asyncio.create_task(waiter.__aenter__())
         await until(lambda: are_waiting(client, prefix, 2))
         assert await is_refused()
-        await until(lambda: watchers_are(etcd, before + 1))
+        await until(lambda: watchers_are(etcd, 1))
         assert await is_refused()
     async with asyncio.timeout(20):
         await entering
@@ -161,8 +161,12 @@ async def test_holder_that_is_cut_off_is_told_and_its_work_is_cancelled(prefix: 
 async def test_work_that_ends_in_time_returns_or_raises_what_it_does(client: Client, prefix: bytes) -> None:
     async with Lock(client, prefix) as lock:
         assert await lock.run(asyncio.sleep(0, "done")) == "done"
-        with pytest.raises(TimeoutError):
-            await lock.run(asyncio.wait_for(asyncio.sleep(5), 0.01))
+        with pytest.raises(LookupError):
+            await lock.run(fail())
+
+
+async def fail() -> None:
+    raise LookupError
 
 
 async def test_lock_of_another_is_got_when_its_process_is_killed(etcd: EtcdServer, prefix: bytes) -> None:
@@ -176,9 +180,9 @@ async def test_lock_of_another_is_got_when_its_process_is_killed(etcd: EtcdServe
     async with Client(etcd.url) as client, asyncio.timeout(20):
         try:
             await until(lambda: are_waiting(client, prefix, 1))
-            before = await watchers(etcd)
+            await until(lambda: watchers_are(etcd, 0))  # those of the tests before end in a moment
             entering = asyncio.create_task(Lock(client, prefix).__aenter__())
-            await until(lambda: watchers_are(etcd, before + 1))
+            await until(lambda: watchers_are(etcd, 1))
             assert not entering.done()
         finally:
             process.send_signal(signal.SIGKILL)

@@ -77,9 +77,8 @@ def test_command_without_an_etcd_says_at_once_that_it_waits(command: list[str], 
         assert process.stderr is not None
         first = process.stderr.readline()
         assert process.poll() is None  # it has time left, and uses it
-        assert first.startswith(
-            f"etcd does not answer as it should, trying again: cannot connect to {address}"
-        )
+        refusal = f"cannot connect to {address}"
+        assert first.startswith(f"etcd does not answer as it should, trying again: {refusal}")
         assert process.stderr.read().startswith(refusal)
     assert process.returncode == 1
 

@@ -29,7 +29,7 @@ from tor_async_etcd import (
 from tor_async_etcd.kv.watch import Filter
 from tor_async_etcd.testing import EtcdServer, etcd_cluster
 from tor_async_etcd.tests.amounts import KILLS
-from tor_async_etcd.tests.waiting import until, watchers, watchers_are
+from tor_async_etcd.tests.waiting import until, watchers_are
 
 DICE = random.Random()  # noqa: S311 - not for secrets
 
@@ -141,13 +141,13 @@ async def test_key_that_a_filter_hid_is_missed_when_it_is_gone(prefix: bytes) ->
 
 async def test_leaving_the_watch_ends_it_in_etcd(etcd: EtcdServer, prefix: bytes) -> None:
     async with Client(etcd.url) as client:
-        before = await watchers(etcd)
+        await until(lambda: watchers_are(etcd, 0))  # those of the tests before end in a moment
         async with client.watch(prefix):
-            assert await watchers(etcd) == before + 1
+            assert await watchers_are(etcd, 1)
         waiting = asyncio.create_task(enter_and_wait(client, prefix))
-        await until(lambda: watchers_are(etcd, before + 1))
+        await until(lambda: watchers_are(etcd, 1))
         waiting.cancel()
-        await until(lambda: watchers_are(etcd, before))
+        await until(lambda: watchers_are(etcd, 0))
 
 
 async def enter_and_wait(client: Client, key: bytes) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
 import uuid
 from typing import Any, TypeAlias
 
@@ -276,3 +277,19 @@ async def test_concurrent_runs_are_as_if_one_came_after_the_other(
         async with db.begin() as txn:
             assert dict(await keys_of(txn, EVERYTHING)) == state
     assert all(a < b for a, b in itertools.pairwise(sorted(run.committed for run in runs)))
+
+
+async def test_transaction_whose_revision_is_gone_with_the_store_is_a_conflict() -> None:
+    with EtcdServer() as server:
+        async with Client(server.url) as client:
+            for _ in range(10):
+                await client.set(b"a", b"1")
+            txn = Database(client).begin()
+            assert await txn.get(b"a") == b"1"
+            server.stop()
+            shutil.rmtree(server.data_folder)
+            server.start()
+            server.wait_until_ready()
+            with pytest.raises(ConflictError, match="was replaced"):
+                await txn.get(b"b")
+            assert await Database(client).run(lambda txn: txn.get(b"a")) is None

@@ -64,12 +64,6 @@ def test_password_in_a_wrong_url_is_not_repeated(capsys: pytest.CaptureFixture[s
     assert "s3cr3t" not in capsys.readouterr().err
 
 
-async def test_database_is_opened_with_the_credentials() -> None:
-    database = parse("x", ["--database", "http://host/db"], {"COUCHDB_USER": "u"}).open_database()
-    assert database.url == "http://host/db"
-    await database.close()
-
-
 def test_option_of_a_services_own_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
     options = [Option("master", "NAME", "the master's name")]
     assert parse("x", ["--master", "east"], {}, own_options=options).own == {"master": "east"}

@@ -1,4 +1,4 @@
-"""The mainline as it is used: as a process of its own."""
+"""The life of a service, as a process of its own."""
 
 import asyncio
 import contextlib
@@ -6,18 +6,21 @@ import math
 import re
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+import yarl
 from aiohttp import web
 
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, answered, never_answer
 from tor_async_couchdb.tests.things import Documents
-from tor_async_service.tests.processes import TIMEOUT_S, Service, running
-from tor_async_service.tests.serving import problem_of, wait_until
+from tor_async_couchdb.tests.waiting import wait_until
+from tor_async_service.tests.processes import ROOT, TIMEOUT_S, Service, running
+from tor_async_service.tests.serving import problem_of
 
 SERVICE = "tor_async_service.tests.thing_service"
 
@@ -50,7 +53,7 @@ async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well
         async with asyncio.timeout(TIMEOUT_S):
             await in_flight.wait()
         service.process.send_signal(number)
-        await wait_until(lambda: "Shutting down ..." in service.log[-1], TIMEOUT_S)
+        await service.says("Shutting down ...")
         with pytest.raises(aiohttp.ClientConnectorError):
             async with aiohttp.ClientSession() as other:
                 await other.get(url)
@@ -59,7 +62,7 @@ async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well
             assert response.status == 200
             assert (await response.json())["count"] == 7
     assert await service.status() == 0
-    assert not any("Traceback" in line for line in service.log)
+    assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
 
 
 async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
@@ -74,7 +77,7 @@ async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
             waiting = asyncio.create_task(other.get("/things"))
             await wait_until(lambda: bool(proxy.requests))
             service.process.terminate()
-            await wait_until(lambda: "Shutting down ..." in service.log[-1], TIMEOUT_S)
+            await service.says("Shutting down ...")
             async with client.get("/_health") as response:  # by the connection that it has
                 assert response.status == 503
                 assert "draining" in await response.text()
@@ -148,24 +151,175 @@ async def test_service_starts_without_its_database_and_recovers_with_it(
         assert await service.status() == 0
 
 
+async def test_missing_database_is_a_warning_at_start(couchdb: CouchDBServer) -> None:
+    url = f"{couchdb.url}/absent"
+    arguments = ("--port", "0", "--database", url)
+    async with running(SERVICE, *arguments, username=couchdb.username, password=couchdb.password) as service:
+        await service.says(f"WARNING run database {url} can't be used: ")
+        service.process.terminate()
+        assert await service.status() == 0
+
+
+async def test_database_that_can_be_used_is_no_warning(service: Service) -> None:
+    await service.says("CouchDB took")  # the check has ended
+    service.process.terminate()
+    assert await service.status() == 0
+    assert not [line for line in service.log if "WARNING" in line]
+
+
+async def test_address_of_version_6_is_logged_in_brackets() -> None:
+    arguments = ("--ip", "::1", "--port", "0", "--database", "http://127.0.0.1:1/absent")
+    async with running(SERVICE, *arguments) as service:
+        url = await service.url()
+        assert url.startswith("http://[::1]:")
+        async with aiohttp.ClientSession(url) as client, client.get("/_noop") as response:
+            assert response.status == 200
+
+
+async def test_service_survives_the_end_of_its_terminal(service: Service) -> None:
+    url = await service.url()
+    service.process.send_signal(signal.SIGHUP)
+    async with aiohttp.ClientSession(url) as client, client.get("/_noop") as response:
+        assert response.status == 200
+    service.process.terminate()
+    assert await service.status() == 0
+
+
+async def test_service_without_standard_streams_ends_normally(proxy: FaultProxy) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"exec {sys.executable} -m {SERVICE} --port {port} --database {proxy.url} <&- >&- 2>&-"
+    process = await asyncio.create_subprocess_exec("sh", "-c", command, cwd=ROOT)
+    try:
+        async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+            while True:
+                with contextlib.suppress(aiohttp.ClientConnectorError):
+                    async with client.get("/_health?quick=false") as response:
+                        assert response.status == 503  # there are no credentials
+                        break
+                await asyncio.sleep(0.05)
+            process.terminate()
+            assert await process.wait() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running_text(text: str, folder: Path) -> AsyncIterator[Service]:
+    """The service that this text is a module of. It has no database."""
+    (folder / "text_service.py").write_text(text)
+    arguments = ("--port", "0", "--database", "http://127.0.0.1:1/absent")
+    async with running("text_service", *arguments, folder=folder) as service:
+        yield service
+
+
+HANGING = """
+import time
+from tor_async_service import Option, run
+
+def hang(*_, **__):
+    print("starting", flush=True)
+    time.sleep(60)
+
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "mainline",
+    [
+        'run(hang, "x")',
+        'run(None, "x", Option("size", "N", "x", variable="HOME", read=hang))',
+    ],
+)
+async def test_service_that_is_stopped_while_it_starts_ends_normally(
+    tmp_path: Path, number: signal.Signals, mainline: str
+) -> None:
+    async with running_text(HANGING + mainline, tmp_path) as service:
+        await service.says("starting")
+        service.process.send_signal(number)
+        assert await service.status() == 0
+    assert service.log == ["starting"]
+
+
+BIG = """
+from tor_async_service import ServiceApplication, ServiceHandler, run
+
+class BigHandler(ServiceHandler):
+    async def get(self):
+        self.write_json("x" * 20_000_000)
+
+def make_app(database, parts):
+    return ServiceApplication([("/big", BigHandler)], database, version="1", parts=parts)
+
+run(make_app, "x")
+"""
+
+GET_BIG = b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n"
+GET_NOOP = b"GET /_noop HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+async def connected_to(service: Service) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    url = yarl.URL(await service.url())
+    return await asyncio.open_connection(url.host, url.port)
+
+
+async def begin_to_read(reader: asyncio.StreamReader) -> bytes:
+    """The header of an answer whose body is too large for all the buffers on its way."""
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_answer_that_a_slow_client_has_not_read_yet_is_not_cut_off(tmp_path: Path) -> None:
+    async with running_text(BIG, tmp_path) as service:
+        reader, writer = await connected_to(service)
+        writer.write(GET_BIG)
+        await begin_to_read(reader)
+        service.process.terminate()
+        await service.says("Shutting down ...")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert len(await reader.read()) == 20_000_003
+        writer.close()
+        assert await service.status() == 0
+    assert not [line for line in service.log if "in flight" in line]
+
+
+@pytest.mark.parametrize("is_sent_later", [False, True])
+async def test_request_behind_an_answer_is_answered_or_never_accepted(
+    tmp_path: Path, is_sent_later: bool
+) -> None:
+    async with running_text(BIG, tmp_path) as service:
+        reader, writer = await connected_to(service)
+        writer.write(GET_BIG if is_sent_later else GET_BIG + GET_NOOP * 3)
+        await begin_to_read(reader)
+        service.process.terminate()
+        await service.says("Shutting down ...")
+        if is_sent_later:
+            writer.write(GET_NOOP * 10_000)  # too much for the service to have read it when it closes
+        async with asyncio.timeout(TIMEOUT_S):
+            answers = await reader.read()
+        writer.close()
+        assert await service.status() == 0
+    assert len(answers) == 20_000_003
+    assert not [line for line in service.log if "/_noop" in line]
+
+
 FAILING = """
-from tor_async_service.app.application import ServiceApplication
-from tor_async_service.app.run import run
+from tor_async_service import ServiceApplication, run
 
 async def fail():
     raise RuntimeError("background work failed")
 
-def make_app(database):
-    app = ServiceApplication([], database, version="1")
-    app.background_work.append(fail)
-    return app
+def make_app(database, parts):
+    return ServiceApplication([], database, version="1", background_work=[fail], parts=parts)
 
 run(make_app, "x")
 """
 
 
 async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: Path) -> None:
-    (tmp_path / "failing_service.py").write_text(FAILING)
-    async with running("failing_service", "--port", "0", folder=tmp_path) as service:
+    async with running_text(FAILING, tmp_path) as service:
         assert await service.status() == 1
     assert service.log[-1] == "RuntimeError: background work failed"

@@ -6,7 +6,7 @@ from tor_async_couchdb.history.witness import DatabaseWitnessStore
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_service.app.options import parse
-from tor_async_service.couchdb.signing import KEY_SET, WITNESS
+from tor_async_service.couchdb.signing import KEY_SET, SIGNING, WITNESS, witness_store
 from tor_async_service.etcd.witness_store import EtcdWitnessStore
 
 OPTIONS = (KEY_SET, WITNESS)
@@ -22,6 +22,15 @@ async def test_key_set_and_witness_come_from_the_environment(tmp_path: Path) -> 
     assert isinstance(own["keyset"], TamperingSigner)
     assert isinstance(own["witness"], DatabaseWitnessStore)
     await own["witness"].close()
+
+
+async def test_guard_signs_by_the_key_set_and_keeps_history_with_a_witness(tmp_path: Path) -> None:
+    signing.new_key_set(tmp_path / "keys.json")
+    keyset = TamperingSigner.from_file(tmp_path / "keys.json")
+    for witness in (None, witness_store("http://host/witness")):
+        guard = SIGNING.make(keyset=keyset, witness=witness)
+        assert signing.verify(keyset, guard.sign({"_id": "a", "type": "note_v1.0"}))
+        assert guard.keeps_history is (witness is not None)
 
 
 def test_service_needs_no_witness(tmp_path: Path) -> None:

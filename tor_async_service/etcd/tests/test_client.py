@@ -1,25 +1,29 @@
+import re
 import subprocess
 import sys
 
 import pytest
 
+from tor_async_etcd import TransportError
 from tor_async_service.app.options import parse
 from tor_async_service.etcd.client import ETCD, etcd_client
 
 
-async def test_members_are_separated_by_commas_and_a_password_is_not_in_their_urls() -> None:
-    client = etcd_client("http://root:s3cr%40t@127.0.0.1:1,http://127.0.0.1:2")
-    with pytest.raises(Exception, match=r"127\.0\.0\.1:[12]") as caught:
-        await client.status(timeout_s=0.2)
-    assert "s3cr" not in str(caught.value)
-    await client.close()
+async def test_members_are_separated_by_commas_and_a_password_is_not_in_their_urls(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with etcd_client("http://root:s3cr%40t@127.0.0.1:1,http://127.0.0.1:2") as client:
+        with pytest.raises(TransportError) as caught:
+            await client.status(timeout_s=0.2)
+    assert re.search(r"http://127\.0\.0\.1:[12]\D", caplog.text)
+    assert "s3cr" not in f"{caught.value} {caplog.text}"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("etcd", "'etcd' is not a URL like http://127.0.0.1:2379"),
-        ("http://root@127.0.0.1:2379", "etcd's user has to have a password"),
+        ("http://root@127.0.0.1:2379", "etcd's user needs a password"),
         ("ftp://root:s3cret@127.0.0.1", "'ftp://127.0.0.1' is not a URL like"),
     ],
 )
@@ -31,9 +35,9 @@ def test_what_is_no_etcd_ends_the_service_with_a_line(
     assert words in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_etcd_client_is_not_imported_by_who_is_told_of_no_etcd() -> None:
+def test_service_without_etcd_does_not_import_its_client() -> None:
     program = (
-        "import sys; import tor_async_service.reconciling;"
+        "import sys; import tor_async_service.couchdb.reconciling;"
         "print([name for name in sys.modules if name.startswith('tor_async_etcd')])"
     )
     command = [sys.executable, "-c", program]

@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_etcd import Client
 from tor_async_etcd.testing import EtcdServer
-from tor_async_service.etcd import leading
 from tor_async_service.etcd.leading import LeadersWork
-from tor_async_service.tests.serving import wait_until
 
 TIMEOUT_S = 30.0
 
@@ -24,7 +23,9 @@ class Worker:
     def __init__(self, url: str, election: bytes) -> None:
         self.registry = CollectorRegistry()
         client = Client(url, timeout_s=1)
-        self._work = LeadersWork(self.work, election, client=client, registry=self.registry)
+        self._work = LeadersWork(self.work, election, client=client, lease_s=2)
+        for collector in self._work.collectors:
+            self.registry.register(collector)
         self.spans_s: list[tuple[float, float]] = []
         self.is_working = False
 
@@ -49,11 +50,6 @@ class Worker:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-@pytest.fixture(autouse=True)
-def short_lease(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leading, "LEASE_S", 2)
 
 
 def assert_never_two(*workers: Worker) -> None:
@@ -107,6 +103,6 @@ async def test_error_of_the_work_itself_is_not_swallowed(etcd: EtcdServer) -> No
     async def fail() -> None:
         raise ZeroDivisionError
 
-    work = LeadersWork(fail, b"fails", client=Client(etcd.url), registry=CollectorRegistry())
+    work = LeadersWork(fail, b"fails", client=Client(etcd.url))
     with pytest.raises(ZeroDivisionError):
         await work.run()

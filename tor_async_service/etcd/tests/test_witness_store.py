@@ -2,19 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
 
 import pytest
 
 from tor_async_couchdb.errors import ConflictError, TamperedError, TransportError
-from tor_async_couchdb.history.tests.test_masters_witness import SIGNER
-from tor_async_couchdb.history.tests.test_witness import KeyedThing
+from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.witness import Witness
+from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.properties import ChangeCount, UniqueKey
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_etcd import Client
 from tor_async_etcd.testing import EtcdServer
 from tor_async_service.etcd.witness_store import EtcdWitnessStore
 
 RECORD = {"_id": "id/é 1", "type": "witness_v1.0", "change_count": 3}
+
+
+class Note(Model, tag="note_v1.0"):
+    key: Annotated[str, UniqueKey("note_by_key")]
+    count: Annotated[int, ChangeCount()]
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> TamperingSigner:
+    path: Path = tmp_path_factory.mktemp("keys") / "keys.json"
+    signing.new_key_set(path)
+    return TamperingSigner.from_file(path)
 
 
 @pytest.fixture
@@ -28,13 +44,13 @@ def store(client: Client, request: pytest.FixtureRequest) -> EtcdWitnessStore:
     return EtcdWitnessStore(client, f"{request.node.nodeid}/".encode())
 
 
-async def test_record_is_read_as_it_was_written(store: EtcdWitnessStore) -> None:
+async def test_record_is_read_as_it_was_written(store: EtcdWitnessStore, signer: TamperingSigner) -> None:
     assert await store.fetch("id/é 1") is None
-    await store.save(signing.sign(SIGNER, dict(RECORD)))
+    await store.save(signing.sign(signer, dict(RECORD)))
     record = await store.fetch("id/é 1")
     assert record is not None
     assert record.items() >= RECORD.items()
-    assert signing.verify(SIGNER, record)
+    assert signing.verify(signer, record)
 
 
 async def test_record_is_written_only_over_the_one_that_was_read(store: EtcdWitnessStore) -> None:
@@ -51,29 +67,39 @@ async def test_record_is_written_only_over_the_one_that_was_read(store: EtcdWitn
     assert now["change_count"] == 4
 
 
-async def test_highest_of_many_that_write_at_once_stays(store: EtcdWitnessStore) -> None:
-    witness = Witness(store, SIGNER)
-    things = [KeyedThing(id="1", key="a", count=count) for count in range(20)]
-    await asyncio.gather(*(witness.wrote(thing) for thing in things))
-    record = await store.fetch("thing_by_key/a")
+async def test_highest_count_of_many_that_write_at_once_stays(
+    store: EtcdWitnessStore, signer: TamperingSigner
+) -> None:
+    witness = Witness(store, signer)
+    notes = [Note(id="1", key="a", count=count) for count in range(20)]
+    await asyncio.gather(*(witness.wrote(note) for note in notes))
+    record = await store.fetch("note_by_key/a")
     assert record is not None
     assert record["change_count"] == 19
 
 
-@pytest.mark.parametrize("value", [b"no JSON", b"[]", b"{}", b'{"_id": "id/1"}'])
+@pytest.mark.parametrize("value", [b"no JSON", b"[]", b"{}", b'{"_id": "note_by_key/a"}'])
 async def test_record_that_somebody_replaced_is_caught(
-    store: EtcdWitnessStore, client: Client, request: pytest.FixtureRequest, value: bytes
+    store: EtcdWitnessStore,
+    client: Client,
+    request: pytest.FixtureRequest,
+    signer: TamperingSigner,
+    value: bytes,
 ) -> None:
-    await client.set(f"{request.node.nodeid}/id/1".encode(), value)
+    await client.set(f"{request.node.nodeid}/note_by_key/a".encode(), value)
 
     async def read() -> None:
         return None
 
+    async def fetch_leaves(document_id: str) -> list[Document]:
+        return []
+
+    witness, sought = Witness(store, signer), Sought(Note, "note_by_key", "a")
     with pytest.raises(TamperedError):
-        await Witness(store, SIGNER).check_not_rolled_back(None, "id/1", read)
+        await witness.check_not_rolled_back(None, sought, read, fetch_leaves)
 
 
-async def test_etcd_that_is_away_is_no_answer() -> None:
+async def test_etcd_that_can_not_be_reached_is_an_error_and_no_answer() -> None:
     store = EtcdWitnessStore(Client("http://127.0.0.1:1", timeout_s=0.3), b"x/")
     with pytest.raises(TransportError, match="etcd, of the witness"):
         await store.fetch("id/1")

@@ -51,7 +51,7 @@ def test_reasons_for_a_503_are_told_apart() -> None:
 def test_document_that_was_tampered_with_is_named() -> None:
     problem = problem_of(errors.TamperedError("e370582d"))
     assert problem.status == 502
-    assert "document 'e370582d'" in problem.detail
+    assert "Document 'e370582d'" in problem.detail
 
 
 def test_unknown_outcome_can_be_told_by_a_program() -> None:

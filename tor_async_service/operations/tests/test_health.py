@@ -6,8 +6,7 @@ import pytest
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
-from tor_async_couchdb.tests.things import Documents
-from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.operations.health import UnhealthyError
 from tor_async_service.tests.serving import problem_of, serving
 from tor_async_service.tests.thing_service import make_app
@@ -88,22 +87,22 @@ async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, 
 async def test_draining_service_is_red(
     app: ServiceApplication, client: aiohttp.ClientSession, quick: str
 ) -> None:
-    app.drain.is_draining = True
+    app.service.drain.is_draining = True
     async with client.get("/_health", params={"quick": quick}) as response:
         assert response.status == 503
         assert (await response.json())["details"] == {"service": {"status": "red", "reason": "draining"}}
         assert response.headers["Connection"] == "close"
 
 
-async def test_service_may_have_checks_of_its_own(
-    app: ServiceApplication, client: aiohttp.ClientSession, documents: Documents
-) -> None:
+async def test_service_may_have_checks_of_its_own(database: Database, parts: Parts) -> None:
     async def is_hungry() -> None:
         raise UnhealthyError("no fruit left")
 
-    app.health_checks["stomach"] = is_hungry
-    async with client.get("/_health?quick=false") as response:
-        assert response.status == 503
-        assert (await response.json())["details"] == {"stomach": {"status": "red", "reason": "no fruit left"}}
-    async with client.get("/_health") as response:
-        assert response.status == 200
+    app = ServiceApplication([], database, version="1", health_checks={"stomach": is_hungry}, parts=parts)
+    async with serving(app) as client:
+        async with client.get("/_health?quick=false") as response:
+            assert response.status == 503
+            details = (await response.json())["details"]
+            assert details == {"stomach": {"status": "red", "reason": "no fruit left"}}
+        async with client.get("/_health") as response:
+            assert response.status == 200

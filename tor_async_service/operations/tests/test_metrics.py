@@ -2,13 +2,11 @@ import math
 
 import aiohttp
 import pytest
-from prometheus_client import Counter
 from prometheus_client.openmetrics import parser as openmetrics_text
 from prometheus_client.parser import text_string_to_metric_families
 
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
 from tor_async_couchdb.tests.things import Documents
-from tor_async_service.app.application import ServiceApplication
 from tor_async_service.tests.serving import problem_of
 
 
@@ -136,15 +134,3 @@ async def test_document_that_a_list_goes_without_is_counted(
     async with client.get("/things") as response:
         assert [thing["key"] for thing in await response.json()] == ["b"]
     assert await value(client, "documents_left_out_total", error="InvalidDocumentError") == 1
-
-
-async def test_service_may_add_metrics_of_its_own(
-    app: ServiceApplication, client: aiohttp.ClientSession
-) -> None:
-    eaten = Counter("fruits_eaten", "Fruits that were eaten.", registry=app.metrics.registry)
-
-    async def eat() -> None:
-        eaten.inc(3)
-
-    app.metrics_refreshers.append(eat)
-    assert await value(client, "fruits_eaten_total") == 3

@@ -6,8 +6,8 @@ from tor_async_service.tests.thing_service import make_app
 
 
 @pytest.mark.parametrize("prefix", ["", "/v1.0"])
-async def test_version_and_noop_need_no_database(lone_database: Database, prefix: str) -> None:
-    async with serving(make_app(lone_database)) as client:
+async def test_version_and_noop_need_no_database(absent_database: Database, prefix: str) -> None:
+    async with serving(make_app(absent_database)) as client:
         async with client.get(f"{prefix}/_version") as response:
             assert response.status == 200
             links = {"self": {"href": str(response.url)}}
@@ -20,10 +20,10 @@ async def test_version_and_noop_need_no_database(lone_database: Database, prefix
             assert response.headers["Allow"] == "GET"
 
 
-async def test_href_is_what_the_client_asked_for_behind_a_gateway(lone_database: Database) -> None:
+async def test_href_is_what_the_client_asked_for_behind_a_gateway(absent_database: Database) -> None:
     headers = {"Host": "fruits.example", "X-Forwarded-Proto": "https"}
     async with (
-        serving(make_app(lone_database)) as client,
+        serving(make_app(absent_database)) as client,
         client.get("/_noop?x=1", headers=headers) as response,
     ):
         assert await response.json() == {"links": {"self": {"href": "https://fruits.example/_noop?x=1"}}}

@@ -1,0 +1,101 @@
+"""Options that the command lines of the installer and of `commands` share, and what becomes of them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import urllib3
+
+from tor_async_couchdb.installer import option_types
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.option_types import UserPassword
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
+
+
+def add_database_options(parser: argparse.ArgumentParser, default_database: str | None = None) -> None:
+    """Adds the options that name a database and say how to connect to it.
+
+    Without a default the name is required.
+    """
+    add_option(parser, "--host", option_types.scheme_host_port, "http://127.0.0.1:5984", "where CouchDB is")
+    if default_database is None:
+        parser.add_argument("--database", required=True, metavar="NAME", help="name of the database")
+    else:
+        add_option(parser, "--database", str, default_database, "name of the database")
+    add_connection_options(parser)
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how to connect and what to log."""
+    parser.add_argument(
+        "--creds",
+        type=option_types.user_colon_password,
+        metavar="USER:PASSWORD",
+        help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD,"
+        " which no list of processes shows]",
+    )
+    add_boolean(parser, "--verify_host_ssl_cert", "true", "trust only certificates of known authorities")
+    add_option(parser, "--log", option_types.logging_level, "ERROR", "the least severe level to log")
+
+
+def add_boolean(parser: argparse.ArgumentParser, flag: str, default: str, what: str) -> None:
+    """Adds an option whose value is true or false, as in `--delete=true`."""
+    add_option(parser, flag, option_types.boolean, default, what)
+
+
+def add_option(
+    parser: argparse.ArgumentParser,
+    flag: str,
+    option_type: Callable[[str], object],
+    default: str,
+    what: str,
+) -> None:
+    """Adds an option whose help shows its default."""
+    parser.add_argument(flag, type=option_type, default=default, help=f"{what} [default: %(default)s]")
+
+
+def configure_logging(options: argparse.Namespace) -> None:
+    """Logs from the level on that the options give, and nothing about certificates that need no check."""
+    logging.basicConfig(level=options.log)
+    if not options.verify_host_ssl_cert:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+
+def credentials_of(options: argparse.Namespace) -> UserPassword | None:
+    """The credentials of the options, or else of COUCHDB_USER and COUCHDB_PASSWORD; None if there are none.
+
+    Raises:
+        InstallerError: only one of the two variables is set.
+    """
+    if options.creds is not None:
+        given: UserPassword = options.creds
+        return given
+    user, password = os.environ.get("COUCHDB_USER"), os.environ.get("COUCHDB_PASSWORD")
+    if not user and not password:
+        return None
+    if not user or not password:
+        raise InstallerError("COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither")
+    return UserPassword(user, password)
+
+
+def signer_of(path: str) -> Signer:
+    """The signer of the Tink key set in a file.
+
+    Raises:
+        InstallerError: the file can't be read, or holds no key set for signatures.
+    """
+    # Only here, as an installation without signatures has no tink.
+    from tor_async_couchdb.protection.signing import TamperingSigner
+
+    try:
+        return TamperingSigner.from_file(path)
+    except OSError as error:
+        raise InstallerError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise InstallerError(str(error)) from error

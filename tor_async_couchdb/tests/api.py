@@ -1,0 +1,268 @@
+"""Uses all that `tor_async_couchdb` offers as a service does. mypy checks it; it never runs."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from tor_async_couchdb import (
+    AddsWin,
+    AsyncAllViewMetricsRetriever,
+    AsyncCouchDBHealthCheck,
+    AsyncDatabaseMetricsRetriever,
+    AsyncDeleter,
+    AsyncGroupCommitter,
+    AsyncMergedModelRetriever,
+    AsyncMergedModelsRetriever,
+    AsyncModelRetriever,
+    AsyncModelRetrieverByDocumentID,
+    AsyncModelsRetriever,
+    AsyncPersister,
+    AsyncViewMetricsRetriever,
+    AsyncViewRetriever,
+    ChangeCount,
+    ConflictError,
+    ConflictResolver,
+    ConnectError,
+    CouchDBError,
+    Counter,
+    Cursor,
+    Database,
+    DatabaseMetrics,
+    Document,
+    ForbiddenError,
+    Immutable,
+    InvalidDocumentError,
+    Latest,
+    LatestBy,
+    MergedBy,
+    Model,
+    NotFoundError,
+    Observer,
+    OnDeleteConflict,
+    OutcomeUnknownError,
+    Page,
+    Pause,
+    Reconciler,
+    ResponseError,
+    RetryBudget,
+    RetryStrategy,
+    Row,
+    Sizes,
+    Superseded,
+    Timestamp,
+    TooLargeError,
+    TransportError,
+    UnauthorizedError,
+    UniqueKey,
+    UnmergeableError,
+    ViewMetrics,
+    decorrelated_jitter,
+    equal_jitter,
+    exponential,
+    fixed,
+    full_jitter,
+    immediately,
+    next_after,
+    now,
+    retry,
+)
+
+
+def longest(texts: Sequence[str]) -> str:
+    """A merge function."""
+    return max(texts, key=len)
+
+
+class Fruit(Model, tag="fruit_v1.0"):
+    """A model that declares everything that a property can declare without protection."""
+
+    on_delete_conflict = OnDeleteConflict.KEEP_DELETION
+
+    fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
+    origin: Annotated[str, Immutable()]
+    color: Annotated[str, LatestBy("updated_on")]
+    former_colors: Annotated[list[dict[str, Any]], Superseded("color")]
+    notes: Annotated[str, MergedBy(longest)]
+    labels: Annotated[list[str], AddsWin()]
+    updated_on: Annotated[Timestamp, Latest()]
+    sales: Annotated[dict[str, int], Counter()]
+    change_count: Annotated[int, ChangeCount(), Latest()] = 0
+
+    def change_color(self, color: str) -> "Fruit":
+        """A copy in another color."""
+        return self.replace(color=color, updated_on=next_after(self.updated_on))
+
+
+def new_fruit() -> Fruit:
+    """A model is made with keywords; `id` and `rev` come from CouchDB."""
+    fruit = Fruit(
+        fruit_id="a",
+        origin="Chile",
+        color="red",
+        former_colors=[],
+        notes="",
+        labels=[],
+        updated_on=now(),
+        sales={},
+    )
+    document: Document = fruit.as_doc_for_store()
+    shown: dict[str, Any] = Fruit.from_doc(document).representation()
+    return fruit.replace(notes=str(shown))
+
+
+class FruitRetriever(AsyncModelRetriever[Fruit]):
+    """Finds a fruit by its id."""
+
+    def __init__(self, fruit_id: str, database: Database) -> None:
+        super().__init__("fruit_by_fruit_id", fruit_id, database=database)
+
+
+class FruitByDocumentIDRetriever(AsyncModelRetrieverByDocumentID[Fruit]):
+    """Finds a fruit by its document's id."""
+
+
+class FruitsRetriever(AsyncModelsRetriever[Fruit]):
+    """Finds fruits by a range of ids."""
+
+
+class MergedFruitRetriever(AsyncMergedModelRetriever[Fruit]):
+    """Finds a fruit and resolves its conflicts."""
+
+
+class MergedFruitsRetriever(AsyncMergedModelsRetriever[Fruit]):
+    """Finds fruits and resolves their conflicts."""
+
+
+class LastFruitRetriever(AsyncViewRetriever[Fruit]):
+    """A query of one's own."""
+
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """The options of the view."""
+        return {"descending": True, "limit": 1}
+
+
+async def read(database: Database) -> Sequence[Fruit]:
+    """Retrievers know the class of their models."""
+    one: Fruit | None = await FruitRetriever("a", database).fetch()
+    by_id: Fruit | None = await FruitByDocumentIDRetriever("0a", database=database).fetch()
+    some: list[Fruit] = await FruitsRetriever("fruit_by_fruit_id", "a", "b", database=database).fetch()
+    retriever = FruitsRetriever("fruit_by_fruit_id", limit=7, skip=1, descending=True, database=database)
+    page: Page[Fruit] = await retriever.fetch_page(10)
+    place: Cursor | None = page.next
+    next_page = await retriever.fetch_page(10, place)
+    merged: Fruit | None = await MergedFruitRetriever("fruit_by_fruit_id", "a", database=database).fetch()
+    all_merged: list[Fruit] = await MergedFruitsRetriever("fruit_by_fruit_id", database=database).fetch()
+    fruits = [fruit for fruit in (one, by_id, merged) if fruit is not None]
+    return [*fruits, *some, *page.models, *next_page.models, *all_merged]
+
+
+class FruitPainter:
+    """An action whose lost races are retried."""
+
+    def __init__(self, fruit_id: str, database: Database) -> None:
+        self.fruit_id = fruit_id
+        self.database = database
+
+    @retry(full_jitter(), max_retries=5)
+    async def paint(self, color: str) -> Fruit | None:
+        """The painted fruit, or None if there is none."""
+        fruit = await FruitRetriever(self.fruit_id, self.database).fetch()
+        if fruit is None:
+            return None
+        return await AsyncPersister(fruit.change_color(color), database=self.database).persist()
+
+    @retry()
+    async def delete(self) -> None:
+        """Deletes the fruit."""
+        fruit = await FruitRetriever(self.fruit_id, self.database).fetch()
+        if fruit is not None:
+            await AsyncDeleter(fruit, database=self.database).delete()
+
+
+async def write(database: Database) -> Fruit | None:
+    """A decorated method keeps its arguments and its result."""
+    await AsyncPersister(new_fruit(), database=database).persist()
+    painted: Fruit | None = await FruitPainter("a", database).paint("blue")
+    await FruitPainter("a", database).delete()
+    committed: Fruit | None = await AsyncGroupCommitter(FruitRetriever("a", database)).commit(
+        lambda fruit: fruit.change_color("green")
+    )
+    await AsyncGroupCommitter(FruitRetriever("a", database)).commit(lambda fruit: None)
+    return painted or committed
+
+
+PAUSES: list[Pause] = [
+    immediately,
+    fixed(pause_s=0.1),
+    exponential(base_s=0.1, cap_s=1),
+    full_jitter(base_s=0.1, cap_s=1),
+    equal_jitter(base_s=0.1, cap_s=1),
+    decorrelated_jitter(base_s=0.1, cap_s=1),
+]
+
+
+async def try_again(database: Database) -> str:
+    """A strategy runs any coroutine function."""
+    strategy = RetryStrategy(
+        PAUSES[0],
+        max_retries=None,
+        retry_if=lambda error: isinstance(error, ConnectError | OutcomeUnknownError),
+        budget=RetryBudget(max_tokens=10, tokens_per_success=0.5),
+    )
+    return await strategy.run(database.new_document_id, observer=database.observer)
+
+
+class Printer(Observer):
+    """An observer overrides what it wants to learn."""
+
+    def write_conflicted(self) -> None:
+        """See `Observer.write_conflicted`."""
+
+    def retried(self, pause_s: float) -> None:
+        """See `Observer.retried`."""
+
+
+async def measure(database: Database) -> tuple[DatabaseMetrics, Sequence[ViewMetrics], Sizes]:
+    """Health and metrics of a database."""
+    await AsyncCouchDBHealthCheck(database=database).check()
+    metrics = await AsyncDatabaseMetricsRetriever(database=database).fetch()
+    view: ViewMetrics = await AsyncViewMetricsRetriever("fruit_by_fruit_id", database=database).fetch()
+    views: list[ViewMetrics] = await AsyncAllViewMetricsRetriever(database=database).fetch()
+    return metrics, [view, *views], view.sizes
+
+
+async def rows(database: Database) -> list[Row]:
+    """Documents and views as dictionaries."""
+    rev: str = await database.save({"_id": "a"})
+    await database.delete("a", rev)
+    return await database.query_view("fruit_by_fruit_id", key="a")
+
+
+def meaning(error: CouchDBError) -> str:
+    """The tree of errors, from its leaves to its root."""
+    match error:
+        case UnauthorizedError() | ForbiddenError() | NotFoundError() | ConflictError() | TooLargeError():
+            return error.reason
+        case ResponseError():
+            return f"{error.status}"
+        case UnmergeableError() | InvalidDocumentError():
+            return f"{error.document_id}"
+        case TransportError():
+            return f"again in {error.retry_after_s} s"
+        case _:
+            return "another error"
+
+
+async def main() -> None:
+    """The parts of a database are given to its constructor."""
+    async with Database(
+        "http://127.0.0.1:5984/fruits",
+        username="user",
+        password="password",
+        observer=Printer(),
+        retry_budget=RetryBudget(),
+        timeout_s=5,
+    ) as database:
+        own = database.observed_by(Printer())
+        await asyncio.gather(read(own), write(own), measure(own), rows(own), try_again(own))
+        await Reconciler(ConflictResolver([Fruit], database=database), database=database, settle_s=1).run()

@@ -1,0 +1,125 @@
+"""Uses all that `tor_async_service` offers as a service does. mypy checks it; it never runs."""
+
+from collections.abc import Sequence
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.registry import Collector
+
+from tor_async_couchdb import AsyncModelsRetriever, Database, Model
+from tor_async_couchdb.guard import Guard
+from tor_async_service import (
+    GuardOptions,
+    HealthCheck,
+    Option,
+    OwnMetrics,
+    Parts,
+    Problem,
+    Route,
+    ServiceApplication,
+    ServiceHandler,
+    ServiceMetrics,
+    UnhealthyError,
+    run,
+)
+
+
+class Fruit(Model, tag="fruit_v1.0"):
+    """A model."""
+
+    color: str
+
+
+class FruitsRetriever(AsyncModelsRetriever[Fruit]):
+    """Finds all fruits."""
+
+
+class FruitBody(msgspec.Struct):
+    """What a client sends."""
+
+    color: str
+
+
+class FruitsHandler(ServiceHandler):
+    """All fruits."""
+
+    async def post(self) -> None:
+        """A body has the type that it was asked for; a model is answered by its representation."""
+        body: FruitBody = self.json_body(FruitBody)
+        self.write_model(Fruit(color=body.color), created_at="/v1.0/fruits/1")
+
+    async def get(self) -> None:
+        """Models are answered as a stream or as pages."""
+        await self.write_models(FruitsRetriever("fruit_by_color", database=self.database))
+
+    async def put(self) -> None:
+        """A missing value is answered with 404; any value can be answered as JSON."""
+        fruit: Fruit = self.found(Fruit(color="red"))
+        self.write_json({"color": fruit.color, "version": self.service.version})
+
+    async def delete(self) -> None:
+        """An error of the service's own, which `problems` maps to an answer."""
+        raise RottenError
+
+
+class RottenError(Exception):
+    """An error of the service's own."""
+
+
+class FruitMetrics:
+    """Metrics of the service's own."""
+
+    def __init__(self) -> None:
+        self._painted = Counter("painted", "Fruits that were painted.", registry=CollectorRegistry())
+
+    @property
+    def collectors(self) -> Sequence[Collector]:
+        """What a scraper reads."""
+        return [self._painted]
+
+    async def refresh(self) -> None:
+        """Called before a scraper is answered."""
+
+
+async def check_oven() -> None:
+    """A health check of the service's own."""
+    raise UnhealthyError("too cold")
+
+
+async def ripen() -> None:
+    """Background work."""
+
+
+ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler)]
+CHECKS: dict[str, HealthCheck] = {"oven": check_oven}
+OWN_METRICS: list[OwnMetrics] = [FruitMetrics()]
+PROBLEMS: dict[type[Exception], Problem] = {RottenError: Problem(410, "The fruit is rotten.")}
+
+
+def make_app(database: Database, *, master: str, parts: Parts | None = None) -> ServiceApplication:
+    """The service on a database."""
+    return ServiceApplication(
+        ROUTES,
+        database,
+        version="1.0.0",
+        health_checks=CHECKS,
+        own_metrics=OWN_METRICS,
+        problems=PROBLEMS,
+        background_work=[ripen],
+        settings={"master": master},
+        parts=parts,
+    )
+
+
+def application_of_a_test() -> ServiceApplication:
+    """A test gives the database and the application the same metrics, as `run` does."""
+    metrics = ServiceMetrics()
+    database = Database("http://127.0.0.1:5984/fruits", observer=metrics)
+    return make_app(database, master="1", parts=Parts(deadline_s=5, metrics=metrics))
+
+
+def main() -> None:
+    """The mainline: options of the service's own, and of its guard."""
+    key = Option("keyset", "FILE", "key set", variable="KEYSET", is_optional=True)
+    master = Option("master", "NAME", "name of this master", read=str.lower)
+    run(make_app, "Fruits.", master, guard=GuardOptions(options=(key,), make=lambda keyset: Guard()))
