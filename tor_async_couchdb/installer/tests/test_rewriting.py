@@ -14,9 +14,9 @@ from tor_async_couchdb.protection import encryption, key_set, signing
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.protection.signing import TamperingSigner
-from tor_async_couchdb.protection.tests.test_encryption import Person
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
+from tor_async_couchdb.tests.people import Person
 from tor_async_couchdb.tests.things import Documents, inline
 
 ATTACHMENTS = {"photo": bytes(range(256)), "a letter.txt": b"Dear Jane " * 100, "empty": b""}
