@@ -39,7 +39,7 @@ class _Information(msgspec.Struct, frozen=True):
 
 
 class ChosenRule:
-    """The rule for writes to a database, which is asked how many copies it keeps before the first write."""
+    """The rule for writes to a database, which is asked once how many copies it keeps."""
 
     def __init__(
         self,
@@ -54,8 +54,16 @@ class ChosenRule:
         self._revisions = revisions
         self._guard = guard
         self._single_copy = single_copy
+        self._copies: int | None = None
         self._rule: Rule | None = None
         self._lock = asyncio.Lock()
+
+    async def copies(self) -> int:
+        """How many copies of each document the database keeps; a database that does not say so keeps one."""
+        if self._copies is None:
+            response = await self._endpoint.request("information", "GET", "")
+            self._copies = response.decode(_Information).cluster.n
+        return self._copies
 
     async def __call__(self) -> Rule:
         """The rule; raises a CouchDBError while the database can't be asked."""
@@ -68,8 +76,7 @@ class ChosenRule:
             return self._rule
 
     async def _chosen(self) -> Rule:
-        response = await self._endpoint.request("information", "GET", "")
-        copies = response.decode(_Information).cluster.n
+        copies = await self.copies()
         if copies < 2:
             return self._single_copy()
         return Sealer(

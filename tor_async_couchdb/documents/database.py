@@ -122,8 +122,8 @@ class Database:
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
         single_copy = functools.partial(self._single_copy, Coalescer(bulk.write, is_read=False), retry_budget)
-        choose = ChosenRule(self._endpoint, bulk, self.revisions, self.guard, single_copy)
-        self._writer = DocumentWriter(choose)
+        self._rule = ChosenRule(self._endpoint, bulk, self.revisions, self.guard, single_copy)
+        self._writer = DocumentWriter(self._rule)
         self._new_ids: collections.deque[str] = collections.deque()
         self._new_ids_lock = asyncio.Lock()
 
@@ -170,6 +170,10 @@ class Database:
         response.decode(_Information)
         information: dict[str, Any] = response.json()
         return information
+
+    async def copies(self) -> int:
+        """How many copies of each document CouchDB keeps (`n`); it is asked once, before the first write."""
+        return await self._rule.copies()
 
     async def fetch(self, document_id: str) -> Document:
         """The winning revision of a document.

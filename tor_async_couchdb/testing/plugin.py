@@ -42,4 +42,6 @@ async def couchdb_faults(couchdb_database_url: str) -> AsyncIterator[FaultProxy]
 async def couchdb_database(couchdb: CouchDBServer, couchdb_faults: FaultProxy) -> AsyncIterator[Database]:
     """This test's database, through `couchdb_faults`."""
     async with Database(couchdb_faults.url, username=couchdb.username, password=couchdb.password) as database:
+        await database.copies()  # now, so that no fault meets this question
+        couchdb_faults.requests.clear()
         yield database

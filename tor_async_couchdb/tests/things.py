@@ -11,6 +11,7 @@ from tor_async_couchdb.actions.retrieve import (
     AsyncModelsRetriever,
 )
 from tor_async_couchdb.model import Model
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.model.properties import ChangeCount, Immutable
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
@@ -58,6 +59,12 @@ class Documents:
         headers = {"Accept": "application/json"}  # else CouchDB answers with attachments as MIME parts
         answer = self._couchdb.succeed("GET", path, params=options, headers=headers)
         document: dict[str, Any] = answer.json()
+        return document
+
+    def content(self, document_id: str) -> dict[str, Any]:
+        """The document without the nonces of its writes."""
+        document = self.get(document_id)
+        document.pop(NONCES_PROPERTY_NAME, None)
         return document
 
     def all(self) -> list[dict[str, Any]]:

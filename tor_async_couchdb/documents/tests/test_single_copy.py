@@ -113,7 +113,7 @@ class Writing:
         return self.documents.count() == 1
 
     def current(self) -> dict[str, Any]:
-        return self.documents.get("a")
+        return self.documents.content("a")
 
     def sends(self) -> int:
         return len([request for request in self.proxy.requests if "_bulk_docs" in request.path])
@@ -334,7 +334,7 @@ class BusyTransport(Transport):
             self.written_at_s.append(time.monotonic())
             if len(self.written_at_s) == 1:
                 return Response(self._status, b"{}", method, url.raw_path, retry_after_s=60)
-        status, answer = self._couchdb.handle(url.name, url, body or b"")
+        status, answer = self._couchdb.handle(url.name.removeprefix("db"), url, body or b"")
         return Response(status, json.dumps(answer).encode(), method, url.raw_path)
 
 
