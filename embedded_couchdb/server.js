@@ -2,9 +2,9 @@
 
 // The CouchDB stand-in: node server.js --port PORT --folder FOLDER
 //
-// Credentials come from COUCHDB_USER and COUCHDB_PASSWORD. When it answers, it prints {"url", "pid"} in one
-// line. It listens on 127.0.0.1 only, because design documents run inside of it, and ends with whoever
-// started it: when its standard input closes.
+// Credentials come from COUCHDB_USER and COUCHDB_PASSWORD. Once it answers requests, it prints {"url", "pid"} in one
+// line. It listens on 127.0.0.1 only, because design documents are programs. It ends when its standard input closes,
+// so it ends with the process that started it.
 
 const http = require('node:http');
 const path = require('node:path');

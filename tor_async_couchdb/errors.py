@@ -84,8 +84,14 @@ class ForbiddenError(ResponseError):
 class DocumentRefusedError(ForbiddenError):
     """A validation function of the database refused the document.
 
-    It threw `forbidden` or `unauthorized`; `reason` is its reason.
+    `error` is what it threw, `forbidden` or `unauthorized`, and `reason` is its reason.
     """
+
+    def __init__(self, error: str, reason: str, *, document_id: str) -> None:
+        where = f"{reason} (document {document_id!r})"
+        super().__init__(403, error, where, method="POST", path="_bulk_docs")
+        self.reason = reason
+        self.document_id = document_id
 
 
 class NotFoundError(ResponseError):

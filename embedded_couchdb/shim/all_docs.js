@@ -1,6 +1,6 @@
 'use strict';
 
-// The documents of a database by id: _all_docs, and _design_docs. Both take the options of a view.
+// Lists documents by id: _all_docs and _design_docs. Both take the options of a view query.
 // https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-all-docs
 
 const { jsonBody, requireJsonType } = require('./body');
@@ -8,7 +8,7 @@ const { handle, sendJson } = require('./http');
 const { checkReduction, optionsOf } = require('./views');
 
 const DESIGN_DOCUMENTS = { startkey: '_design/', endkey: '_design0', inclusive_end: false };
-const BEFORE_ALL = '\u0000'; // PouchDB takes an empty text for no bound
+const BEFORE_ALL = '\u0000'; // an empty string is no bound to PouchDB
 const DOCUMENT_OPTIONS = ['attachments', 'conflicts', 'include_docs'];
 const RANGE_OPTIONS = ['descending', 'endkey', 'inclusive_end', 'key', 'limit', 'skip', 'startkey'];
 
@@ -20,14 +20,14 @@ function slice(rows, { skip = 0, limit }) {
   return rows.slice(skip, limit === undefined ? undefined : skip + limit);
 }
 
-// The rows of these keys in their order, duplicates included; `found` holds a row for each id.
+// Returns the rows of the requested keys in their order, duplicates included.
 function byKeys(found, options) {
   const byId = new Map(found.rows.map((row) => [row.key, row]));
   const rows = options.keys.map((key) => byId.get(key) ?? { key, error: 'not_found' });
   return { ...found, offset: null, rows: slice(rows, options) };
 }
 
-// In CouchDB's order of ids, every key that is no string comes before them all.
+// CouchDB sorts every key that is not a string before all ids.
 function withIdsAsKeys({ startkey, endkey, ...options }) {
   const asId = (key) => (key === undefined || typeof key === 'string' ? key : BEFORE_ALL);
   return { ...options, startkey: asId(startkey), endkey: asId(endkey) };

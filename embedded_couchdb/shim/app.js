@@ -1,6 +1,6 @@
 'use strict';
 
-// The whole server: PouchDB, and in front of it CouchDB's HTTP interface, one file a rule.
+// Puts the server together: CouchDB's HTTP API, one file a subject, in front of PouchDB.
 
 const path = require('node:path');
 const express = require('express');
@@ -25,7 +25,7 @@ function plainExpress() {
   return app;
 }
 
-// CouchDB's reading of a path: a + is a space, and /db/_design%2Fname is /db/_design/name.
+// CouchDB reads a + in a path as a space, and /db/_design%2Fname as /db/_design/name.
 function decodePath(req, res, next) {
   const [path, ...query] = req.url.split('?');
   const decoded = path.replaceAll('+', '%20').replace(/^(\/[^/]+\/_(?:design|local))%2F/i, '$1/');
@@ -33,7 +33,7 @@ function decodePath(req, res, next) {
   next();
 }
 
-// A parameter given twice counts once, the last time.
+// Of a parameter that is given twice, the last value counts.
 function takeLastOfEach(req, res, next) {
   for (const [name, value] of Object.entries(req.query)) {
     req.query[name] = Array.isArray(value) ? value.at(-1) : value;

@@ -1,7 +1,7 @@
 'use strict';
 
-// Attachments one by one. A write of one is a write of its document: it names the revision, in ?rev= or If-Match, and
-// is validated.
+// Reads and writes single attachments. A write changes the document, so it names the revision that it replaces (in
+// ?rev= or If-Match) and is validated.
 // https://docs.couchdb.org/en/stable/api/document/attachments.html
 
 const { gunzipSync } = require('node:zlib');
@@ -18,7 +18,7 @@ function conflict(name, reason) {
   return new CouchError(409, name, reason);
 }
 
-// The revision that a write of an attachment replaces, or a new document.
+// Returns the document revision that a write replaces, or a new document.
 async function parentOf(req) {
   const _id = documentId(req.params);
   const rev = revisionOf(req);

@@ -1,14 +1,14 @@
 'use strict';
 
-// JSON bodies. CouchDB refuses another media type (415), what is no JSON (400), numbers beyond a double and lone
+// Reads JSON bodies. CouchDB refuses another media type (415), malformed JSON, numbers beyond a double and lone
 // surrogates (400), and documents of more than 8,000,000 bytes (413, [couchdb] max_document_size).
 
 const { CouchError, handle } = require('./http');
 
 const MAX_DOCUMENT_BYTES = 8_000_000;
-// Less than CouchDB's 4 GB: a body of small arrays takes fifteen times its size once it is parsed.
+// CouchDB takes 4 GB. Here a body of small arrays needs many times its size once it is parsed.
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
-const MAX_DEPTH = 3000; // PouchDB's recursion reads some 4,000 levels
+const MAX_DEPTH = 3000; // PouchDB's recursive functions fail from about 4,000 levels on
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readBody(req) {
@@ -48,7 +48,7 @@ function refuseUnstorable(value) {
   }
 }
 
-// How deep a JSON text nests, at most. Counts without recursion.
+// Returns how deep a JSON text nests. A loop, because recursion is what fails on such a text.
 function depthOf(text) {
   let deepest = 0;
   let depth = 0;
@@ -95,12 +95,12 @@ function requireJsonType(req, res, next) {
 }
 
 const jsonBody = handle(async (req, res, next) => {
-  if (req.bodyBytes !== undefined) { // read by another handler before this one
+  if (req.bodyBytes !== undefined) { // an earlier handler has read it
     next();
     return;
   }
   const buffer = await readBody(req);
-  // An empty body is left to each route: _compact takes one, a document can't be one.
+  // Each route decides about an empty body: _compact accepts one, a document must not be empty.
   req.body = buffer.length === 0 ? undefined : parseJson(buffer);
   req.bodyBytes = buffer.length;
   next();
@@ -116,7 +116,7 @@ function jsonObject(req) {
   return req.body;
 }
 
-// Attachments don't count as part of a document.
+// The limit does not count attachments.
 function refuseLarge({ _attachments, ...doc }, requestBytes) {
   if (requestBytes > MAX_DOCUMENT_BYTES && Buffer.byteLength(JSON.stringify(doc)) > MAX_DOCUMENT_BYTES) {
     throw new CouchError(413, 'document_too_large', String(doc._id));

@@ -1,7 +1,7 @@
 'use strict';
 
-// Many documents at once. _bulk_docs keeps the order of its documents, and one that could never be stored
-// fails them all (400). _bulk_get answers each request, in order, with every leaf, tombstones included.
+// Bulk requests. _bulk_docs answers in the order of its documents; one malformed document fails them all (400).
+// _bulk_get answers each request, in order, with every leaf, tombstones included.
 // https://docs.couchdb.org/en/stable/api/database/bulk-api.html
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');

@@ -1,7 +1,7 @@
 'use strict';
 
-// _changes as CouchDB feeds it: normal, longpoll, continuous and eventsource, with heartbeat and timeout; the built-in
-// filters _design, _doc_ids, _selector and _view, and filter functions.
+// The changes feed: normal, longpoll, continuous and eventsource, with heartbeat and timeout; the built-in filters
+// _design, _doc_ids, _selector and _view, and filter functions.
 // https://docs.couchdb.org/en/stable/api/database/changes.html
 
 const { once } = require('node:events');
@@ -36,7 +36,7 @@ function integer(query, name, fallback) {
   return Number(query[name]);
 }
 
-// In CouchDB, last-event-id is a parameter and no header. Of it and `since`, the last one of the URL counts.
+// CouchDB has last-event-id as a parameter, not as a header. The later one of it and `since` in the URL counts.
 function sinceOf(query) {
   const name = Object.keys(query).filter((each) => each === 'since' || each === 'last-event-id').at(-1);
   const given = query[name] ?? '0';
@@ -48,7 +48,7 @@ function sinceOf(query) {
 
 function limitOf(query) {
   const limit = integer(query, 'limit', Infinity);
-  return limit < 0 ? Infinity : limit; // as CouchDB reads a negative one
+  return limit < 0 ? Infinity : limit; // CouchDB takes a negative limit for none
 }
 
 function heartbeatOf({ heartbeat }) {
@@ -69,7 +69,7 @@ function timeoutOf(query) {
   return Math.min(timeoutMs, DEFAULT_TIMEOUT_MS);
 }
 
-// The leaves that a change lists, as documents for a filter.
+// Returns the leaves of a change as documents for a filter.
 async function leavesOf(db, change) {
   if (change.changes.length === 1) {
     return [change.doc];
@@ -78,7 +78,7 @@ async function leavesOf(db, change) {
   return found.filter((leaf) => leaf.ok).map((leaf) => leaf.ok);
 }
 
-// Keeps of each change the leaves that pass, and of the changes those that have one.
+// Keeps the leaves that pass, and the changes that have such a leaf.
 function filterByLeaf(db, passes) {
   return async (changes) => {
     const leaves = await Promise.all(changes.map((change) => leavesOf(db, change)));
@@ -100,7 +100,7 @@ function filterById(isChosen) {
 async function asked(program, argumentLists, answerOf) {
   const outcomes = await call(program, argumentLists);
   return outcomes.map((outcome) => {
-    if (outcome.thrown !== undefined && program.kind !== 'map') { // a map function that throws chooses nothing
+    if (outcome.thrown !== undefined && program.kind !== 'map') { // a map function that throws has emitted nothing
       throw thrownError(outcome.thrown);
     }
     return answerOf(outcome);
@@ -131,7 +131,7 @@ async function selectorFilter({ db, method, body = {} }) {
     }
     return isTrue;
   });
-  await passes([{}]); // so that a bad operator is refused where there is no document yet
+  await passes([{}]); // refuses a bad operator even if there is no document to match
   return filterByLeaf(db, passes);
 }
 
@@ -166,11 +166,11 @@ async function functionFilter(req) {
   }
   const request = await requestObject(req, { body: req.body });
   const program = { kind: 'filter', source, ddoc };
-  await call(program, []); // so that one that does not compile is refused where there is no document yet
+  await call(program, []); // refuses a function that does not compile even if there is no document to filter
   return filterByLeaf(req.db, (docs) => asked(program, docs.map((doc) => [doc, request]), ({ isTrue }) => isTrue));
 }
 
-// A function from changes to those that are chosen; undefined when all are.
+// Returns a function that chooses among changes, or undefined without a filter.
 function filterOf(req) {
   const { filter } = req.query;
   switch (filter) {
@@ -208,7 +208,7 @@ function withoutDoc({ doc, ...change }) {
   return change;
 }
 
-// The next chosen changes after a sequence number, and how far it looked.
+// Returns the next chosen changes after a sequence number, and the sequence number up to which it has read.
 async function changesAfter(db, since, limit, { filter, hasDocs, pouch }) {
   const results = [];
   let seq = since;
@@ -232,7 +232,7 @@ async function changesAfter(db, since, limit, { filter, hasDocs, pouch }) {
   return { results, last_seq: seq };
 }
 
-// How many changes come after those that a limit let through: before them, in a descending feed.
+// Counts the changes that a limit has left out: those after the sequence number, or before it in a descending feed.
 async function pendingAfter(db, seq, { limit, pouch }) {
   if (!Number.isFinite(limit)) {
     return 0;
@@ -246,7 +246,7 @@ async function answer(req, res, options) {
   sendJson(res, 200, { ...found, pending: await pendingAfter(req.db, found.last_seq, options) });
 }
 
-// What a feed that stays open writes for changes, for a heartbeat and at its end.
+// How an open feed begins, writes changes, writes a heartbeat and ends.
 const FORMATS = {
   longpoll: {
     start: '{"results":[\n',
@@ -268,7 +268,7 @@ const FORMATS = {
   },
 };
 
-// A feed that stays open until its limit is met, its time is over, its caller goes away or the database is deleted.
+// An open feed. It ends at its limit, at its timeout, when the client disconnects or when the database is deleted.
 class Feed {
   constructor(req, res, format, options) {
     Object.assign(this, { db: req.db, res, format, options, seq: options.since, left: options.limit });
@@ -321,7 +321,7 @@ class Feed {
     }
   }
 
-  // Returns when the database has a newer change, or when the feed is over.
+  // Resolves when the database has a newer change or the feed is over.
   nextChange() {
     return new Promise((resolve) => {
       const changes = this.left > 0 ? this.db.changes({ since: this.seq, live: true, return_docs: false }) : undefined;
@@ -356,7 +356,7 @@ async function changes(req, res) {
     await answer(req, res, options);
     return;
   }
-  // Also finds out whether the filter works, before anything is written.
+  // A filter that fails has to fail here, while the status can still say so.
   const first = await changesAfter(req.db, options.since, Math.min(options.limit, 1), options);
   if (feed === 'longpoll' && first.results.length > 0) {
     await answer(req, res, options);

@@ -1,7 +1,7 @@
 'use strict';
 
-// One database: PouchDB, and what PouchDB does not know of a CouchDB database: validation at every write, its
-// _security and _revs_limit, its _local documents without conflicts, and the indexes of its views.
+// One database: PouchDB, and what a CouchDB database has beyond it: validation of every write, _security,
+// _revs_limit, _local documents without conflicts, and the indexes of views.
 
 const { Indexes } = require('./indexes');
 const { Validation } = require('./validation');
@@ -9,7 +9,7 @@ const { Validation } = require('./validation');
 const DEFAULT_SECURITY = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
 const DEFAULT_REVS_LIMIT = 1000;
 const SETTINGS_ID = '_local/settings';
-const LOCAL_PREFIX = '_local/client/'; // apart from those that PouchDB keeps for itself
+const LOCAL_PREFIX = '_local/client/'; // keeps a client's documents apart from PouchDB's own
 
 async function orMissing(found, fallback) {
   try {
@@ -39,7 +39,7 @@ class Database {
     this.limitRevisions(revsLimit);
   }
 
-  // PouchDB takes the limit when it opens a database. The second one shares the store of the first.
+  // PouchDB takes the limit only when it opens a database. Both of these share one store.
   limitRevisions(count) {
     this.revsLimit = count;
     this.writer = count === DEFAULT_REVS_LIMIT
@@ -62,8 +62,8 @@ class Database {
     await this.saveSettings();
   }
 
-  // Writes documents that were checked for their form; gives one result each, in order: {ok, id, rev}, or an error
-  // with id, status, name and reason. With isReplication their revisions are kept, and a success has no `ok`.
+  // Writes documents that `checkDocument` has accepted. Returns one result each, in order: {ok, id, rev}, or an error
+  // with id, status, name and reason. With isReplication, documents keep their revisions and a success has no `ok`.
   async write(docs, { userCtx, isReplication = false }) {
     const isLocal = (doc) => doc._id.startsWith('_local/');
     const locals = new Map();
@@ -82,7 +82,7 @@ class Database {
       if (!isReplication) {
         return await this.writer.bulkDocs(docs);
       }
-      // PouchDB leaves out what it has written, so that the errors have no place of their own.
+      // PouchDB returns the errors alone: find the document of each by its id.
       const errors = await this.writer.bulkDocs(docs, { new_edits: false });
       return docs.map(({ _id, _rev }) => (
         errors.find((error) => error.id === _id) ?? { id: _id, rev: _rev }
@@ -101,14 +101,14 @@ class Database {
         await this.pouch.put({ ...members, _id: id, ...(stored && { _rev: stored._rev }) });
         return;
       } catch (error) {
-        if (error.status !== 409) { // another request wrote it meanwhile: look again
+        if (error.status !== 409) { // another request has written it: read it again
           throw error;
         }
       }
     }
   }
 
-  // CouchDB does not look at the revision of a _local document but counts on from it.
+  // CouchDB does not compare the revision of a _local document: it adds one to it.
   async putLocal({ _id, _rev = '0-0', _deleted = false, _revisions, ...body }) {
     const id = LOCAL_PREFIX + _id.slice('_local/'.length);
     const rev = _deleted ? '0-0' : `0-${Number(_rev.slice(2)) + 1}`;
@@ -116,13 +116,13 @@ class Database {
     return { ok: true, id: _id, rev };
   }
 
-  // The _local document, or undefined.
+  // Returns the _local document, or undefined.
   async getLocal(id) {
     const stored = await orMissing(this.pouch.get(LOCAL_PREFIX + id.slice('_local/'.length)));
     return stored === undefined || stored.isDeleted ? undefined : { _id: id, _rev: stored.rev, ...stored.body };
   }
 
-  // Every leaf with its history, tombstones included; [] when there is no such document.
+  // Returns every leaf with its history, tombstones included; [] when there is no such document.
   async leaves(id) {
     const found = await orMissing(this.pouch.get(id, { open_revs: 'all', revs: true }), []);
     return found.filter((leaf) => leaf.ok).map((leaf) => leaf.ok);

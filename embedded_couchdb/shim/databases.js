@@ -1,6 +1,6 @@
 'use strict';
 
-// Which databases there are: one folder each, so that what was acknowledged survives a kill -9. CouchDB refuses
+// The databases of the server. Each is a folder, so an acknowledged creation survives a kill -9. CouchDB refuses
 // illegal names (400), creates a database once (201, then 412) and only deletes one that exists (404).
 // https://docs.couchdb.org/en/stable/api/database/common.html
 
@@ -10,7 +10,7 @@ const { Database } = require('./database');
 const { CouchError, handle, sendJson } = require('./http');
 
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
-const MAX_NAME_LENGTH = 200; // the folder of an index has a longer name, and 255 bytes are the most
+const MAX_NAME_LENGTH = 200; // a folder's name has at most 255 bytes, and an index adds 40
 const SYSTEM_NAMES = new Set(['_users', '_replicator', '_global_changes']);
 const INDEX_FOLDER = /-mrview-[0-9a-f]{32}$/;
 

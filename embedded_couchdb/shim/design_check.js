@@ -1,7 +1,7 @@
 'use strict';
 
-// What CouchDB refuses when a design document is uploaded: members of a wrong type, and map and reduce functions
-// that don't compile. Other languages than JavaScript are not looked into.
+// Checks a design document when it is written. CouchDB refuses members of a wrong type, and map and reduce functions
+// that do not compile. Functions in other languages than JavaScript are not checked.
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html
 
 const { compileError } = require('./functions');

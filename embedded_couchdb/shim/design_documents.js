@@ -1,7 +1,7 @@
 'use strict';
 
-// The indexes of design documents: their state at _info, their clean-up, and the compaction of the database. The
-// signature depends on the views alone: the same views under another name share it, and the index.
+// The state of a design document's indexes (_info), the clean-up of indexes, and compaction. The signature depends on
+// the views alone: equal views under another name have the same signature and share the index.
 // https://docs.couchdb.org/en/stable/api/ddoc/common.html
 
 const { createHash } = require('node:crypto');
@@ -15,9 +15,9 @@ function signatureOf(ddoc) {
   return createHash('md5').update(JSON.stringify([views, language, options])).digest('hex');
 }
 
-// CouchDB indexes in the background, so that updates_pending comes down without a query.
+// CouchDB updates indexes in the background: updates_pending falls without a query.
 function indexInBackground(indexes) {
-  indexes.forEach((index) => index.refresh().catch(() => {})); // a query will say what is wrong
+  indexes.forEach((index) => index.refresh().catch(() => {})); // a query reports what is wrong
 }
 
 async function info(req, res) {

@@ -1,7 +1,7 @@
 'use strict';
 
-// One document at a time. CouchDB takes the id from the URL, the revision from the body, ?rev= or If-Match
-// (which must not contradict each other), refuses to delete without one (409), and tags a document with it.
+// Reads and writes single documents. CouchDB takes the id from the URL and the revision from the body, ?rev= or
+// If-Match, which must not contradict each other. The revision is also the document's ETag.
 // https://docs.couchdb.org/en/stable/api/document/common.html
 
 const { jsonBody, jsonObject, parseJson, readBody, refuseLarge, requireJsonType } = require('./body');
@@ -28,7 +28,7 @@ function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-// Refuses what CouchDB refuses before it looks at what is stored.
+// Refuses a malformed document, whatever is stored.
 function checkDocument(doc, requestBytes) {
   if (!isObject(doc)) {
     throw new CouchError(400, 'bad_request', 'Document must be a JSON object');
@@ -46,7 +46,7 @@ function checkDocument(doc, requestBytes) {
     throw new CouchError(400, 'doc_validation', '`_deleted` must be a boolean');
   }
   checkAttachments(doc);
-  if (!String(doc._id).startsWith('_local/')) { // CouchDB's replicator sends such a history with its checkpoints
+  if (!String(doc._id).startsWith('_local/')) { // its replicator's checkpoints have an odd history
     checkRevisions(doc._revisions);
   }
   refuseLarge(doc, requestBytes);
@@ -104,12 +104,12 @@ function checkId(id) {
   }
 }
 
-// A string without quotes or undefined; W/"..." is how a proxy may weaken it.
+// Returns the revision of If-Match without quotes, or undefined. A proxy may have weakened it to W/"...".
 function ifMatchOf(req) {
   return (req.headers['if-match'] ?? '').replace(/^(?:W\/)?"|"$/g, '') || undefined;
 }
 
-// The one revision that a request names, or undefined.
+// Returns the revision that a request names, or undefined.
 function revisionOf(req, doc = {}) {
   const revisions = new Set([doc._rev, req.query.rev, ifMatchOf(req)].filter((rev) => rev !== undefined));
   if (revisions.size > 1) {
@@ -162,8 +162,8 @@ async function addDeletedConflicts(database, doc) {
   return deleted.length > 0 ? { ...doc, _deleted_conflicts: deleted } : doc;
 }
 
-// The revisions asked for ('all' leaves or a list) as [{ok: document} or {missing: revision}]. With `latest`, the
-// leaves that came of a revision stand in for it. (PouchDB does not survive `latest` of an unknown revision.)
+// Returns the requested revisions ('all' leaves or a list) as [{ok: document} or {missing: revision}]. With isLatest,
+// the leaves that descend from a revision take its place. PouchDB's own `latest` throws on an unknown revision.
 async function openRevisions(database, id, revisions, { isLatest = false, ...options }) {
   const { pouch } = database;
   const leaves = await database.leaves(id);
@@ -189,7 +189,7 @@ function missing(error, rev) {
   throw error;
 }
 
-// CouchDB answers multipart to a client that accepts it, even after application/json in a list.
+// CouchDB prefers multipart, even if the client lists application/json first.
 function acceptsMultipart(req, subtype) {
   const types = (req.headers.accept ?? '*/*').split(',').map((range) => range.split(';')[0].trim());
   return types.some((type) => ['*/*', 'multipart/*', `multipart/${subtype}`].includes(type));
@@ -247,7 +247,7 @@ async function storedLocal(req, id) {
   return doc;
 }
 
-// A stub stands for the attachment that the stored revision has under that name.
+// Replaces each stub by the attachment that the stored revision has under its name.
 async function fillStubs(db, doc) {
   const stubs = Object.entries(doc._attachments ?? {}).filter(([, { stub }]) => stub === true);
   if (stubs.length === 0) {
@@ -271,7 +271,7 @@ async function fillStubs(db, doc) {
   }
 }
 
-// Writes a document that was checked; gives {id, rev}.
+// Writes a document that `checkDocument` has accepted; returns {id, rev}.
 async function writeOne(req, doc, { isReplication = false } = {}) {
   await fillStubs(req.db, doc);
   const [result] = await req.database.write([doc], { userCtx: req.userCtx, isReplication });
@@ -342,7 +342,7 @@ const documentBody = handle(async (req, res, next) => {
   }
   const buffer = await readBody(req);
   req.body = multipart.parseRelated(type, buffer);
-  req.bodyBytes = 0; // the limit of a document's size is not its attachments'
+  req.bodyBytes = 0; // the limit of a document's size does not count its attachments
   next();
 });
 

@@ -1,8 +1,8 @@
 'use strict';
 
-// A process that functions.js starts: its second thread runs functions, its first one stays free, so that the process
-// ends with the server even while a function never returns. A function that takes more memory than its thread may have
-// ends this process at most.
+// A process for design functions, started by functions.js. Its second thread runs them. The first one stays free to
+// notice that the server has ended, even while a function never returns. A function that takes all memory ends this
+// process, not the server.
 
 const path = require('node:path');
 const { Worker } = require('node:worker_threads');
@@ -16,7 +16,7 @@ const thread = new Worker(path.join(__dirname, 'function_thread.js'), {
 
 process.on('message', (message) => thread.postMessage(message));
 process.on('disconnect', () => process.exit());
-process.on('SIGINT', () => {}); // Ctrl-C is for the server, which ends this process last
+process.on('SIGINT', () => {}); // Ctrl-C in a terminal reaches this process too; the server decides when it ends
 thread.on('message', (message) => process.send(message));
 thread.on('error', () => process.exit(1));
 thread.on('exit', () => process.exit(1));

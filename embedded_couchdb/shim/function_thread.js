@@ -9,7 +9,8 @@ const { parentPort } = require('node:worker_threads');
 const MAX_PROGRAMS = 200;
 const programs = new Map();
 
-// What CouchDB's share/server/*.js gives to a function: emit, sum, isArray, toJSON, log and require.
+// Runs inside of a function's context, with the globals of CouchDB's share/server: emit, sum, isArray, toJSON, log and
+// require.
 function sandbox(kind, source, ddocJson) {
   const { parse, stringify } = JSON;
   const { freeze, values } = Object;
@@ -54,9 +55,9 @@ function sandbox(kind, source, ddocJson) {
     try {
       compiled = evaluate(`(${trimmed}\n)`);
     } catch {
-      compiled = evaluate(trimmed); // statements, the last of which is the function
+      compiled = evaluate(trimmed); // statements, of which the last one is the function
     }
-    // The functions of CouchDB's engine are neither async nor generators.
+    // CouchDB's engine takes neither async functions nor generators.
     const type = Object.prototype.toString.call(compiled);
     if (type !== '[object Function]' || /^class\b/.test(trimmed)) {
       throw new Error(`Expression does not eval to a function. (${source})`);
@@ -104,7 +105,7 @@ function sandbox(kind, source, ddocJson) {
 }
 
 function selectorProgram(selector) {
-  const { matchesSelector } = require('pouchdb-selector-core'); // here, because few processes need it
+  const { matchesSelector } = require('pouchdb-selector-core'); // loaded here because few processes need it
   return { run: (argumentsJson) => {
     try {
       return JSON.stringify({ isTrue: matchesSelector(JSON.parse(argumentsJson)[0], selector) });
@@ -132,7 +133,7 @@ function load(program) {
   return programs.get(program);
 }
 
-// A promise that a function leaves behind must not end the thread.
+// A rejected promise that a function leaves behind must not end the thread.
 process.on('unhandledRejection', () => {});
 
 parentPort.on('message', ({ program, calls }) => {
@@ -142,6 +143,6 @@ parentPort.on('message', ({ program, calls }) => {
   } else {
     calls.forEach((text) => parentPort.postMessage({ outcome: run(text) }));
   }
-  // Done is what its promises do too: they run before the next immediate.
+  // Promises that a function leaves behind run before the next immediate, so they count as part of the call.
   setImmediate(() => parentPort.postMessage({ isDone: true }));
 });

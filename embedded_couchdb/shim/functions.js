@@ -1,8 +1,8 @@
 'use strict';
 
-// Runs the functions of design documents, and selectors, in processes of their own, as CouchDB does. A function may
-// loop for ever or take all memory: then its process ends, and the server goes on. The time limit is CouchDB's
-// [couchdb] os_process_timeout: so long may one call take.
+// Runs design functions and selectors in separate processes, as CouchDB does. When a function loops for ever or takes
+// all memory, its process is killed and the server goes on. A call may take as long as CouchDB's
+// [couchdb] os_process_timeout.
 
 const { fork } = require('node:child_process');
 const path = require('node:path');
@@ -10,7 +10,7 @@ const { CouchError, log } = require('./http');
 
 const TIME_LIMIT_MS = 5_000;
 const MAX_PROCESSES = 4;
-const MAX_OUTPUT_LENGTH = 64 * 1024 * 1024; // of one task: the server has to hold it
+const MAX_OUTPUT_LENGTH = 64 * 1024 * 1024; // of one task, because the server holds it in memory
 // A task that waits this long for a busy process gets another one, up to MAX_PROCESSES.
 const PATIENCE_MS = 100;
 const IDLE_LIFE_MS = 10_000;
@@ -39,7 +39,7 @@ class FunctionProcess {
     this.child.send({ program: task.program, calls: task.calls });
   }
 
-  // Lets answers that are here already come in before it decides: the server itself may have been slow.
+  // Answers may be waiting in the event loop, if the server itself was slow: let them in first.
   checkProgress(countBefore) {
     const { task } = this;
     setImmediate(() => {
@@ -100,10 +100,10 @@ function addProcessFor(task) {
   }
 }
 
-// Calls a program once for each list of arguments; gives the outcomes in the same order. A program is
-// {kind, source, ddoc}: what to keep of a call ('map', 'filter' or 'value'), the function's source, and the design
-// document that is its `this` and the root of its require(); or {kind: 'selector', selector}.
-// An outcome is {rows}, {isTrue} or {value}, or {thrown} with what the function threw.
+// Calls a program once for each list of arguments; resolves to the outcomes in the same order. A program is
+// {kind, source, ddoc}: which outcome to return ('map', 'filter' or 'value'), the function's source, and the design
+// document, which is `this` and the root of require(); or {kind: 'selector', selector}. An outcome is {rows}, {isTrue}
+// or {value}, or {thrown} with what the function threw.
 async function call(program, argumentLists) {
   const texts = await new Promise((resolve, reject) => {
     const task = {
@@ -118,7 +118,7 @@ async function call(program, argumentLists) {
   return texts.map(parseOutcome);
 }
 
-// A lone surrogate is no Unicode text: CouchDB makes U+FFFD of it.
+// CouchDB replaces a lone surrogate, which no Unicode text may have, by U+FFFD.
 function withoutSurrogates(text) {
   return text.replace(/\\(u[dD][89a-fA-F][0-9a-fA-F]{2}|.)/g, (escape, code) => (code.length > 1 ? '\ufffd' : escape));
 }
@@ -131,7 +131,7 @@ function parseOutcome(text) {
   return outcome;
 }
 
-// Why a source is no function; undefined when it is one.
+// Resolves to the reason why a source is not a function, or to undefined when it is one.
 async function compileError(source) {
   try {
     await call({ kind: 'value', source }, []);
@@ -146,7 +146,7 @@ async function compileError(source) {
 
 const reported = new Set();
 
-// A view function that throws leaves its document out, or reduces to null. The log says so once for each function.
+// Logs, once for each function, that a view function threw: the query itself goes on without the document or value.
 function reportOnce({ error, value }, source) {
   if (!reported.has(source)) {
     reported.add(source);
@@ -154,7 +154,7 @@ function reportOnce({ error, value }, source) {
   }
 }
 
-// What a function threw, as the error of an answer.
+// Returns the error to answer with when a function threw.
 function thrownError({ error, value }) {
   return error ? new CouchError(500, error.name, error.message) : new CouchError(500, 'unknown_error', value);
 }

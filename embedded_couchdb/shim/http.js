@@ -1,7 +1,6 @@
 'use strict';
 
-// How the server answers: JSON, always, and errors as {"error", "reason"}; also when the code of a request fails
-// where no handler catches it.
+// Answers in JSON, errors as {"error", "reason"}, including the errors that no handler catches.
 
 const { AsyncLocalStorage } = require('node:async_hooks');
 
@@ -24,12 +23,12 @@ function sendJson(res, status, body) {
   res.end(JSON.stringify(body) + '\n');
 }
 
-// Express 4 does not await a handler: a rejection has to reach the error handler by hand.
+// Express 4 does not await handlers: this passes a rejection to the error handler.
 function handle(handler) {
   return (req, res, next) => Promise.resolve().then(() => handler(req, res, next)).catch(next);
 }
 
-// Marks what runs from here on as part of this response, so that lastResort can answer it.
+// Remembers which response the code that follows works on, for lastResort.
 function remember(req, res, next) {
   responses.run(res, next);
 }
@@ -57,12 +56,12 @@ function refuse(error, res) {
   }
 }
 
-// Express knows an error handler by its four parameters.
+// Express recognizes an error handler by its four parameters.
 function sendError(error, req, res, _next) {
   refuse(error, res);
 }
 
-// Answers the request whose code threw outside of its handler, and keeps the server alive.
+// Handles an error that no handler caught: answers its request, logs it, and lets the server live.
 function lastResort(error) {
   const res = responses.getStore();
   if (res === undefined || res.writableEnded) {

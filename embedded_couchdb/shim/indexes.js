@@ -1,8 +1,8 @@
 'use strict';
 
-// The indexes of a database's views. PouchDB keeps them; the map functions run in functions.js, a batch of changes
-// at a time. PouchDB brings an index up to date for every query, one query after the other. Here a query that finds
-// nothing new goes ahead, and those that wait for the same update share it.
+// The indexes of a database's views. PouchDB stores them; functions.js runs the map functions, a batch of changes at
+// a time. PouchDB updates an index for each query in turn. Here a query of an up-to-date index does not wait, and
+// queries that wait for the same update share it.
 
 const createAbstractMapReduce = require('pouchdb-abstract-mapreduce');
 const { call, reportOnce } = require('./functions');
@@ -21,7 +21,7 @@ function rowsOf({ rows, thrown }, source) {
   return [];
 }
 
-// How a map function says that the whole query must fail.
+// CouchDB lets a map function fail the whole query by what it throws.
 function refuseFatal(thrown) {
   if (thrown === 'fatal_error') {
     throw new CouchError(500, 'map_runtime_error', 'function raised \'fatal_error\'');
@@ -44,12 +44,12 @@ const abstract = createAbstractMapReduce('mrviews', mapper, noReducer, () => {})
 class Index {
   constructor(pouch, name, program) {
     this.program = program;
-    this.signature = JSON.stringify(program); // what PouchDB takes for the map function
+    this.signature = JSON.stringify(program); // PouchDB takes it for the map function
     this.running = Promise.resolve();
     this.waiting = undefined;
     this.name = `${encodeURIComponent(name)}/${VIEW}`;
     const ddoc = { views: { [VIEW]: { map: this.signature } } };
-    // What PouchDB indexes: the database, with this one view, and with each batch of changes mapped.
+    // The database as PouchDB's indexer sees it: this view is its only one, and each batch of changes is mapped.
     this.source = Object.create(pouch, {
       get: { value: (id) => (id.startsWith('_design/') ? Promise.resolve(ddoc) : pouch.get(id)) },
       changes: { value: (options) => this.mappedChanges(pouch, options) },
@@ -66,12 +66,12 @@ class Index {
       });
       return changes;
     } catch (error) {
-      this.failure = error; // PouchDB keeps it to itself
+      this.failure = error; // PouchDB swallows it
       throw error;
     }
   }
 
-  // PouchDB's own index, once a query has opened it.
+  // PouchDB's own object for the index, once a query has opened it.
   get opened() {
     return this.source._cachedViews?.[`${this.signature}undefinedundefined`];
   }
@@ -84,7 +84,7 @@ class Index {
     return this.opened !== undefined && await this.indexedUpTo() === (await this.source.info()).update_seq;
   }
 
-  // Only an update that begins after the query has seen all writes that came before the query.
+  // A query needs an update that begins after it, because only such an update sees every write before the query.
   refresh() {
     this.waiting ??= this.running.then(() => {
       this.waiting = undefined;
@@ -104,14 +104,14 @@ class Index {
     }
   }
 
-  // The rows of a range as {total_rows, rows}, with PouchDB's options; `update` is CouchDB's.
+  // Resolves to {total_rows, rows}. The options are PouchDB's, but for CouchDB's `update`.
   async query({ update = 'true', ...options }) {
     if (update === 'true' && !await this.isFresh()) {
       await this.refresh();
     }
     const result = await abstract.query.call(this.source, this.name, { ...options, stale: 'ok' });
     if (update === 'lazy') {
-      this.refresh().catch(() => {}); // the next query will say what is wrong
+      this.refresh().catch(() => {}); // the next query reports what is wrong
     }
     return result;
   }
@@ -129,7 +129,7 @@ class Indexes {
     this.bySignature = new Map();
   }
 
-  // The index of a view; views of equal functions share it.
+  // Returns the index of a view. Views with equal map functions share it.
   of(ddoc, view) {
     const program = programOf(ddoc, view);
     const signature = JSON.stringify(program);
@@ -139,7 +139,7 @@ class Indexes {
     return this.bySignature.get(signature);
   }
 
-  // Deletes the indexes that no design document uses.
+  // Deletes the indexes that none of the design documents uses.
   async cleanUp(ddocs) {
     const used = new Set(ddocs.flatMap((ddoc) => (
       namesOfViews(ddoc).map((view) => JSON.stringify(programOf(ddoc, view)))

@@ -11,7 +11,7 @@ const { uuid } = require('./uuids');
 
 const COUCHDB_VERSION = '3.5.0';
 const MAX_UUIDS = 1000;
-const START_TIME = '0'; // what replicators compare: a database of the same name is the same one
+const START_TIME = '0'; // a replicator starts anew where this has changed
 
 function uuids(req, res) {
   const count = Number(req.query.count ?? 1);

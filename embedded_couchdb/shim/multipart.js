@@ -1,7 +1,7 @@
 'use strict';
 
-// Documents with their attachments as multipart/related, and lists of revisions as multipart/mixed: what CouchDB's
-// replicator sends and asks for.
+// Multipart bodies, which CouchDB's replicator sends and asks for: a document with its attachments as
+// multipart/related, a list of revisions as multipart/mixed.
 // https://docs.couchdb.org/en/stable/api/document/attachments.html, RFC 2046 section 5.1
 
 const { randomBytes } = require('node:crypto');
@@ -10,13 +10,13 @@ const { parseJson } = require('./body');
 const { CouchError } = require('./http');
 
 const LINE_END = '\r\n';
-const MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024; // once it is decompressed
+const MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024; // after decompression
 
 function badRequest(reason) {
   return new CouchError(400, 'bad_request', reason);
 }
 
-// What `related` makes: the Content-Type and the parts as buffers.
+// Joins parts into {type, body}: the Content-Type and the bytes.
 function joined(subtype, parts) {
   const boundary = randomBytes(16).toString('hex');
   const pieces = parts.flatMap(({ headers, body }) => [
@@ -30,7 +30,7 @@ function joined(subtype, parts) {
   };
 }
 
-// A document whose attachments hold their bytes in `data`: a part for the document, and one for each attachment.
+// Encodes a document whose attachments have their bytes in `data`: one part for it, and one for each attachment.
 function related(doc) {
   const attachments = Object.entries(doc._attachments);
   const stubs = attachments.map(([name, { data, stub, ...rest }]) => [name, { ...rest, length: data.length, follows: true }]);
@@ -48,7 +48,7 @@ function related(doc) {
   ]);
 }
 
-// Revisions as [{ok: document} or {missing: revision}].
+// Encodes a list of {ok: document} or {missing: revision}.
 function mixed(revisions) {
   return joined('mixed', revisions.map(({ ok: doc, missing }) => {
     if (doc === undefined) {
@@ -70,7 +70,7 @@ function boundaryOf(contentType) {
   return match[1] ?? match[2];
 }
 
-// The bodies of the parts, in order.
+// Returns the bodies of the parts, in order.
 function split(body, boundary) {
   const delimiter = Buffer.from(`${LINE_END}--${boundary}`);
   const text = Buffer.concat([Buffer.from(LINE_END), body]);
@@ -106,8 +106,8 @@ function decoded(name, attachment, bytes) {
   }
 }
 
-// The document of a multipart/related body, with its attachments inline. The attachments that follow come in the
-// order in which the document lists them.
+// Decodes a multipart/related body to a document with its attachments inline. The parts of the attachments come in
+// the order in which the document lists them.
 function parseRelated(contentType, body) {
   const [json, ...bodies] = split(body, boundaryOf(contentType));
   if (json === undefined) {

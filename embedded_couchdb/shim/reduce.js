@@ -1,8 +1,8 @@
 'use strict';
 
-// Reduces rows as CouchDB does: the rows of a group in parts, and then the results of the parts (rereduce), so that a
-// function that forgets rereduce shows it. The built-in functions follow couch_query_servers.erl; PouchDB's own know
-// neither objects in _sum nor arrays in _stats.
+// Reduces rows as CouchDB does: first the rows of a group in parts, then the results of the parts (rereduce). A
+// function that ignores rereduce gives wrong results here, too. The built-in functions follow
+// couch_query_servers.erl, because PouchDB's have no objects in _sum and no arrays in _stats.
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html#reduce-and-rereduce-functions
 
 const { collate } = require('pouchdb-collate');
@@ -10,8 +10,8 @@ const { call, reportOnce } = require('./functions');
 const { CouchError } = require('./http');
 
 const MAX_PART = 100;
-const OVERFLOW_LENGTH = 4096; // of a function's result, and
-const SUM_OVERFLOW_LENGTH = 4906; // of _sum's
+const OVERFLOW_LENGTH = 4096; // of a function's result as JSON
+const SUM_OVERFLOW_LENGTH = 4906; // the same of _sum, in couch_query_servers.erl
 const BUILT_IN = /^_(sum|count|stats|approx_count_distinct|first|last|top_[1-9]\d*|bottom_[1-9]\d*)/;
 const SUM_OF_WHAT = 'The _sum function requires that map values be numbers, arrays of numbers, or objects. Objects '
   + 'cannot be mixed with other data structures. Objects can be arbitrarily nested, provided that the values for all '
@@ -105,7 +105,7 @@ function statsError(value) {
   return new CouchError(500, 'invalid_value', `non-numeric _stats input: ${JSON.stringify(value)}`);
 }
 
-// What one value adds to the statistics: a number, statistics that were made elsewhere, or an array of either.
+// Returns the statistics of one value: a number, ready-made statistics, or an array of either.
 function statsOf(value) {
   if (Array.isArray(value)) {
     return value.map(statsOf);
@@ -140,7 +140,7 @@ function countDistinct(rows) {
   return rows.filter(({ key }, index) => index === 0 || collate(rows[index - 1].key, key) !== 0).length;
 }
 
-// The result of a built-in function for a group's rows, which are in the order of the query.
+// Applies a built-in function to the rows of a group, which are in the order of the query.
 function reduceBuiltIn(name, rows, isDescending) {
   const values = rows.map(({ value }) => value);
   const count = Number(/\d+/.exec(name)?.[0]);
@@ -200,7 +200,7 @@ async function reduceByFunction(source, rows) {
   )));
 }
 
-// A group's row: {key, value}, or {key, error, reason} when the function's result is too large.
+// Resolves to a group's row: {key, value}, or {key, error, reason} when the function's result is too large.
 async function reduceGroup(source, { key, rows }, isDescending) {
   if (isBuiltIn(source)) {
     return { key, value: reduceBuiltIn(source, rows, isDescending) };

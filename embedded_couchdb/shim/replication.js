@@ -1,7 +1,7 @@
 'use strict';
 
-// Replication, once (_replicate) and kept up (_replicator documents). CouchDB's endpoints are URLs or
-// {"url", "auth", "headers"}; a bare database name is no endpoint; a missing target is created only on request.
+// Replication: once (_replicate) or as long as a document of _replicator says. An endpoint is a URL or
+// {"url", "auth", "headers"}, never a bare database name. A missing target is created only on request.
 // https://docs.couchdb.org/en/stable/replication/replicator.html
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
@@ -99,7 +99,7 @@ function summary(result) {
   };
 }
 
-// The documents of _replicator, each a replication that runs while its document says so.
+// Runs the replications that the documents of _replicator describe.
 class Replicator {
   constructor(PouchDB, database) {
     this.PouchDB = PouchDB;
@@ -146,7 +146,7 @@ class Replicator {
     try {
       await this.db.put({ ...doc, ...outcome, _replication_state_time: new Date().toISOString() });
     } catch (error) {
-      if (error.status !== 409) { // changed or deleted meanwhile: its new revision is what counts
+      if (error.status !== 409) { // the document has changed: its new revision counts
         log(`_replicator/${doc._id}: ${error.message}`);
       }
     }
@@ -164,7 +164,7 @@ function checkJob(job) {
   checkOptions(job);
 }
 
-// _replicate, unlike _replicator, takes the name of a database of this server.
+// Unlike _replicator, _replicate accepts the name of a database on this server.
 function expandName(given, req, { user, password }) {
   const isName = typeof given === 'string' && !given.includes('://');
   return isName
@@ -202,7 +202,7 @@ function checkDocument(req, res, next) {
   next();
 }
 
-// The state of one replication document; those who wait for it to run ask here.
+// Reports the state of one replication document, for clients that wait for it.
 async function schedulerDocument(replicator, req, res) {
   const { _id: id, _replication_state: state = 'running' } = await replicator.db.get(req.params.id);
   sendJson(res, 200, { database: '_replicator', doc_id: id, state, error_count: 0, info: null });

@@ -1,6 +1,6 @@
 'use strict';
 
-// The `req` that filter and update functions get.
+// Makes the `req` argument of filter and update functions.
 // https://docs.couchdb.org/en/stable/json-structure.html#request-object
 
 const { infoOf } = require('./info');
@@ -20,7 +20,7 @@ function formOf(req, body) {
   return isForm && typeof body === 'string' ? Object.fromEntries(new URLSearchParams(body)) : {};
 }
 
-// A query may hold what decodes to no text.
+// A query may hold bytes that are not UTF-8.
 function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -29,7 +29,7 @@ function decoded(text) {
   }
 }
 
-// `body` is what was sent: a text, or the JSON that it was parsed to. `path` is the path's decoded segments.
+// `body` is the request's body as text or as parsed JSON, `path` the decoded segments of its path.
 async function requestObject(req, { body = 'undefined', id = null, path }) {
   const segments = path ?? req.path.split('/').slice(1).map(decodeURIComponent);
   return {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The settings of a database: _security and _revs_limit. Validation and filter functions see _security; it keeps
-// nobody out, because the only user of the stand-in is the administrator.
+// The settings of a database: _security and _revs_limit. Validation and filter functions see _security. It restricts
+// nobody, because the only user of the stand-in is the administrator.
 // https://docs.couchdb.org/en/stable/api/database/security.html
 
 const { jsonBody, jsonObject } = require('./body');

@@ -1,6 +1,6 @@
 'use strict';
 
-// What CouchDB has and the stand-in does not: an honest 501 that names it. README.md lists them.
+// Answers 501 with the feature's name for what CouchDB has and the stand-in does not. README.md lists these features.
 
 const { CouchError } = require('./http');
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// Update functions: (doc, req) => [the document to write or null, the answer]. The answer is a text or
+// Update functions: (doc, req) => [document to write or null, response]. The response is a text or
 // {body or json or base64, code, headers}.
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html#update-functions
 

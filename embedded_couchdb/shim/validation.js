@@ -1,8 +1,9 @@
 'use strict';
 
-// What CouchDB asks before it writes a document: whether a design document is well-formed, whether the revision is
-// a current leaf, and then the consent of each validate_doc_update function. The conflict comes first. A function
-// sees the document, the revision that it replaces, the user with the database's name, and _security.
+// Decides whether a document may be written. A design document must be well-formed, the revision must be a current
+// leaf, and then each validate_doc_update function must accept the document. The conflict check comes first, so a
+// client with a stale revision gets 409. A function sees the document, the revision that it replaces, the user with
+// the database's name, and _security.
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html#validate-document-update-functions
 
 const { createHash } = require('node:crypto');
@@ -16,7 +17,7 @@ function isDesign(doc) {
   return doc._id.startsWith('_design/');
 }
 
-// The refusal that a function threw; undefined when it consents.
+// Returns the error for what a function threw, or undefined when it accepted the document.
 function refusalOf({ thrown }) {
   if (thrown === undefined || thrown.value === true || thrown.value === 1) {
     return undefined;
@@ -54,7 +55,7 @@ class Validation {
     this.forget();
   }
 
-  // A design document was written: read them again.
+  // Reads the design documents anew at the next write: one of them has changed.
   forget() {
     this.validators = undefined;
   }
@@ -72,7 +73,7 @@ class Validation {
     return rows.map((row) => row.doc).filter((ddoc) => ddoc.validate_doc_update !== undefined);
   }
 
-  // The refused documents with the error of each.
+  // Resolves to a map from each refused document to its error.
   async refusals(docs, { userCtx, isReplication }) {
     const refused = new Map();
     const refuse = (doc, error) => refused.set(doc, Object.assign(error, {
@@ -112,12 +113,12 @@ class Validation {
     }
     try {
       return (await call({ kind: 'value', source, ddoc }, argumentLists)).map(refusalOf);
-    } catch (error) { // it does not compile, or never returns
+    } catch (error) { // the function does not compile, or never returns
       return argumentLists.map(() => new CouchError(error.status, error.name, error.reason));
     }
   }
 
-  // What an ordinary write replaces: the leaf that it names or, without one, a deleted document.
+  // Finds what a write replaces: the leaf that it names; without a revision, nothing or a deleted document.
   async change(doc) {
     const leaves = await this.database.leaves(doc._id);
     const stored = leaves.find((leaf) => leaf._rev === doc._rev);
@@ -130,7 +131,7 @@ class Validation {
     };
   }
 
-  // What a replicated revision replaces: the nearest of its ancestors whose body is here.
+  // Finds what a replicated revision replaces: its nearest ancestor whose body is stored.
   async replicatedChange(doc) {
     const { pouch } = this.database;
     const [generation, hash] = [Number.parseInt(doc._rev, 10), doc._rev.slice(doc._rev.indexOf('-') + 1)];

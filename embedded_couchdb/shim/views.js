@@ -1,7 +1,7 @@
 'use strict';
 
-// View queries: keys must be JSON (400 otherwise), every option has CouchDB's own spellings, startkey_docid and
-// endkey_docid page through the rows of one key.
+// View queries. Keys are JSON, options have all of CouchDB's spellings, and startkey_docid and endkey_docid bound the
+// rows of one key.
 // https://docs.couchdb.org/en/stable/api/ddoc/views.html
 
 const { collate } = require('pouchdb-collate');
@@ -66,7 +66,7 @@ function parseId(name, value) {
   return value;
 }
 
-// The options of a query string, where keys are JSON texts, or of a JSON body; those it doesn't know are no error.
+// Parses the options of a query string (where keys are JSON texts) or of a JSON body. It ignores unknown ones.
 function parseOptions(given, parseKey) {
   const options = {};
   for (const [name, value] of Object.entries(given)) {
@@ -117,7 +117,7 @@ function checkReduction({ reduce }, options) {
   return isReduced;
 }
 
-// How many rows of one key lie before a document id, in the direction of the query.
+// Counts the rows of one key before a document id, in the direction of the query.
 async function rowsBefore(index, key, id, descending, update) {
   const { rows } = await index.query({ key, update });
   return rows.filter((row) => (descending ? row.id > id : row.id < id)).length;
@@ -127,7 +127,7 @@ function isUpTo(endKey, endId, descending) {
   return (row) => collate(row.key, endKey) !== 0 || (descending ? row.id >= endId : row.id <= endId);
 }
 
-// PouchDB knows no document ids in ranges: they become a number of rows to skip and rows to leave out.
+// PouchDB has no document ids in ranges: the first one becomes a number of rows to skip, the last one a filter.
 async function mappedRows(index, { startkey_docid: startId, endkey_docid: endId, ...given }) {
   const { descending = false, key, startkey = key, endkey = key, update } = given;
   const options = Object.fromEntries(
@@ -162,7 +162,7 @@ function groupsOf(rows, { group, group_level: level = group ? Infinity : 0 }) {
 
 async function reducedRows(index, source, { limit, skip = 0, keys, ...options }) {
   const isGrouped = options.group || options.group_level > 0;
-  // A group never spans two of the keys that were asked for, not even two equal ones.
+  // Each requested key makes groups of its own, even if the same key is requested twice.
   const ranges = keys === undefined || !isGrouped
     ? [{ ...options, keys }]
     : keys.map((key) => ({ ...options, key }));
@@ -179,7 +179,7 @@ async function reducedRows(index, source, { limit, skip = 0, keys, ...options })
   return options.update_seq ? { update_seq: results[0].update_seq, rows } : { rows };
 }
 
-// A row's document is the one that emitted it, or the one that its value names by _id.
+// The document of a row is the one that its value names by _id, or else the one that emitted it.
 async function withDocuments(db, rows, { conflicts = false, attachments = false }) {
   const idOf = (row) => row.value?._id ?? row.id;
   const ids = [...new Set(rows.map(idOf))].filter((id) => typeof id === 'string');

@@ -68,7 +68,7 @@ class Database:
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
-    A `username` and a `password` replace those in the URL.
+    `username` and `password` replace those in the URL, both of them.
 
     Raises:
         ValueError: `url` is not the URL of a database, or the credentials can't be used.
@@ -92,9 +92,7 @@ class Database:
             raise ValueError("a database's URL is http[s]://host:port/database")
         if parsed.query_string or parsed.fragment:
             raise ValueError("a database's URL has no query and no fragment")
-        if (username is None) != (password is None):
-            raise ValueError("give both a username and a password, or neither")
-        if username is None:
+        if username is None and password is None:
             username, password = parsed.user, parsed.password
         if ":" in (username or ""):
             raise ValueError("a username must not contain a colon")

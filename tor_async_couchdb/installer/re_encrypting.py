@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
-from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
+from tor_async_couchdb.installer.rewriting import PAGE_SIZE, OnProgress, Rewritten, rewrite
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.data_keys import DataKeys
@@ -18,6 +18,8 @@ def re_encrypt(
     data_keys: DataKeys,
     signer: Signer | None,
     on_progress: OnProgress,
+    *,
+    page_size: int = PAGE_SIZE,
 ) -> Rewritten:
     """Encrypts each live leaf of the model's type with its subject's primary key, unless it is already.
 
@@ -34,7 +36,7 @@ def re_encrypt(
     def renew(leaf: Document) -> Document:
         return re_encrypted(model_class, leaf, data_keys, signer)
 
-    return rewrite(database, renew, on_progress)
+    return rewrite(database, renew, on_progress, page_size=page_size)
 
 
 def re_encrypted(

@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import logging
 from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from tor_async_couchdb.errors import NotFoundError, ResponseError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
@@ -55,7 +55,7 @@ class Master:
     @property
     def url(self) -> str:
         """The database's URL, without credentials."""
-        return f"{self.host}/{self.database}"
+        return f"{self.host}/{quote(self.database, safe='$()')}"
 
     def as_endpoint(self) -> dict[str, Any]:
         """The database in the form of `_replicator` documents: the credentials are not in the URL."""

@@ -9,7 +9,7 @@ from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 
-_PAGE_SIZE = 500
+PAGE_SIZE = 500
 # A document that a service changes at the same moment is left to the next pass. More than a few passes are
 # needed only if services go on writing with another key.
 _MAX_PASSES = 10
@@ -32,8 +32,10 @@ class Rewritten:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> Rewritten:
-    """Rewrites each live leaf of each document that is not up to date.
+def rewrite(
+    database: AdminDatabase, renew: Renew, on_progress: OnProgress, *, page_size: int = PAGE_SIZE
+) -> Rewritten:
+    """Rewrites each live leaf of each document that is not up to date, `page_size` documents at a time.
 
     After an interruption call it again: it writes only what is left.
 
@@ -46,7 +48,7 @@ def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> R
         written = result.written
         result = Rewritten(written=written)
         is_done = True
-        for leaves in _pages(database, on_progress):
+        for leaves in _pages(database, on_progress, page_size):
             renewed = _renewed(leaves, renew, result)
             is_done = is_done and not renewed
             _write(database, renewed, result)
@@ -55,15 +57,15 @@ def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> R
     raise InstallerError(f"{database}: services still use another key: give them the new one first")
 
 
-def _pages(database: AdminDatabase, on_progress: OnProgress) -> Iterator[list[Document]]:
+def _pages(database: AdminDatabase, on_progress: OnProgress, page_size: int) -> Iterator[list[Document]]:
     total = database.count_documents()
     seen = 0
-    document_ids = database.document_ids(None, _PAGE_SIZE)
+    document_ids = database.document_ids(None, page_size)
     while document_ids:
         yield [leaf for leaf in database.fetch_leaves(document_ids) if not leaf.get("_deleted")]
         seen += len(document_ids)
         on_progress(min(seen, total), total)
-        document_ids = database.document_ids(document_ids[-1], _PAGE_SIZE)
+        document_ids = database.document_ids(document_ids[-1], page_size)
 
 
 def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> list[Document]:

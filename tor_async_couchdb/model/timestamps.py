@@ -5,9 +5,20 @@ from typing import Annotated
 
 import msgspec
 
-Timestamp = Annotated[
-    str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00$", max_length=32)
-]
+# The days of the Gregorian calendar in the years from 0001 to 9999, and February 29 in leap years alone.
+_DATE = (
+    r"(?!0000)(?:"
+    r"[0-9]{4}-(?:"
+    r"(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}"
+_LAST = r"9999-12-31T23:59:59\.999999"  # nothing is after it
+
+# A moment that exists, so that there is always a `next_after` it.
+Timestamp = Annotated[str, msgspec.Meta(pattern=rf"\A(?!{_LAST}){_DATE}T{_TIME}\+00:00\Z", max_length=32)]
 
 _TICK = datetime.timedelta(microseconds=1)
 

@@ -29,6 +29,7 @@ from tor_async_couchdb import (
     Database,
     DatabaseMetrics,
     Document,
+    DocumentRefusedError,
     ForbiddenError,
     Immutable,
     InvalidDocumentError,
@@ -241,6 +242,8 @@ async def rows(database: Database) -> list[Row]:
 def meaning(error: CouchDBError) -> str:
     """The tree of errors, from its leaves to its root."""
     match error:
+        case DocumentRefusedError():
+            return f"{error.document_id}: {error.reason}"
         case UnauthorizedError() | ForbiddenError() | NotFoundError() | ConflictError() | TooLargeError():
             return error.reason
         case ResponseError():

@@ -204,7 +204,7 @@ def written(result: Written) -> str | CouchDBError:
         return result.rev or TransportError(f"the result for document {result.id!r} says nothing")
     # With new_edits=false a refused document has its `rev` beside the error.
     if result.error in _THROWN:
-        return DocumentRefusedError(403, result.error, str(result.reason), method="POST", path="_bulk_docs")
+        return DocumentRefusedError(result.error, str(result.reason), document_id=result.id)
     return _refused(result.id, result.error, result.reason, "_bulk_docs")
 
 

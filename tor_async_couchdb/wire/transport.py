@@ -166,7 +166,7 @@ class Transport:
                 _check_is_wanted(deadline_s)
                 response = await self.exchange(method, url, body, deadline_s)
             status = response.status
-            return response.raise_for_status(is_read=is_read)
+            return response.raise_for_status(is_read=is_read and method != "PUT")
         finally:
             took_s = time.monotonic() - started_s
             self._observer.request_finished(operation, status, took_s)

@@ -324,7 +324,7 @@ async def test_failure_is_never_taken_for_an_absent_model(
         (401, errors.UnauthorizedError),
         (403, errors.ForbiddenError),
         (404, errors.NotFoundError),
-        (409, errors.ConflictError),
+        (409, errors.ResponseError),
         (500, errors.ResponseError),
     ):
         proxy.inject(answered(status, '{"error":"e","reason":"Database does not exist."}'), times=math.inf)

@@ -1,6 +1,8 @@
 import asyncio
 import math
+import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -49,7 +51,101 @@ def test_refused_url_is_not_quoted_because_it_may_hold_a_password() -> None:
     assert "s3cr3t" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://u:p@localhost:1/fruits", "http://u:p@localhost:1/fruits?x=1#y"])
+@pytest.mark.parametrize("rest", ["?x=1", "#y", "?x=1#y", "/?limit=1"])
+def test_url_with_a_query_or_a_fragment_is_refused(rest: str) -> None:
+    with pytest.raises(ValueError, match="no query and no fragment"):
+        Database(f"http://localhost:1/fruits{rest}")
+
+
+def test_username_with_a_colon_is_refused_wherever_it_stands() -> None:
+    with pytest.raises(ValueError, match="colon"):
+        Database("http://localhost:1/fruits", username="a:b", password="p")
+    with pytest.raises(ValueError, match="colon"):
+        Database("http://a%3Ab:p@localhost:1/fruits")
+
+
+async def test_name_of_a_database_may_hold_a_slash(proxy: FaultProxy) -> None:
+    proxy.inject(answered(200, '{"db_name":"sweet/fruits","doc_count":7}'), "/sweet%2Ffruits")
+    async with Database(proxy.url.rpartition("/")[0] + "/sweet%2Ffruits") as database:
+        assert database.name == "sweet/fruits"
+        assert (await database.information())["doc_count"] == 7
+
+
+@pytest.mark.parametrize("end", ["+b", "+", "+c$(d)_e-f"])
+@pytest.mark.parametrize("unquoted", ["", "+", "$()"])
+async def test_name_of_a_database_may_hold_any_character_that_couchdb_allows(
+    couchdb: CouchDBServer, end: str, unquoted: str
+) -> None:
+    name = f"tor_async_couchdb_test_{uuid.uuid4().hex}{end}"
+    quoted = quote(name, safe="")
+    couchdb.succeed("PUT", quoted)
+    try:
+        async with Database(
+            f"{couchdb.url}/{quote(name, safe=unquoted)}",
+            username=couchdb.username,
+            password=couchdb.password,
+        ) as database:
+            assert database.name == name
+            assert (await database.information())["db_name"] == name
+            await database.save({"_id": await database.new_document_id()})
+        assert couchdb.succeed("GET", quoted).json()["doc_count"] == 1
+    finally:
+        couchdb.succeed("DELETE", quoted)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "{}",
+        "[]",
+        '"ok"',
+        '{"db_name":"fruits"}',
+        '{"doc_count":7}',
+        '{"db_name":"fruits","doc_count":"7"}',
+        '{"db_name":"fruits","doc_count":7,"sizes":{"file":"x"}}',
+        '{"db_name":"fruits","doc_count":7,"sizes":[]}',
+    ],
+)
+async def test_answer_without_the_information_of_a_database_is_an_error(
+    proxy: FaultProxy, database: Database, answer: str
+) -> None:
+    proxy.inject(answered(200, answer))
+    with pytest.raises(TransportError, match="not what CouchDB answers"):
+        await database.information()
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"view_index":[]}', '{"view_index":{"sizes":{"file":"x"}}}'])
+async def test_answer_without_the_information_of_a_view_is_an_error(
+    proxy: FaultProxy, database: Database, answer: str
+) -> None:
+    proxy.inject(answered(200, answer))
+    with pytest.raises(TransportError, match="not what CouchDB answers"):
+        await database.view_information("thing_by_key")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"start_key": "b", "end_key": "c"}, ["b", "c"]),
+        ({"startkey": "c"}, ["c", "d"]),
+        ({"keys": ["d", "a"]}, ["d", "a"]),
+        ({"keys": [f"x{i}" for i in range(2000)] + ["b"]}, ["b"]),
+        ({"key": "b" * 20_000}, []),
+        ({"startkey": "b" * 20_000, "limit": 1}, ["c"]),
+        ({"start_key": "a", "end_key": "b" * 20_000}, ["a", "b"]),
+        ({"start_key": ["a"]}, []),
+    ],
+)
+async def test_view_takes_all_options_whatever_their_length(
+    database: Database, documents: Documents, options: dict[str, Any], expected: list[str]
+) -> None:
+    documents.put_view()
+    for key in ("a", "b", "c", "d"):
+        documents.put_thing(key)
+    assert [row.key for row in await database.query_view("thing_by_key", **options)] == expected
+
+
+@pytest.mark.parametrize("url", ["http://u:p@localhost:1/fruits", "http://u:p@localhost:1/fruits/"])
 def test_database_knows_its_name_and_shows_no_credentials(url: str) -> None:
     database = Database(url)
     assert database.name == "fruits"
@@ -64,17 +160,11 @@ def test_slash_at_the_end_of_the_url_is_ignored() -> None:
 
 async def test_couchdb_may_be_behind_a_gateways_path(proxy: FaultProxy) -> None:
     proxy.inject(answered(200, '{"uuids":["0"]}'), "/couch/_uuids")
-    proxy.inject(answered(200, '{"doc_count":7}'), "/couch/fruits")
+    proxy.inject(answered(200, '{"db_name":"fruits","doc_count":7}'), "/couch/fruits")
     async with Database(proxy.url.rpartition("/")[0] + "/couch/fruits") as database:
         assert database.name == "fruits"
         assert await database.new_document_id() == "0"
-        assert await database.information() == {"doc_count": 7}
-
-
-async def test_databases_name_may_hold_a_slash(proxy: FaultProxy) -> None:
-    proxy.inject(answered(200, '{"doc_count":7}'), "/sweet%2Ffruits")
-    async with Database(proxy.url.rpartition("/")[0] + "/sweet%2Ffruits") as database:
-        assert await database.information() == {"doc_count": 7}
+        assert await database.information() == {"db_name": "fruits", "doc_count": 7}
 
 
 @pytest.mark.parametrize("document_id", ODD_IDS)

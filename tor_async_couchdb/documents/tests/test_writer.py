@@ -21,6 +21,7 @@ from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
     CouchDBError,
+    DocumentRefusedError,
     ForbiddenError,
     InvalidDocumentError,
     OutcomeUnknownError,
@@ -42,6 +43,7 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
+from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.transport import Response, Transport
@@ -87,21 +89,11 @@ def answered_after(status: int, text: str = "") -> Fault:
     return fault
 
 
-class ConflictCounter(Observer):
-    """Counts conflicts."""
-
-    def __init__(self) -> None:
-        self.conflict_count = 0
-
-    def write_conflicted(self) -> None:
-        self.conflict_count += 1
-
-
 class Writing:
     """A document 'a', one write to it, and the count of its conflicts."""
 
     def __init__(self, database: Database, documents: Documents, proxy: FaultProxy) -> None:
-        self.observer = ConflictCounter()
+        self.observer = RecordingObserver()
         self.database = database.observed_by(self.observer)
         self.documents = documents
         self.proxy = proxy
@@ -391,17 +383,19 @@ async def test_refused_write_is_not_sent_again(writing: Writing, status: int) ->
     assert not writing.is_there()
 
 
-async def test_write_that_a_validation_function_refuses_is_forbidden(
-    writing: Writing, documents: Documents
+@pytest.mark.parametrize("thrown", ["forbidden", "unauthorized"])
+async def test_write_that_a_validation_function_refuses_says_why(
+    writing: Writing, documents: Documents, thrown: str
 ) -> None:
     documents.put(
         _id="_design/no",
         language="javascript",
-        validate_doc_update="function() { throw {forbidden: 'not so'}; }",
+        validate_doc_update=f"function() {{ throw {{{thrown}: 'not so'}}; }}",
     )
-    with pytest.raises(ForbiddenError, match="not so") as caught:
+    with pytest.raises(DocumentRefusedError, match="not so") as caught:
         await writing.create()
-    assert caught.value.error == "forbidden"
+    assert (caught.value.error, caught.value.reason) == (thrown, "not so")
+    assert caught.value.document_id == "a"
     assert "'a'" in str(caught.value)
 
 

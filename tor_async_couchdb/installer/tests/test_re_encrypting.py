@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.installer import rewriting
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import Rewritten
@@ -18,11 +17,6 @@ from tor_async_couchdb.tests.people import Person
 
 COUNT = 7
 DESIGN = {"_id": "_design/people", "views": {}}
-
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
 
 
 @pytest.fixture
@@ -57,7 +51,7 @@ def ignore(done: int, total: int) -> None:
 def rewritten(
     database: AdminDatabase, data_keys: DataKeys, signer: TamperingSigner | None = None
 ) -> Rewritten:
-    return re_encrypt(database, Person, data_keys, signer, ignore)
+    return re_encrypt(database, Person, data_keys, signer, ignore, page_size=3)
 
 
 def addresses(database: AdminDatabase, data_keys: DataKeys) -> dict[str, Any]:

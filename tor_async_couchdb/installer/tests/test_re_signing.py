@@ -1,13 +1,13 @@
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tor_async_couchdb.installer import rewriting
+from tor_async_couchdb.installer import re_signing
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import Rewritten
 from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import key_set, signing
@@ -16,10 +16,7 @@ from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
 COUNT = 7
 
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
+re_sign = functools.partial(re_signing.re_sign, page_size=3)
 
 
 @pytest.fixture

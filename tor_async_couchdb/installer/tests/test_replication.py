@@ -2,6 +2,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -110,6 +111,34 @@ def test_unreachable_server_is_named(masters: tuple[Master, Master]) -> None:
 def test_database_does_not_replicate_with_itself(masters: tuple[Master, Master]) -> None:
     with pytest.raises(InstallerError, match="itself"):
         connect(masters[0], masters[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [("a+b", "a%2Bb"), ("a/b", "a%2Fb"), ("a/b+c$(d)_e-f", "a%2Fb%2Bc$(d)_e-f"), ("ü", "%C3%BC")],
+)
+def test_name_of_a_database_is_quoted_for_replication(name: str, quoted: str) -> None:
+    master = Master("http://h:5984", name, UserPassword("u", "p"))
+    assert master.as_endpoint()["url"] == f"http://h:5984/{quoted}"
+    assert Master.from_url(master.url, master.credentials) == master
+
+
+def test_databases_whose_names_have_a_plus_sign_replicate(
+    couchdb: CouchDBServer, credentials: UserPassword
+) -> None:
+    names = [f"tor_async_couchdb_test_{uuid.uuid4().hex}+{end}" for end in ("east", "west")]
+    one, other = (Master(couchdb.url, name, credentials) for name in names)
+    for name in names:
+        couchdb.succeed("PUT", quote(name, safe=""))
+    try:
+        connect(one, other)
+        document_id = uuid.uuid4().hex
+        couchdb.succeed("PUT", f"{quote(one.database, safe='')}/{document_id}", json={})
+        until(lambda: couchdb.request("GET", f"{quote(other.database, safe='')}/{document_id}").ok)
+    finally:
+        disconnect(one, other)
+        for name in names:
+            couchdb.succeed("DELETE", quote(name, safe=""))
 
 
 def test_url_is_parsed_and_its_credentials_come_first() -> None:

@@ -3,7 +3,7 @@ import re
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
@@ -67,7 +67,40 @@ def test_other_forms_do_not_pass_for_timestamps(text: str) -> None:
         msgspec.convert(text, Timestamp)
 
 
-@given(st.datetimes(timezones=st.just(datetime.UTC), min_value=datetime.datetime(1000, 1, 1)))  # noqa: DTZ001
+@given(st.datetimes(timezones=st.just(datetime.UTC)))
 def test_own_form_passes(moment: datetime.datetime) -> None:
     text = moment.isoformat(timespec="microseconds")
+    assume(moment < datetime.datetime.max.replace(tzinfo=datetime.UTC))
     assert msgspec.convert(text, Timestamp) == text
+
+
+@given(
+    st.builds(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}+00:00".format,
+        st.sampled_from([0, 1, 4, 100, 400, 1900, 2000, 2023, 2024, 2100, 2400, 9996, 9999]),
+        st.integers(0, 13),
+        st.integers(0, 32),
+        st.sampled_from([0, 9, 10, 19, 20, 23, 24, 29]),
+        st.sampled_from([0, 59, 60, 99]),
+        st.sampled_from([0, 59, 60, 61]),
+        st.sampled_from([0, 1, 999_999]),
+    )
+)
+@example("9999-12-31T23:59:59.999999+00:00")
+@example("9999-12-31T23:59:59.999998+00:00")
+@example("2024-02-30T00:00:00.000000+00:00")
+@example("0000-02-29T00:00:00.000000+00:00")
+@settings(max_examples=1000)
+def test_text_of_the_right_form_passes_if_there_is_a_next_moment(text: str) -> None:
+    try:
+        next_after(text)
+    except (ValueError, OverflowError):
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert(text, Timestamp)
+    else:
+        assert msgspec.convert(text, Timestamp) == text
+
+
+def test_digits_of_other_scripts_do_not_pass() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert("٢٠٢٤-01-01T00:00:00.000000+00:00", Timestamp)

@@ -45,23 +45,9 @@ from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
+from tor_async_couchdb.tests.people import HOME, Person, person
 from tor_async_couchdb.tests.revision_trees import StaleRevisionError
 from tor_async_couchdb.tests.things import Documents
-
-MARKER = "12 Orchard Lane"
-
-
-class Person(Model, tag="person_v1.0"):
-    person_id: Annotated[str | None, Immutable(), Protection.PUBLIC, Subject()] = None
-    address: Annotated[str | None, Immutable(), Protection.ENCRYPTED] = None
-    ages: Annotated[list[int] | None, Immutable(), Protection.ENCRYPTED] = None
-    pin_hash: Annotated[str | None, Immutable(), Protection.HASHED] = None
-
-
-def person(**properties: Any) -> Document:
-    return {"_id": "1", "type": "person_v1.0", "person_id": "jane", "address": MARKER, "ages": [1, 2]} | (
-        properties
-    )
 
 
 @pytest.fixture
@@ -85,7 +71,7 @@ async def decrypted(own: Encryption, document: Document) -> Document:
 
 async def test_encrypted_document_decrypts_to_what_it_was(own: Encryption) -> None:
     stored = await own.encrypted(Person, person())
-    assert MARKER not in str(stored)
+    assert HOME not in str(stored)
     assert {name: stored[name] for name in ("_id", "type", "person_id")} == {
         "_id": "1",
         "type": "person_v1.0",
@@ -140,7 +126,7 @@ async def test_ciphertext_of_another_subject_does_not_decrypt(own: Encryption) -
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        (MARKER, "is not encrypted"),
+        (HOME, "is not encrypted"),
         ({"encrypted": "?"}, "is not a ciphertext"),
         ({"encrypted": ""}, "is encrypted by a key that its subject does not have"),
         ({"encrypted": 7}, "is not encrypted"),
@@ -153,7 +139,7 @@ async def test_value_that_is_no_ciphertext_is_refused_and_not_quoted(
     stored = await own.encrypted(Person, person())
     with pytest.raises(InvalidDocumentError, match=f"property 'address' of document '1': {reason}") as error:
         await decrypted(own, stored | {"address": address})
-    assert MARKER not in str(error.value)
+    assert HOME not in str(error.value)
 
 
 async def test_missing_key_is_not_taken_for_a_deleted_one(
@@ -174,7 +160,7 @@ async def test_values_of_an_erased_subject_are_none_and_can_not_be_written_any_m
     assert await decrypted(Encryption(data_keys), stored) == person(address=None, ages=None)
     with pytest.raises(SubjectErasedError, match="the subject of document '1' has been erased"):
         await own.encrypted(Person, person())
-    assert MARKER in str(await decrypted(own, await own.encrypted(Person, person(person_id="joe"))))
+    assert HOME in str(await decrypted(own, await own.encrypted(Person, person(person_id="joe"))))
 
 
 async def test_subject_without_a_key_can_be_erased_too(own: Encryption) -> None:
@@ -194,7 +180,7 @@ async def test_keys_are_cached_until_they_are_too_old(store: MemoryDataKeyStore,
     assert len(store.fetches) == before
     data_keys.erase("jane")  # by another process
     now_s += 0.999 * encryption.MAX_AGE_S
-    assert (await decrypted(own, stored))["address"] == MARKER
+    assert (await decrypted(own, stored))["address"] == HOME
     now_s += 0.002 * encryption.MAX_AGE_S
     assert (await decrypted(own, stored))["address"] is None
 
@@ -216,7 +202,7 @@ async def test_keys_of_many_documents_are_fetched_at_once(
     stored = [await own.encrypted(Person, person(person_id=name)) for name in ("a", "b", "a")]
     store.fetches.clear()
     decrypt = await Encryption(data_keys).decrypter(Person, stored)
-    assert [decrypt(document)["address"] for document in stored] == [MARKER] * 3
+    assert [decrypt(document)["address"] for document in stored] == [HOME] * 3
     assert store.fetches == [["a", "b"]]
 
 
@@ -233,7 +219,7 @@ async def test_each_document_is_a_subject_if_the_model_names_none(own: Encryptio
     class Note(Model, tag="note_v1.0"):
         text: Annotated[str | None, Protection.ENCRYPTED]
 
-    stored = await own.encrypted(Note, {"_id": "n", "type": "note_v1.0", "text": MARKER})
+    stored = await own.encrypted(Note, {"_id": "n", "type": "note_v1.0", "text": HOME})
     await own.erase("n")
     assert (await own.decrypter(Note, [stored]))(stored)["text"] is None
 
@@ -342,23 +328,23 @@ def test_any_value_decrypts_to_itself(value: Any) -> None:
 
 
 def test_model_shows_no_protected_value() -> None:
-    shown = Person(id="1", person_id="jane", address=MARKER, ages=[1], pin_hash="hash")
+    shown = Person(id="1", person_id="jane", address=HOME, ages=[1], pin_hash="hash")
     assert repr(shown) == (
         "Person(id='1', rev=None, attachments=None, person_id='jane', address=Ellipsis, ages=Ellipsis,"
         " pin_hash=Ellipsis)"
     )
-    assert MARKER not in str(shown.__rich_repr__())
+    assert HOME not in str(shown.__rich_repr__())
 
 
 async def test_decrypted_value_that_does_not_fit_is_not_quoted(own: Encryption) -> None:
     class Choice(Model, tag="choice_v1.0"):
         size: Annotated[Literal["small", "large"] | None, Protection.ENCRYPTED]
 
-    stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": MARKER})
+    stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": HOME})
     readable = (await own.decrypter(Choice, [stored]))(stored)
     with pytest.raises(InvalidDocumentError, match=r"does not fit its model at `\$\.size`") as error:
         Choice.from_doc(readable)
-    assert MARKER not in "".join(traceback.format_exception(error.value))
+    assert HOME not in "".join(traceback.format_exception(error.value))
 
 
 class PersonRetriever(AsyncModelRetrieverByDocumentID[Person]):
@@ -373,11 +359,11 @@ async def test_model_is_encrypted_in_the_database_only(
     connect: Connect, documents: Documents, own: Encryption
 ) -> None:
     database = connect(guard=ProtectingGuard(encryption=own))
-    new = Person(person_id="jane", address=MARKER, ages=[7])
+    new = Person(person_id="jane", address=HOME, ages=[7])
     stored = await AsyncPersister(new, database=database).persist()
     assert stored == new.replace(id=stored.id, rev=stored.rev)
     assert stored.id is not None
-    assert MARKER not in str(documents.get(stored.id))
+    assert HOME not in str(documents.get(stored.id))
     assert await PersonRetriever(stored.id, database=database).fetch() == stored
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
-from tor_async_couchdb.protection import key_set, signing
+from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.key_set import KeySetError, add_key, key_states, promote_key, retire_key
 from tor_async_couchdb.protection.signing import TamperingSigner
 

@@ -88,7 +88,7 @@ class HeldTransport(Transport):
     async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
         self.sends += 1
         await self.gate.wait()
-        return Response(200, b"{}", method, url.raw_path)
+        return Response(200, b'{"db_name":"db","doc_count":0}', method, url.raw_path)
 
 
 @pytest.fixture
@@ -111,10 +111,12 @@ async def test_answer_of_couchdb_comes_back(database: Database, documents: Docum
     ("username", "password", "sent"),
     [("u", "p", "u:p"), (None, "p", ":p"), ("u", None, "u:"), ("", "", ":"), ("ü", SECRET, f"ü:{SECRET}")],
 )
+@pytest.mark.parametrize("credentials_in_url", ["", "other:credentials@"])
 async def test_credentials_are_sent_if_user_or_password_is_given(
-    proxy: FaultProxy, username: str | None, password: str | None, sent: str
+    proxy: FaultProxy, credentials_in_url: str, username: str | None, password: str | None, sent: str
 ) -> None:
-    async with Database(proxy.url, username=username, password=password) as database:
+    url = proxy.url.replace("://", f"://{credentials_in_url}")
+    async with Database(url, username=username, password=password) as database:
         with pytest.raises(errors.UnauthorizedError):
             await database.information()
     (authorization,) = authorizations(proxy)
@@ -229,8 +231,8 @@ async def test_observer_learns_of_every_request(proxy: FaultProxy, couchdb: Couc
         (401, errors.UnauthorizedError),
         (403, errors.ForbiddenError),
         (404, errors.NotFoundError),
-        (409, errors.ConflictError),
-        (413, errors.TooLargeError),
+        (409, ResponseError),
+        (413, ResponseError),
         (429, ResponseError),
         (500, ResponseError),
         (503, ResponseError),
@@ -246,6 +248,17 @@ async def test_refusal_has_the_status_and_couchdbs_reason(
     assert type(error) is error_class
     assert (error.status, error.error, error.reason) == (status, "e", "r")
     assert (error.method, error.path) == ("GET", f"/{documents.name}")
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"), [(409, errors.ConflictError), (413, errors.TooLargeError)]
+)
+async def test_only_a_write_can_conflict_or_be_too_large(
+    proxy: FaultProxy, database: Database, status: int, error_class: type[ResponseError]
+) -> None:
+    proxy.inject(answered(status, '{"error":"e","reason":"r"}'), times=math.inf)
+    with pytest.raises(error_class):
+        await database.revisions.insert([{"_id": "a", "_rev": "1-0"}])
 
 
 @pytest.mark.parametrize(
@@ -368,8 +381,16 @@ def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
     assert 3590 < _retry_after_s(an_hour_later) <= 3600
     assert _retry_after_s("120") == 120
     assert _retry_after_s("Fri, 31 Dec 1999 23:59:59 GMT") == 0
-    for header in ("", "soon", "-1", "1.5", "²", "Fri, 31 Dec 99999 23:59:59 GMT", "9" * 5000):
-        assert _retry_after_s(header) in (0, math.inf)
+    for header in ("", "soon", "-1", "1.5", "²", "٣", "Fri, 31 Dec 99999 23:59:59 GMT"):
+        assert _retry_after_s(header) == 0
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["3601", "9" * 400, "9" * 5000, "Fri, 31 Dec 9999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 -2359"],
+)
+def test_retry_after_is_an_hour_at_most(header: str) -> None:
+    assert _retry_after_s(header) == 3600
 
 
 async def test_read_whose_connection_keeps_breaking_fails(proxy: FaultProxy, database: Database) -> None:
