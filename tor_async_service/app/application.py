@@ -9,7 +9,7 @@ import tornado.web
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
-from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler
+from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
@@ -81,5 +81,6 @@ class ServiceApplication(tornado.web.Application):
             [*_OPERATIONS, *routes],
             default_handler_class=UnknownPathHandler,
             service=self.service,
+            log_function=log_request,
             **(settings or {}),
         )

@@ -30,6 +30,31 @@ def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
     assert "s3cr3t" not in repr(configuration)
 
 
+@pytest.mark.parametrize("environment", [{}, {"COUCHDB_USER": "", "COUCHDB_PASSWORD": ""}])
+def test_credentials_that_are_empty_leave_those_of_the_url(environment: dict[str, str]) -> None:
+    configuration = parse("x", [], environment)
+    assert (configuration.username, configuration.password) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"COUCHDB_USER": "u"}, "COUCHDB_USER is set, but COUCHDB_PASSWORD is not"),
+        ({"COUCHDB_PASSWORD": "s3cr3t"}, "COUCHDB_PASSWORD is set, but COUCHDB_USER is not"),
+        ({"COUCHDB_USER": "u", "COUCHDB_PASSWORD": ""}, "COUCHDB_USER is set, but COUCHDB_PASSWORD is not"),
+        ({"COUCHDB_USER": "a:b", "COUCHDB_PASSWORD": "s3cr3t"}, "COUCHDB_USER: a username must not contain"),
+    ],
+)
+def test_credentials_that_can_not_be_used_are_named_and_not_shown(
+    environment: dict[str, str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], environment)
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "s3cr3t" not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -37,6 +62,11 @@ def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
         (["--port", "-1"], "argument --port"),
         (["--port", "65536"], "argument --port: '65536' is not a port"),
         (["--port", "٣"], "argument --port"),
+        (["--port", "9" * 5000], "is not a port"),
+        (["--deadline", "9" * 5000], "is not a positive number of seconds"),
+        (["--database", "http://h/db?x=1"], "argument --database: a database's URL has no query"),
+        (["--database", "http://h/db#x"], "argument --database: a database's URL has no query"),
+        (["--database", "http://a%3Ab:c@h/db"], "argument --database: a username must not contain a colon"),
         (["--port", ""], "argument --port"),
         (["--deadline", "0"], "argument --deadline: '0' is not a positive number of seconds"),
         (["--deadline", "-1"], "argument --deadline"),

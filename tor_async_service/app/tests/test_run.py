@@ -86,17 +86,18 @@ async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
                 await waiting
 
 
-async def test_log_is_utc_on_standard_output_and_has_no_password(
-    couchdb: CouchDBServer, proxy: FaultProxy
-) -> None:
+async def test_log_is_utc_on_standard_output_and_has_no_password(proxy: FaultProxy) -> None:
     url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with running(SERVICE, "--port", "0", "--database", url, username=couchdb.username) as service:
+    async with running(SERVICE, "--port", "0", "--database", url) as service:
         async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
             await problem_of(response, 503)
         service.process.terminate()
         assert await service.status() == 0
     form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING|ERROR) \w+ .+"
     assert [line for line in service.log if not re.fullmatch(form, line)] == []
+    assert "Basic c29tZWJvZHk6czNjcjN0" in {  # the URL's, because the environment has none
+        request.incoming.headers["Authorization"] for request in proxy.requests
+    }
     assert any("CouchDB took" in line for line in service.log)
     assert "s3cr3t" not in "\n".join(service.log)
 

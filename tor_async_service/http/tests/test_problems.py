@@ -48,6 +48,14 @@ def test_reasons_for_a_503_are_told_apart() -> None:
     assert len({problem_of(trouble).detail for trouble in troubles}) == 4
 
 
+@pytest.mark.parametrize("thrown", ["forbidden", "unauthorized"])
+def test_refusal_by_a_validation_function_is_the_clients_to_mend(thrown: str) -> None:
+    error = errors.DocumentRefusedError(thrown, "too sour", document_id="a")
+    problem = problem_of(error)
+    assert (problem.status, problem.detail) == (403, "The database refuses this: too sour")
+    assert problem.headers() == {}
+
+
 def test_document_that_was_tampered_with_is_named() -> None:
     problem = problem_of(errors.TamperedError("e370582d"))
     assert problem.status == 502

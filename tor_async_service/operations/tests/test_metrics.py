@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_text
 from prometheus_client.parser import text_string_to_metric_families
 
-from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, changed_first, cut_before
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.serving import problem_of
 
@@ -28,7 +28,23 @@ async def value(client: aiohttp.ClientSession, name: str, **labels: str) -> floa
 
 
 @pytest.mark.parametrize("path", ["/_metrics", "/v1.0/_metrics"])
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "application/json",
+        "text/html",
+        "application/json, text/plain, */*",
+        "text/plain, application/json",
+        "text/plain;q=0.8, application/json;q=0.8",
+        "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8",
+        "text/plain;q=0, */*",
+        "text/plain;q=x",
+        "text",
+        ",;,",
+    ],
+)
 async def test_metrics_are_json_to_a_person(
     client: aiohttp.ClientSession, documents: Documents, path: str, accept: str
 ) -> None:
@@ -44,6 +60,55 @@ async def test_metrics_are_json_to_a_person(
     assert set(metrics["database"]["views"]) == {"thing_by_key"}
     for sizes in (metrics["database"], metrics["database"]["views"]["thing_by_key"]):
         assert all(type(sizes[name]) is int for name in ("dataSize", "diskSize", "fragmentation"))
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/plain", "text/plain"),
+        ("Text/Plain; version=0.0.4", "text/plain"),
+        ("text/plain;version=x", "text/plain"),
+        ("text/*", "text/plain"),
+        ("application/json;q=0.1, text/plain;q=0.2", "text/plain"),
+        ("application/json;q=0, */*", "text/plain"),
+        ("application/openmetrics-text;q=0.9, text/plain;q=0.8", "application/openmetrics-text"),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+            "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;"
+            "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text",
+        ),
+    ],
+)
+async def test_format_is_the_one_that_the_client_likes_best(
+    client: aiohttp.ClientSession, accept: str, media_type: str
+) -> None:
+    async with client.get("/_metrics", headers={"Accept": accept}) as response:
+        assert response.status == 200
+        assert response.content_type == media_type
+        assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/plain"])
+async def test_view_that_is_deleted_meanwhile_is_left_out(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents, accept: str
+) -> None:
+    documents.put(_id="_design/another", language="javascript", views={})
+    proxy.inject(answered(404, '{"error":"not_found","reason":"missing"}'), "_design/another/_info")
+    async with client.get("/_metrics", headers={"Accept": accept}) as response:
+        assert response.status == 200
+        text = await response.text()
+    assert "thing_by_key" in text
+    assert "another" not in text
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '{"db_name":"x","doc_count":1,"sizes":{"file":"x"}}'])
+async def test_metrics_of_something_that_is_no_database_are_a_problem(
+    client: aiohttp.ClientSession, proxy: FaultProxy, answer: str
+) -> None:
+    proxy.inject(answered(200, answer), times=math.inf)
+    async with client.get("/_metrics") as response:
+        await problem_of(response, 503)
 
 
 async def test_metrics_of_a_database_that_is_down_are_a_problem(
