@@ -1,3 +1,17 @@
 """Loads the fixtures that the tests of all packages use."""
 
-pytest_plugins = ("tor_async_couchdb.testing.plugin", "tor_async_couchdb.tests.fixtures")
+import hypothesis
+import pytest
+
+from tor_async_couchdb.testing import plugin
+
+pytest_plugins = ("tor_async_couchdb.tests.fixtures",)
+
+# ./test_all_samples.sh --all takes it: ten times the examples of a test that does not set their number.
+hypothesis.settings.register_profile("long", max_examples=1000, deadline=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Loads the plugin in a checkout; where the distribution is installed, its entry point has loaded it."""
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin, "tor_async_couchdb")

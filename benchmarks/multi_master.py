@@ -1,6 +1,6 @@
-"""Two masters on two CouchDB servers: what a cut of 30 seconds between them costs, and whether it loses.
+"""Two masters on two servers whose link is cut under load: is a change lost, how soon do they converge?
 
-    python -m benchmarks.multi_master --one http://127.0.0.1:5984 --other http://127.0.0.1:5985
+    python -m benchmarks multi_master --one http://127.0.0.1:5984 --other http://127.0.0.1:5985
 
 Each server reaches the other, and itself, through a link that can be cut. Credentials for both: the
 environment variables COUCHDB_USER and COUCHDB_PASSWORD.
@@ -22,8 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 from db_installer.installer import DESIGN_DOCS_FOLDER
-from suite.multi_master import Experiment, Figures, run
-from suite.sites import running
+from suite.errors import SuiteError
+from suite.experiments import multi_master
+from suite.experiments.multi_master import Experiment, Figures
+from suite.experiments.sites import running
 from tor_async_couchdb.installer import install
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
@@ -118,7 +120,7 @@ async def _measure(options: argparse.Namespace, credentials: UserPassword) -> Fi
                         load_after_heal_s=options.load_after_heal,
                         disturb=site.kill_and_start if options.kill else None,
                     )
-                    return await run(experiment, (site, other_site))
+                    return await multi_master.run(experiment, (site, other_site))
             finally:
                 await asyncio.to_thread(disconnect, *masters)
 
@@ -132,10 +134,8 @@ def _installed(host: str, name: str, credentials: UserPassword) -> Iterator[None
         install(host, name, credentials=credentials, delete=True, create=False)
 
 
-def _parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Two masters that are cut off from each other and reconcile."
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
     parser.add_argument("--one", required=True, metavar="URL", help="the one CouchDB server")
     parser.add_argument("--other", required=True, metavar="URL", help="the other CouchDB server")
     parser.add_argument("--users", type=int, default=25, help="clients of each master")
@@ -144,18 +144,21 @@ def _parse_options() -> argparse.Namespace:
     parser.add_argument("--load-after-heal", type=float, default=0.0, help="seconds that the load goes on")
     parser.add_argument("--kill", action="store_true", help="kill -9 one service while it reconciles")
     parser.add_argument("--reconnect", action="store_true", help="begin the replication anew after the cut")
-    return parser.parse_args()
 
 
-def main() -> None:
-    """Prints the figures."""
-    credentials = UserPassword(os.environ["COUCHDB_USER"], os.environ["COUCHDB_PASSWORD"])
-    figures = asyncio.run(_measure(_parse_options(), credentials))
+def run(options: argparse.Namespace) -> int:
+    """Prints the figures; the exit status: 1 if a change was lost.
+
+    Raises:
+        SuiteError: there are no credentials, or the masters don't converge.
+    """
+    try:
+        credentials = UserPassword(os.environ["COUCHDB_USER"], os.environ["COUCHDB_PASSWORD"])
+    except KeyError as error:
+        raise SuiteError("Set COUCHDB_USER and COUCHDB_PASSWORD to an administrator of both.") from error
+    figures = asyncio.run(_measure(options, credentials))
     table = Table("figure", "value")
     for name, value in dataclasses.asdict(figures).items():
         table.add_row(name.replace("_", " "), f"{value:.1f}" if isinstance(value, float) else str(value))
     Console().print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return 1 if figures.lost else 0

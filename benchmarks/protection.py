@@ -1,30 +1,27 @@
-"""What it costs to protect documents: the same service with and without, side by side."""
+"""What signatures and encryption cost: the same service with and without."""
 
+import argparse
 import collections
 import contextlib
 import dataclasses
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # it has no types
-import requests
-
-from benchmarks import report
-from benchmarks.fruits import check_changes, settled
-from benchmarks.wrk import Load, Outcome, Target, put_load
+from benchmarks.measuring import report, settings
+from benchmarks.measuring.machine import describe
+from benchmarks.measuring.processor import Measured, ServiceUnderLoad, measure_in_turns
+from benchmarks.measuring.wrk import Load, wrk_version
 from suite.couchdb import CouchDB
-from suite.installations import installed, running
-from suite.services import Sample, Service
+from suite.installations import installed
+from suite.services import running
+from suite.table import sample_named
 from tor_async_couchdb.protection.signing import new_key_set
 
 _FRUITS = 100  # the PIN of each fruit's owner is hashed, which takes its time
-_CREATORS = 16
 _WARM_UP_S = 2
-_REQUEST_TIMEOUT_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,71 +74,7 @@ ROWS = (
 )
 
 
-class Measured:
-    """What became of a load's slices, and the processor time that the service took for them."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-        self.cpu_s = 0.0
-
-    @property
-    def successes(self) -> int:
-        """The requests that succeeded."""
-        return sum(outcome.successes for outcome in self.outcomes)
-
-    @property
-    def successes_per_s(self) -> float:
-        """The rate at which they did."""
-        return self.successes / sum(outcome.duration_s for outcome in self.outcomes)
-
-    @property
-    def p50_ms(self) -> float:
-        """The median of the slices' medians."""
-        return report.median([outcome.p50_ms for outcome in self.outcomes])
-
-    @property
-    def cpu_ms(self) -> float:
-        """Processor time for each answer."""
-        return 1000 * self.cpu_s / sum(outcome.answers for outcome in self.outcomes)
-
-
 Rounds = dict[tuple[Row, str], list[Measured]]
-
-
-class _Contender:
-    """A service and its fruits, which it made itself: nobody else may know how they are stored."""
-
-    def __init__(self, kind: Kind, service: Service) -> None:
-        self.name = kind.name
-        self._kind = kind
-        self.url = service.url
-        self._process = psutil.Process(service.process.pid)
-        with ThreadPoolExecutor(_CREATORS) as executor:
-            self.ids = list(executor.map(lambda _: self._create(), range(_FRUITS)))
-
-    def _create(self) -> str:
-        fruits = f"{self.url}/v1.0/fruits"
-        answer = requests.post(fruits, json=self._kind.new_fruit(), timeout=_REQUEST_TIMEOUT_S)
-        answer.raise_for_status()
-        return str(answer.json()["fruit_id"])
-
-    def put_slice(self, load: Load, measured: Measured) -> None:
-        """Adds what became of the load."""
-        before_s = self._cpu_s()
-        measured.outcomes.append(put_load(Target(self.url), self.ids, load))
-        measured.cpu_s += self._cpu_s() - before_s
-
-    def change_count(self) -> int:
-        """The changes that all fruits have, once that has stopped growing."""
-        return settled(self._count_changes)
-
-    def _cpu_s(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-    def _count_changes(self) -> int:
-        fruits = requests.get(f"{self.url}/v1.0/fruits", timeout=_REQUEST_TIMEOUT_S).json()
-        return sum(fruit["change_count"] for fruit in fruits)
 
 
 def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path) -> Rounds:
@@ -156,52 +89,32 @@ def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path) -> Rounds:
         with contextlib.ExitStack() as stack:
             contenders = [stack.enter_context(_running(kind, couchdb, logs)) for kind in KINDS]
             for row in ROWS:
-                _measure_row(row, contenders, _WARM_UP_S, i)
-                for name, measured in _measure_row(row, contenders, seconds, i).items():
+                measure_in_turns(contenders, row.slice, _WARM_UP_S, i)
+                for name, measured in measure_in_turns(contenders, row.slice, seconds, i).items():
                     results[row, name].append(measured)
                     figures = f"{measured.successes_per_s:8,.0f}/s {measured.cpu_ms:6.2f} ms of CPU"
                     print(f"  {row.title:20} {name:12} {figures}", flush=True)
     return results
 
 
-def _measure_row(
-    row: Row, contenders: Sequence[_Contender], seconds: int, number: int
-) -> dict[str, Measured]:
-    """Second by second in turn, so that what else the machine does meets all of them alike."""
-    results = {contender.name: Measured() for contender in contenders}
-    before = {contender.name: contender.change_count() for contender in contenders}
-    for i in range(seconds):
-        for contender in contenders if (number + i) % 2 == 0 else reversed(contenders):
-            contender.put_slice(row.slice, results[contender.name])
-    for contender in contenders:
-        growth = contender.change_count() - before[contender.name]
-        outcomes = results[contender.name].outcomes
-        check_changes(
-            contender.name,
-            growth,
-            at_least=sum(each.successes for each in outcomes) if row.percent_put else 0,
-            at_most=sum(each.puts_sent for each in outcomes),
-        )
-    return results
-
-
 @contextlib.contextmanager
-def _running(kind: Kind, couchdb: CouchDB, logs: Path) -> Iterator[_Contender]:
+def _running(kind: Kind, couchdb: CouchDB, logs: Path) -> Iterator[ServiceUnderLoad]:
     with tempfile.TemporaryDirectory() as folder:
-        options: tuple[str, ...] = ()
-        if kind.is_signed and kind.sample != "tampering":  # whose installation has a key set
+        sample = sample_named(f"crud/{kind.sample}").anywhere()
+        if kind.is_signed and kind.sample != "tampering":  # tampering's own options have a key set
             new_key_set(f"{folder}/keys.json")
-            options = ("--keyset", f"{folder}/keys.json")
-        sample = Sample(f"crud/{kind.sample}", 0, options)
+            options = (*sample.options, "--keyset", f"{folder}/keys.json")
+            sample = dataclasses.replace(sample, options=options)
         with (
-            installed([sample], couchdb, "benchmark") as installations,
-            running(installations, logs) as services,
+            installed([sample], couchdb, "benchmark") as commands,
+            running(commands, logs) as services,
         ):
-            yield _Contender(kind, services[0])
+            service = services[0]
+            yield ServiceUnderLoad(kind.name, service.url, service.process.pid, _FRUITS, kind.new_fruit)
 
 
 def write(folder: Path, rounds: Rounds, seconds: int, surroundings: Sequence[str]) -> Path:
-    """Writes the tables; where they are."""
+    """Writes the tables; their path."""
     header = ("who", "successes/s", "p50 ms", "CPU ms", "rate ÷ plain", "p50 ÷ plain", "CPU ÷ plain")
     count = len(rounds[ROWS[0], KINDS[0].name])
     sections = [
@@ -226,3 +139,21 @@ def _cells(name: str, rounds: Sequence[Measured], plain: Sequence[Measured]) -> 
         cells.append(report.median_with_range(values, digits))
         ratios.append(f"{report.median_ratio(values, plain_values):.3f}")
     return [name, *cells, *ratios]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    settings.add_options(parser, seconds=6)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures and writes the result; the exit status.
+
+    Raises:
+        SuiteError: something can't be measured, or a change was lost.
+    """
+    with settings.couchdb_to_measure() as couchdb:
+        surroundings = describe(couchdb, f"wrk {wrk_version()}")
+        rounds = measure(couchdb, options.rounds, options.seconds, settings.RUN_FOLDER)
+    print(f"Written to {write(options.results, rounds, options.seconds, surroundings)}")
+    return 0

@@ -1,11 +1,12 @@
-"""A retry storm: the database slows to a crawl for some seconds and recovers. Do the clients let it?
+"""A retry storm: the database is slow for some seconds. When do clients succeed again?
 
-Clients come at a constant rate, whatever happens, and each has given up waiting long before a queue of some
-seconds is served. The database works on for those who have left, as CouchDB does. So retries at once can keep
-it busy for nobody, long after the cause has gone (Bronson et al., "Metastable Failures in Distributed
+Clients arrive at a constant rate, and each gives up long before a queue of some seconds is served. The
+database goes on with requests whose clients have left, as CouchDB does. So immediate retries can keep it busy
+for nobody, long after the cause has gone (Bronson et al., "Metastable Failures in Distributed
 Systems", 2021).
 """
 
+import argparse
 import asyncio
 import collections
 import contextlib
@@ -18,8 +19,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from benchmarks import plots, report
-from benchmarks.services import alternated
+from benchmarks.measuring import plots, report, settings
+from benchmarks.measuring.machine import describe
+from benchmarks.measuring.rounds import alternated
 from suite.couchdb import CouchDB
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError, TransportError
@@ -224,3 +226,22 @@ def _cells(name: str, storms: Sequence[Storm]) -> list[str]:
         report.median_with_range([storm.requests / storm.clients for storm in storms], 2),
         report.median_with_range([100 * len(storm.succeeded_s) / storm.clients for storm in storms]) + " %",
     ]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    settings.add_options(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures and writes the result; the exit status.
+
+    Raises:
+        SuiteError: something can't be measured, or a change was lost.
+    """
+    plots.check_installed()
+    with settings.couchdb_to_measure() as couchdb:
+        surroundings = describe(couchdb)
+        storms = measure(couchdb, options.rounds)
+    print(f"Written to {write(options.results, storms, options.rounds, surroundings)}")
+    return 0

@@ -1,7 +1,6 @@
-"""Signs random documents, stores them, reads them back and verifies them: how many false alarms are there?
+"""Does a signature still verify after a random document was stored and read back? Counts false alarms.
 
-``python -m benchmarks.tampering_round_trip`` uses the CouchDB that COUCHDB_URL names (with COUCHDB_USER and
-COUCHDB_PASSWORD), or else the stand-in; a database of its own, which it deletes. Exit status 1: an alarm.
+Uses a database of its own, which it deletes. Exit status 1: an alarm.
 
 The documents hold what a JSON round trip is hard on: doubles with random bits, integers at the edge of what
 is exact, characters of all planes, combining forms, controls. What signing refuses is drawn again.
@@ -13,13 +12,13 @@ import math
 import os
 import random
 import struct
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from benchmarks.measuring import settings
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
@@ -47,12 +46,14 @@ _EDGES: tuple[Any, ...] = (
 _random = random.Random()  # noqa: S311
 
 
-def main() -> int:
-    """The exit status: 0 if no document raised a false alarm."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--documents", type=int, default=100_000, metavar="NUMBER")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.add_argument("--documents", type=settings.count, default=100_000, help="how many")
     parser.add_argument("--seed", type=int, default=_random.randrange(2**32), help="to repeat a run")
-    options = parser.parse_args()
+
+
+def run(options: argparse.Namespace) -> int:
+    """The exit status: 0 if no document raised a false alarm."""
     _random.seed(options.seed)
     with tempfile.TemporaryDirectory() as folder, running_couchdb(Path(folder)) as couchdb:
         alarms = _alarms(couchdb, Path(folder), options.documents)
@@ -131,7 +132,3 @@ def _text() -> str:
     planes = (0x80, 0x300, 0xD800, 0x10000, 0x110000)
     characters = (_random.randrange(_random.choice(planes)) for _ in range(_random.randrange(8)))
     return "".join(chr(character) for character in characters if not 0xD800 <= character < 0xE000)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

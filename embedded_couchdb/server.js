@@ -2,9 +2,9 @@
 
 // The CouchDB stand-in: node server.js --port PORT --folder FOLDER
 //
-// Credentials come from COUCHDB_USER and COUCHDB_PASSWORD. When it answers, it prints {"url", "pid"} in one
-// line. It listens on 127.0.0.1 only, because design documents run inside of it, and ends with whoever
-// started it: when its standard input closes.
+// Credentials come from COUCHDB_USER and COUCHDB_PASSWORD. Once it answers requests, it prints {"url", "pid"} in one
+// line. It listens on 127.0.0.1 only, because design documents are programs. It ends when its standard input closes,
+// so it ends with the process that started it.
 
 const http = require('node:http');
 const path = require('node:path');
@@ -54,12 +54,15 @@ function endWith(server) {
 
 async function main() {
   const { port, folder, credentials } = settings();
-  // Loaded late, so that a wrong option is told at once.
+  // Loaded late, so that a wrong option is reported at once.
   const { lockFolder } = require('./shim/lock');
   const { createApp } = require('./shim/app');
+  const { lastResort } = require('./shim/http');
   const lock = await lockFolder(folder);
   const server = await listen(await createApp(folder, credentials), port);
   server.folderLock = lock; // held, and kept from the garbage collector, for as long as the server lives
+  process.on('uncaughtException', lastResort);
+  process.on('unhandledRejection', lastResort);
   endWith(server);
   process.stdout.write(`${JSON.stringify({ url: `http://${HOST}:${server.address().port}`, pid: process.pid })}\n`);
 }

@@ -1,1 +1,1 @@
-"""Load on the fruit services that keeps books: was an acknowledged update lost, or applied twice?"""
+"""Load on a fruit service, with a ledger: was an acknowledged update lost, or applied twice?"""

@@ -14,7 +14,7 @@ class Outcome(enum.Enum):
 
     SUCCEEDED = "succeeded"
     GIVEN_UP = "given up"
-    """409: the service met more conflicts than it was willing to."""
+    """409: the service met a conflict and no longer retries."""
     REFUSED = "refused"
     """Any other answer that isn't a success; the update was not applied."""
     UNKNOWN = "unknown"
@@ -23,11 +23,11 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, or the lack of one, in the books' terms."""
+    """An answer, or the lack of one, as the ledger counts it."""
 
     outcome: Outcome
     conflicts: int = 0
-    """How many conflicts the request met: the header `Conflict-Count`."""
+    """How many conflicts the request met, by the header `Conflict-Count`."""
     change_count: int | None = None
     """The fruit's `change_count` in the answer to a successful update."""
     detail: str = ""
@@ -49,7 +49,7 @@ def answer_to_read(status: int, conflicts: int, body: bytes, fruit_id: str) -> A
 
 
 def answer_to_update(status: int, conflicts: int, body: bytes, fruit_id: str) -> Answer:
-    """What an answer to PUT means. A 200 without the fruit proves nothing, so the outcome is unknown."""
+    """What an answer to PUT means. After a 200 without the fruit the outcome is unknown."""
     if status == 200:
         change_count = change_count_of(body, fruit_id)
         if change_count is None:

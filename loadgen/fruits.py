@@ -1,4 +1,4 @@
-"""The fruits that the load is about: made before it, counted and deleted after it."""
+"""The fruits of a load: created before it, counted and deleted after it."""
 
 import time
 from collections.abc import Iterable
@@ -12,16 +12,16 @@ PAUSE_S = 0.25
 
 
 class ServiceError(Exception):
-    """The service doesn't do what the load needs before it can start, or after it has ended."""
+    """The service does not create the fruits of a load, or they can't be read back."""
 
 
 class Fruits:
-    """The load's own fruits in the service at `host`, a URL such as `http://127.0.0.1:8445`."""
+    """Fruits of the load's own in the service at `host`, a URL such as `http://127.0.0.1:8445`."""
 
     def __init__(self, host: str) -> None:
         self._url = f"{host}/v1.0/fruits"
         self._session = requests.Session()
-        # The load itself knows neither proxies nor ~/.netrc.
+        # Neither proxies nor ~/.netrc, as in the load itself.
         self._session.trust_env = False
 
     def create(self, number: int) -> dict[str, int]:
@@ -43,7 +43,7 @@ class Fruits:
     def change_counts(self, fruit_ids: Iterable[str], *, deadline_s: float) -> dict[str, int]:
         """The change counts that the database has now, by the fruits' ids.
 
-        A database may be on its way back, so what fails is tried again for `deadline_s` seconds, all in all.
+        The database may be restarting, so failed reads are tried again, for `deadline_s` seconds in total.
 
         Raises:
             ServiceError: a fruit is gone, or couldn't be read in that time.
@@ -52,7 +52,7 @@ class Fruits:
         return {fruit_id: self._read_until(fruit_id, give_up_at_s) for fruit_id in fruit_ids}
 
     def delete(self, fruit_ids: Iterable[str]) -> None:
-        """Delete the fruits, as far as the service answers; what is left does no harm."""
+        """Delete the fruits. If the service does not answer, the rest are left; they do no harm."""
         for fruit_id in fruit_ids:
             try:
                 self._session.delete(f"{self._url}/{fruit_id}", timeout=REQUEST_TIMEOUT_S)

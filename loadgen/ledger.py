@@ -1,8 +1,8 @@
-"""The books of the updates: what was acknowledged against what the database has.
+"""The ledger of the updates: it compares what was acknowledged with what the database has.
 
-A fruit's `change_count` grows by one with each update that is acknowledged. So two acknowledgements of one
-count are two updates of which one overwrote the other, and a count in the database that is lower than an
-acknowledged one is an update that has gone.
+A fruit's `change_count` grows by one with each acknowledged update. So if two updates were acknowledged with
+the same count, one has overwritten the other; and if the database's count is lower than an acknowledged one,
+an update is lost.
 """
 
 from array import array
@@ -14,23 +14,23 @@ from loadgen.answers import Answer, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the books say in the end."""
+    """The result of the comparison."""
 
     acknowledged: int
     refused: int
-    """Updates that the service answered with an error: they must not be in the database."""
+    """Updates that were answered with an error: they must not be in the database."""
     unknown: int
     """Updates without an answer, or answered "outcome unknown": they may be in the database."""
     in_database: int
     """By how much all change counts grew."""
     lost: int
-    """Acknowledgements that share a fruit and a count, and what the database lacks below the highest one."""
+    """Acknowledgements that share a fruit and a count, plus what the database lacks of the highest count."""
     violations: tuple[str, ...]
     """A sentence for each fruit that breaks acknowledged <= in the database <= acknowledged + unknown."""
 
 
 class _Account:
-    """One fruit's part of the books; eight bytes an acknowledged update."""
+    """The updates of one fruit; eight bytes for each acknowledged one."""
 
     def __init__(self, first_count: int) -> None:
         self.first_count = first_count
@@ -45,7 +45,7 @@ class _Account:
 
 
 class Ledger:
-    """Takes down each update's answer and compares the sum with the database.
+    """Records the answer to each update and compares the sum with the database.
 
     `first_counts` has the `change_count` that each fruit starts with, by its id.
     """
@@ -54,7 +54,7 @@ class Ledger:
         self._accounts = {fruit_id: _Account(count) for fruit_id, count in first_counts.items()}
 
     def record(self, fruit_id: str, answer: Answer) -> None:
-        """Take down the answer to an update of a fruit."""
+        """Record the answer to an update of a fruit."""
         account = self._accounts[fruit_id]
         if answer.outcome is Outcome.UNKNOWN:
             account.unknown += 1
@@ -75,11 +75,11 @@ class Ledger:
 
     @property
     def unknown(self) -> int:
-        """How many updates have an outcome that isn't known, so far."""
+        """How many updates have an unknown outcome so far."""
         return sum(account.unknown for account in self._accounts.values())
 
     def settle(self, final_counts: Mapping[str, int]) -> Verdict:
-        """Compare the books with the `change_count` of each fruit in the database."""
+        """Compare the ledger with the `change_count` of each fruit in the database."""
         accounts = self._accounts.items()
         return Verdict(
             acknowledged=self.acknowledged,

@@ -11,14 +11,14 @@ from loadgen.request_log import RequestLog
 from loadgen.traffic import Request, Traffic
 
 READ_BACK_DEADLINE_S = 15.0
-"""How long the final counts may take: longer than a database needs to come back after it was killed."""
+"""How long the final counts may take: longer than a killed database needs to restart."""
 
 
 class Load:
-    """Makes `fruits` fruits at `host` and keeps the books on what is done to them.
+    """Creates `fruits` fruits at `host` and records the requests for them.
 
     Raises:
-        ServiceError: the fruits can't be made.
+        ServiceError: the fruits can't be created.
         OSError: the file `tsv` can't be written.
     """
 
@@ -37,7 +37,7 @@ class Load:
         self._ledger = Ledger(first_counts)
 
     def record(self, request: Request) -> None:
-        """Take a request down that has ended."""
+        """Record a request that has ended."""
         self._traffic.record(request)
         if request.method == "PUT":
             self._ledger.record(request.fruit_id, request.answer)
@@ -45,7 +45,7 @@ class Load:
             self._log.write(request)
 
     def end(self, *, read_back_deadline_s: float = READ_BACK_DEADLINE_S) -> Summary:
-        """Compare the books with the database, delete the fruits and say what the load showed."""
+        """Compare the ledger with the database, delete the fruits, and return the figures."""
         try:
             counts = self._fruits.change_counts(self.fruit_ids, deadline_s=read_back_deadline_s)
         except ServiceError as error:

@@ -1,4 +1,4 @@
-"""Load on a fruit service that shows what became of each update: see README.md.
+"""Load on a fruit service that shows what became of each update; see README.md.
 
 locust -f loadgen/locustfile.py --host http://127.0.0.1:8446 --fruits 5 --percent-put 80
 """
@@ -40,16 +40,18 @@ logger = logging.getLogger(__name__)
 COLORS = ("red", "orange", "blue", "brown", "yellow", "pink", "white", "black")
 
 REQUEST_TIMEOUT_S = 40.0
-"""Longer than the 30 s that the services give a request by default: what they still answer must be heard."""
+"""Longer than the 30 s that a service gives a request by default, so that its late answers count."""
 
 STOP_TIMEOUT_S = 10.0
-"""How long requests in flight may take to end when the load stops; then they're cut, of unknown outcome."""
+"""How long requests in flight may take when the load stops; then they are cut, with unknown outcome."""
+
+_START_ERRORS = (ServiceError, OSError, argparse.ArgumentTypeError)
 
 Listener = TypeVar("Listener", bound=Callable[..., None])
 
 
 def listens_to(hook: EventHook) -> Callable[[Listener], Listener]:
-    """A decorator that has locust call a function at an event; `hook.add_listener` with types."""
+    """A decorator that makes locust call the function at an event: `hook.add_listener` with types."""
 
     def add(listener: Listener) -> Listener:
         hook.add_listener(listener)  # type: ignore[no-untyped-call]  # untyped in locust
@@ -59,14 +61,14 @@ def listens_to(hook: EventHook) -> Callable[[Listener], Listener]:
 
 
 class SendOncePool(HTTPClientPool):
-    """Clients that send a request once.
+    """Clients that send each request once.
 
-    geventhttpclient sends PUT and DELETE again when a connection breaks, as often as its connection pool is
-    large and once more. An update that the service had applied would then be applied twice.
+    When a connection breaks, geventhttpclient sends PUT and DELETE again, once for each connection of its
+    pool and once more. So an update that the service has applied could be applied twice.
     """
 
     def get_client(self, url: str | URL) -> HTTPClient:
-        """The client of a host, with no tries left after the first."""
+        """The client of a host. It does not send a request again."""
         client = super().get_client(url)
         client._connection_pool.size = -1
         return client
@@ -81,14 +83,14 @@ class FruitUser(FastHttpUser):
     insecure = False
 
     def on_start(self) -> None:
-        """Take a number, and a connection that sends each request once."""
+        """Take a number, and clients that send each request once."""
         self.number = next(self.load.clients)
         agent = self.client.client
         agent.clientpool = SendOncePool(**agent.clientpool.client_args)
 
     @task
     def read_or_update(self) -> None:
-        """One request, and its part of the books whatever comes of it."""
+        """Send one request, and record it whatever its answer is."""
         method = "PUT" if random.random() * 100 < self.load.percent_put else "GET"  # noqa: S311 - not a secret
         fruit_id = random.choice(self.load.fruit_ids)  # noqa: S311 - not a secret
         sent_at_s, started_s = time.time(), time.perf_counter()
@@ -100,7 +102,7 @@ class FruitUser(FastHttpUser):
             self.load.record(Request(method, fruit_id, self.number, sent_at_s, duration_s, answer))
 
     def send(self, method: str, fruit_id: str) -> Answer:
-        """Send the request and report it to locust; there 409 is a row of its own, not a failure."""
+        """Send the request and report it to locust, where 409 has a row of its own and is no failure."""
         body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
         with self.client.request(
             method, f"/v1.0/fruits/{fruit_id}", name="/v1.0/fruits/{id}", json=body, catch_response=True
@@ -115,7 +117,7 @@ class FruitUser(FastHttpUser):
 
 
 def answer_in(response: ResponseContextManager, method: str, fruit_id: str) -> Answer:
-    """What locust's response, which may be the lack of one, means."""
+    """What locust's response means; it may stand for the lack of one."""
     if response.headers is None:
         refused = isinstance(response.request_meta["exception"], ConnectionRefusedError)
         return NOT_SENT if refused else NO_ANSWER
@@ -134,7 +136,7 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument(
         "--percent-put", type=options.percentage, default=80, help="How many of 100 requests are updates"
     )
-    # The page must not write files on the machine that locust runs on.
+    # The page must not write files on locust's machine.
     for flag, what in (("--tsv", "a row a request"), ("--summary", "the figures as JSON")):
         parser.add_argument(
             flag, type=options.writable_file, metavar="FILE", help=f"Write {what}", include_in_web_ui=False
@@ -144,12 +146,23 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 @listens_to(events.init)
 def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
-    """Exit unless all users are in this process, as the books are."""
+    """Exit if the users would be in other processes than the books."""
     if not isinstance(environment.runner, LocalRunner):
         sys.stderr.write(
             "loadgen keeps its books in one process: leave --master, --worker and --processes out\n"
         )
         sys.exit(2)
+
+
+@listens_to(events.init)
+def prepare_headless_load(environment: Environment, **_: object) -> None:
+    """Make the fruits of a headless load, or exit: later locust would put empty tables around the error."""
+    if is_headless(environment):
+        try:
+            FruitUser.load = load_of(environment)
+        except _START_ERRORS as error:
+            logger.error("The load can't start: %s", error)
+            sys.exit(1)
 
 
 @listens_to(events.init)
@@ -160,18 +173,18 @@ def set_clock(**_: object) -> None:
 
 @listens_to(events.test_start)
 def start_load(environment: Environment, **_: object) -> None:
-    """Make the fruits, and see to it that the books are closed when this load stops."""
+    """Make the fruits, unless that is done, and have the books closed when this load stops."""
     environment.process_exit_code = 1
-    environment.host = (environment.host or "").rstrip("/")
-    try:
-        load = load_of(environment)
-    except (ServiceError, OSError, argparse.ArgumentTypeError) as error:
-        logger.error("The load can't start: %s", error)
-        runner: Any = environment.runner
-        gevent.spawn(runner.quit if runner.environment.parsed_options.headless else runner.stop)
-        # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
-        raise gevent.GreenletExit from error
-    FruitUser.load = load
+    if not is_headless(environment):
+        try:
+            FruitUser.load = load_of(environment)
+        except _START_ERRORS as error:
+            logger.error("The load can't start: %s", error)
+            runner: Any = environment.runner
+            gevent.spawn(runner.stop)
+            # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
+            raise gevent.GreenletExit from error
+    load = FruitUser.load
     test_stop = environment.events.test_stop
 
     @listens_to(test_stop)
@@ -182,20 +195,27 @@ def start_load(environment: Environment, **_: object) -> None:
 
 @listens_to(events.quitting)
 def stop_load(environment: Environment, **_: object) -> None:
-    """Close the books before locust takes its exit code, also when it was interrupted."""
+    """Close the books before locust reads the exit code, also after an interruption."""
     if environment.runner is not None:
         environment.runner.stop()
 
 
+def is_headless(environment: Environment) -> bool:
+    """Whether locust runs without its page."""
+    given: Any = environment.parsed_options
+    return bool(given.headless)
+
+
 def load_of(environment: Environment) -> Load:
-    """The load that the options ask for, checked once more: locust's page sets them unchecked.
+    """The load that the options ask for. They are checked once more: locust's page sets them unchecked.
 
     Raises:
         argparse.ArgumentTypeError: a value isn't one that the command line would take.
-        ServiceError: there is no host, or the fruits can't be made there.
+        ServiceError: there is no host, or the fruits can't be created there.
         OSError: the file of the rows can't be written.
     """
     given: Any = environment.parsed_options
+    environment.host = (environment.host or "").rstrip("/")
     if not environment.host:
         raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446")
     return Load(
@@ -207,7 +227,7 @@ def load_of(environment: Environment) -> Load:
 
 
 def close_books(environment: Environment, load: Load) -> None:
-    """Say what became of the updates; the exit code is 0 only if all is well and written."""
+    """Print and write the summary; set the exit code, which is 0 only if nothing failed."""
     given: Any = environment.parsed_options
     summary = load.end()
     sys.stdout.write(f"\n{summary.as_text()}\n")

@@ -1,4 +1,4 @@
-"""The figures of a load, for people and for programs."""
+"""The figures of a load, as text and as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Everything that a load showed; its fields are the keys of the JSON."""
+    """The figures of a load. The names of its fields are the keys of the JSON."""
 
     host: str
     fruits: int
@@ -23,17 +23,17 @@ class Summary:
     refused: int
     unknown: int
     in_database: int | None
-    """None if the database couldn't be read in the end; so is `lost` then."""
+    """None, as `lost` is, if the fruits could not be read back."""
     lost: int | None
     problems: tuple[str, ...]
-    """A sentence for each reason to call the load failed."""
+    """A sentence for each reason why the load failed."""
 
     def as_json(self) -> str:
         """One JSON object, ended by a line feed."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def as_text(self) -> str:
-        """A dozen lines for a terminal."""
+        """Lines for a terminal."""
         speed = f"{self.requests_per_s:,.1f}/s, p50 {_ms(self.p50_ms)}, p99 {_ms(self.p99_ms)}"
         rows = [
             ("requests", self.requests, speed),

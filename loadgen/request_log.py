@@ -1,4 +1,4 @@
-"""A file with a row a request, tab separated."""
+"""A file with a row for each request, separated by tabs."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +8,9 @@ from loadgen.traffic import Request
 
 
 class RequestLog:
-    """Writes a header line `time type ok client ms` and then a row a request, in the order of the answers.
+    """Writes a header line `time type ok client ms` and then a row for each request, as they end.
 
-    `time` is when the request was sent (ISO 8601, UTC), `ok` is 1 or 0. A file that is there is written anew.
+    `time` is when the request was sent (ISO 8601, UTC), `ok` is 1 or 0. A file that exists is overwritten.
 
     Raises:
         OSError: the file can't be written.

@@ -1,4 +1,4 @@
-"""How many requests there were, how fast they were, and what their conflicts came to."""
+"""Counts, durations and conflicts of all requests."""
 
 import math
 from array import array
@@ -14,7 +14,7 @@ class Request:
     method: str
     fruit_id: str
     client: int
-    """The number of the user who sent it."""
+    """The number of the user that sent it."""
     sent_at_s: float
     """Seconds since the epoch."""
     duration_s: float
@@ -22,7 +22,7 @@ class Request:
 
 
 class Traffic:
-    """The figures over all requests; eight bytes a request."""
+    """The figures of all requests; it remembers eight bytes for each."""
 
     def __init__(self) -> None:
         self.succeeded = 0

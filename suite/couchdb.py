@@ -24,7 +24,7 @@ from tor_async_couchdb.protection.signing import Signer
 
 @dataclass(frozen=True)
 class CouchDB:
-    """A CouchDB that answers; `log` is None where it is not ours."""
+    """A CouchDB that answers; `log` is None unless it is the stand-in."""
 
     url: str
     username: str
@@ -33,11 +33,11 @@ class CouchDB:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a service needs to know to use it."""
+        """The variables that give a service its credentials."""
         return {"COUCHDB_USER": self.username, "COUCHDB_PASSWORD": self.password}
 
     def connect(self) -> AdminClient:
-        """A connection as the administrator."""
+        """A client with the administrator's credentials."""
         return AdminClient(self.url, credentials=UserPassword(self.username, self.password))
 
     @contextlib.contextmanager
@@ -48,7 +48,7 @@ class CouchDB:
         seed_docs_folder: Path | None = SEED_DOCS_FOLDER,
         seed_doc_signer: Signer | None = None,
     ) -> Iterator[str]:
-        """The URL of a new, installed database with a name that can't be anybody's; deleted in the end.
+        """The URL of a new, installed database with a unique name; it is deleted at the end.
 
         Raises:
             SuiteError: it can't be installed.
@@ -84,7 +84,7 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
     try:
         node = find_node()
         install_node_packages(node)
-        # What a run that was killed left behind is nobody's any more.
+        # A run that was killed leaves its data behind; nobody uses them.
         shutil.rmtree(folder, ignore_errors=True)
         password = uuid.uuid4().hex
         with EmbeddedCouchDB(node, folder, port=port, username="admin", password=password) as server:
@@ -97,13 +97,13 @@ def _configured_couchdb() -> CouchDB:
     try:
         url = scheme_host_port(os.environ["COUCHDB_URL"])
     except ArgumentTypeError as error:
-        # What it is isn't said: it may hold a password.
+        # The value is not shown: it may hold a password.
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     couchdb = CouchDB(url, os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", ""))
     try:
         with couchdb.connect() as server:
             server.check()
-            server.ask("GET", "_all_dbs", query={"limit": "1"})  # which only an administrator may
+            server.ask("GET", "_all_dbs", query={"limit": "1"})  # only an administrator may read it
     except (UnauthorizedError, ForbiddenError):
         raise SuiteError(
             f"The CouchDB at {url} refuses the credentials: set COUCHDB_USER and COUCHDB_PASSWORD "

@@ -1,5 +1,5 @@
-"""What the suite can't go on after."""
+"""The error that ends a run."""
 
 
 class SuiteError(Exception):
-    """Something that only a person can mend; the text is one sentence that says what to do."""
+    """The run can't go on. The text is one sentence that says what a person can do about it."""

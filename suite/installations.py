@@ -1,110 +1,80 @@
-"""What the samples run on: a database that they share, and more for those that need more."""
+"""The databases that samples run on: one that they share, and more for those that need their own."""
 
 import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from suite.couchdb import CouchDB
-from suite.services import Sample, Service, processes_of
+from suite.resources import filled, resources_of
+from suite.services import ServiceCommand
+from suite.table import Sample
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.folder import new_protection
-from tor_async_etcd.testing import EtcdServer
-
-MASTERS = ("east", "west")  # what crud/multi_master's databases are called
-
-
-@dataclass(frozen=True)
-class Installation:
-    """A database with what some samples need in it, and what their environment has to say."""
-
-    samples: Sequence[Sample]
-    database_url: str
-    environment: Mapping[str, str] = field(repr=False)
-
-
-def running(
-    installations: Sequence[Installation], logs: Path, environment: Mapping[str, str] | None = None
-) -> AbstractContextManager[list[Service]]:
-    """All samples of the installations as services, started and stopped together.
-
-    Raises:
-        SuiteError: one of them has not become well, or has ended.
-    """
-    starts = [
-        (sample, installation.database_url, {**installation.environment, **(environment or {})})
-        for installation in installations
-        for sample in installation.samples
-    ]
-    return processes_of(starts, logs)
+from tor_async_couchdb.protection.signing import TamperingSigner
 
 
 @contextlib.contextmanager
-def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iterator[list[Installation]]:
-    """Installs all that the samples need; it is gone in the end.
+def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iterator[list[ServiceCommand]]:
+    """Makes all that the samples need; yields what starts them, in the order of the samples.
+
+    Databases are named after `purpose`. All of it is removed at the end.
 
     Raises:
-        SuiteError: something can't be installed.
+        SuiteError: a database can't be installed.
     """
-    by_name = {sample.name: sample for sample in samples}
-    leader = by_name.pop("leader", None)
-    tampering = by_name.pop("crud/tampering", None)
-    hash_and_encrypt = by_name.pop("crud/hash_and_encrypt", None)
-    multi_master = by_name.pop("crud/multi_master", None)
     with ExitStack() as stack:
-        shared = list(by_name.values())
-        if leader is not None:
-            shared += _leaders(leader, stack)
-        installations = []
-        if shared:
-            url = stack.enter_context(couchdb.installed_database(purpose))
-            installations.append(Installation(shared, url, couchdb.environment))
-        if multi_master is not None:
-            installations += _masters(multi_master, couchdb, purpose, stack)
-        if tampering is not None:
-            installations.append(_signed(tampering, couchdb, purpose, stack))
-        if hash_and_encrypt is not None:
-            installations.append(_protected(hash_and_encrypt, couchdb, purpose, stack))
-        yield installations
+        installation = _Installation(couchdb, purpose, stack)
+        yield [command for sample in samples for command in installation.commands(sample)]
 
 
-def _leaders(sample: Sample, stack: ExitStack) -> list[Sample]:
-    etcd = stack.enter_context(EtcdServer())
-    return [sample.another(number, "--etcd", etcd.url) for number in sample.numbers]
+class _Installation:
+    """Databases and resources that are removed when `stack` is closed."""
 
+    def __init__(self, couchdb: CouchDB, purpose: str, stack: ExitStack) -> None:
+        self._couchdb = couchdb
+        self._purpose = purpose
+        self._stack = stack
+        self._shared_url: str | None = None
 
-def _masters(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> list[Installation]:
-    # Without the seed document: it is of another version of the type than this sample's fruits.
-    urls = [
-        stack.enter_context(couchdb.installed_database(f"{purpose}_{name}", seed_docs_folder=None))
-        for name in MASTERS
-    ]
-    credentials = UserPassword(couchdb.username, couchdb.password)
-    masters = [Master.from_url(url, credentials) for url in urls]
-    connect(*masters)
-    stack.callback(disconnect, *masters)
-    return [
-        Installation([sample.another(number, "--master", name)], url, couchdb.environment)
-        for number, name, url in zip(sample.numbers, MASTERS, urls, strict=True)
-    ]
+    def commands(self, sample: Sample) -> list[ServiceCommand]:
+        """What starts each process of the sample."""
+        values = self._stack.enter_context(resources_of(sample))
+        if sample.masters:
+            urls = self._masters(sample)
+            each = [values | {"master": master} for master in sample.masters]
+        else:
+            key_set = values.get("key_set")
+            url = self._own(sample, key_set) if sample.has_own_database else self._shared()
+            urls, each = [url] * sample.processes, [values] * sample.processes
+        return [
+            ServiceCommand(sample, url, self._couchdb.environment, number, filled(sample.options, own_values))
+            for number, url, own_values in zip(sample.numbers, urls, each, strict=True)
+        ]
 
+    def _shared(self) -> str:
+        if self._shared_url is None:
+            database = self._couchdb.installed_database(self._purpose)
+            self._shared_url = self._stack.enter_context(database)
+        return self._shared_url
 
-def _signed(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> Installation:
-    # A database of its own: what the others write would be documents that somebody put there without the key.
-    key_set = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "keys.json"
-    signing.new_key_set(key_set)
-    signer = signing.TamperingSigner.from_file(key_set)
-    url = stack.enter_context(couchdb.installed_database(f"{purpose}_signed", seed_doc_signer=signer))
-    return Installation([sample], url, couchdb.environment | {"TAMPERING_KEY_SET": str(key_set)})
+    def _own(self, sample: Sample, key_set: str | None) -> str:
+        signer = None if key_set is None else TamperingSigner.from_file(key_set)
+        purpose = self._purpose_of(sample)
+        return self._stack.enter_context(self._couchdb.installed_database(purpose, seed_doc_signer=signer))
 
+    def _masters(self, sample: Sample) -> list[str]:
+        # Without the seed document: it is of another version of the type than the fruits of this sample.
+        urls = [
+            self._stack.enter_context(
+                self._couchdb.installed_database(f"{self._purpose_of(sample)}_{name}", seed_docs_folder=None)
+            )
+            for name in sample.masters
+        ]
+        credentials = UserPassword(self._couchdb.username, self._couchdb.password)
+        masters = [Master.from_url(url, credentials) for url in urls]
+        connect(*masters)
+        self._stack.callback(disconnect, *masters)
+        return urls
 
-def _protected(sample: Sample, couchdb: CouchDB, purpose: str, stack: ExitStack) -> Installation:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "protection"
-    new_protection(folder)
-    # A database of its own: to the others its fruits have properties that they don't know.
-    url = stack.enter_context(couchdb.installed_database(f"{purpose}_protected"))
-    return Installation([sample], url, couchdb.environment | {"PROTECTION_FOLDER": str(folder)})
+    def _purpose_of(self, sample: Sample) -> str:
+        return f"{self._purpose}_{sample.name.rpartition('/')[2]}"

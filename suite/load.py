@@ -1,4 +1,4 @@
-"""Conflicting load on one service after another, and what came of it."""
+"""Load with many conflicts on one service after another, and a table of the results."""
 
 import contextlib
 import json
@@ -10,13 +10,14 @@ from rich.table import Table
 
 from suite.errors import SuiteError
 from suite.processes import Process, signals_wait
-from suite.services import ROOT, Service
+from suite.services import Service
+from suite.table import ROOT
 
 _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
 _USERS = 25
 _FRUITS = 5
 _PERCENT_PUT = 80
-# What the table calls a figure, and what loadgen's summary does.
+# The rows of the table, and their names in the summary of loadgen.
 _FIGURES = {
     "requests": "requests",
     "succeeded": "succeeded",
@@ -31,14 +32,14 @@ _FIGURES = {
 
 
 def locust_command(service: Service) -> list[str]:
-    """The command that puts this load on a service; what is common to its page and its headless form."""
+    """The command that puts this load on a service, with locust's page."""
     load = ["--fruits", str(_FRUITS), "--percent-put", str(_PERCENT_PUT), "--users", str(_USERS)]
     rate = ["--spawn-rate", str(_USERS)]
     return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--host", service.url, *load, *rate]
 
 
 def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
-    """The summary of a load of `duration_s` seconds, as loadgen writes it.
+    """The summary that loadgen writes of a load of `duration_s` seconds.
 
     Raises:
         SuiteError: the load generator ended without a summary.
@@ -62,7 +63,7 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
 
 
 def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
-    """A column for each service that was under load."""
+    """A column for each service, by the name of its sample."""
     title = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
     table = Table("", title=title, title_justify="left")
     for name in summaries:

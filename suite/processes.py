@@ -1,4 +1,4 @@
-"""Child processes that log to a file, are waited for, and never outlive the suite."""
+"""Child processes that log to files and end with the suite."""
 
 import contextlib
 import os
@@ -22,8 +22,8 @@ _POLL_INTERVAL_S = 0.05
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the block, all that it has started, and then the process with status 130."""
-    # Started in the background it would ignore Ctrl-C, and so would what it starts.
+    """Makes SIGTERM and Ctrl-C end the block and then the process, with status 130."""
+    # A process that a shell starts in the background ignores SIGINT, and so do its children.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -34,7 +34,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Signals take effect when the block has ended: what is only just being started can't be stopped yet."""
+    """Delays signals until the block has ended, so that all it has started is registered to be stopped."""
     arrived: list[int] = []
     handlers = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in SIGNALS}
     try:
@@ -47,7 +47,7 @@ def signals_wait() -> Iterator[None]:
 
 
 class Process:
-    """A command that runs until `stop()`; what it prints goes to `log`."""
+    """A command that runs until `stop()`; its output goes to `log`."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -59,7 +59,7 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=os.environ | dict(environment),
-                start_new_session=True,  # Ctrl-C is the suite's, which stops its processes in order
+                start_new_session=True,  # Ctrl-C reaches only the suite, which stops its processes in order
             )
 
     def __enter__(self) -> Self:
@@ -72,16 +72,16 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._popen.pid
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it is still running."""
         return self._popen.poll() is None
 
     def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
-        """Returns once `is_ready` says so.
+        """Returns once `is_ready()` is true.
 
         Raises:
             SuiteError: the process ended first, or was not ready within `timeout_s` seconds.
@@ -97,16 +97,16 @@ class Process:
             time.sleep(_POLL_INTERVAL_S)
 
     def wait(self) -> int:
-        """Its exit status, once it has ended by itself."""
+        """Waits until it ends by itself; its exit status."""
         return self._popen.wait()
 
     def ask_to_stop(self) -> None:
-        """Sends SIGTERM, and does not wait."""
+        """Sends SIGTERM and returns at once."""
         if self.is_running:
             self._popen.terminate()
 
     def stop(self) -> None:
-        """Ends it, and whatever it started; returns when it is gone."""
+        """Sends SIGTERM, after a while SIGKILL; returns when the process has ended."""
         self.ask_to_stop()
         try:
             self._popen.wait(_STOP_TIMEOUT_S)
@@ -114,10 +114,10 @@ class Process:
             self.kill()
 
     def kill(self) -> None:
-        """Ends it at once, and whatever it started, as a power failure does."""
+        """Sends SIGKILL to the process and its children; returns when it has ended."""
         os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
 
     def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return lines[-1] if lines else "it printed nothing"

@@ -1,4 +1,4 @@
-"""Runs all samples on one database, puts them under load, and stays until Ctrl-C."""
+"""Runs all samples, puts them under load, shows what happened, and stays until Ctrl-C."""
 
 import signal
 
@@ -8,6 +8,7 @@ if __name__ == "__main__":
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import socket
 import sys
@@ -20,18 +21,13 @@ from typing import NoReturn
 from suite import screen
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
-from suite.installations import Installation, installed, running
+from suite.experiments.partition import part_masters, partition_problems, partition_step, partition_table
+from suite.installations import installed
 from suite.load import comparison_table, locust_command, put_load
-from suite.partition import SAMPLE, STEP, part_masters, partition_problems, partition_table
 from suite.processes import SIGNALS, Process, signals_wait
-from suite.services import Sample, Service, answers, find_samples
+from suite.services import Service, answers, running
+from suite.table import SAMPLES, Sample, without_a_row
 
-# In the root of the repository, where run_all_samples.sh goes first.
-_RUN_FOLDER = Path(".run")
-_LOGS = _RUN_FOLDER / "logs"
-_COUCHDB_PORT = 5984
-_PAGE_PORT = 8089
-_UNDER_LOAD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit")
 _LEGEND = """\
 resolved: requests that met a conflict and succeeded all the same
 given up: answered 409; lost: acknowledged, but not in the database"""
@@ -39,16 +35,33 @@ _PARTITION_LEGEND = """\
 conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
 lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
+_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
 
 
-def main() -> int:
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a run starts, and where: its samples, its folder and its ports (0 is any free one)."""
+
+    samples: Sequence[Sample] = SAMPLES
+    folder: Path = Path(".run")  # in the root of the repository, where run_all_samples.sh goes first
+    couchdb_port: int = 5984
+    page_port: int = 8089
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs."""
+        return self.folder / "logs"
+
+
+def main(arguments: Sequence[str] | None = None, setting: Setting | None = None) -> int:
     """The exit status: 0 if everything ran and no change was lost."""
-    options = parse_options()
+    options = parse_options(arguments)
+    setting = setting or Setting()
     for number in SIGNALS:
         signal.signal(number, _interrupt)
-    _LOGS.mkdir(parents=True, exist_ok=True)
+    setting.logs.mkdir(parents=True, exist_ok=True)
     try:
-        return _run(options)
+        return _run(options, setting)
     except SuiteError as error:
         screen.complain(str(error))
         return 1
@@ -88,32 +101,39 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(options: argparse.Namespace) -> int:
-    samples = find_samples()
-    _check_ports(samples)
+def _run(options: argparse.Namespace, setting: Setting) -> int:
+    for name in without_a_row():
+        screen.complain(f"samples/{name} is left out: it has no row in suite/table.py.")
+    _check_ports(setting)
     started_s = time.monotonic()
     with contextlib.ExitStack() as stack:
         with screen.step(_database_step()):
-            couchdb = stack.enter_context(running_couchdb(_RUN_FOLDER / "couchdb", _COUCHDB_PORT))
-            installations = stack.enter_context(installed(samples, couchdb, "run"))
+            couchdb = stack.enter_context(running_couchdb(setting.folder / "couchdb", setting.couchdb_port))
+            commands = stack.enter_context(installed(setting.samples, couchdb, "run"))
         with screen.step("Starting the services ..."):
-            services = stack.enter_context(running(installations, _LOGS))
+            services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
         screen.show(screen.service_table(services))
-        screen.say(screen.database_lines(couchdb, installations[0].database_url))
+        screen.say(screen.database_lines(couchdb, commands[0].database_url))
         screen.say(screen.curl_lines(services))
-        is_good = _load(services, options.duration)
-        is_good = _part(services, installations, couchdb) and is_good
+        is_good = _load(services, options.duration, setting.logs)
+        is_good = _part(services, couchdb) and is_good
         if not options.once:
-            _stay(services)
+            _stay(services, setting)
     return 0 if is_good else 1
 
 
-def _check_ports(samples: list[Sample]) -> None:
-    processes = [sample.another(number) for sample in samples if sample.port for number in sample.numbers]
-    ports = {process.port: process.label for process in processes} | {_PAGE_PORT: "locust's page"}
+def _check_ports(setting: Setting) -> None:
+    ports = {setting.page_port: "locust's page"} | {
+        sample.port_of(number): sample.label(number)
+        for sample in setting.samples
+        if sample.port
+        for number in sample.numbers
+    }
     if "COUCHDB_URL" not in os.environ:
-        ports[_COUCHDB_PORT] = "the CouchDB stand-in (set COUCHDB_URL if what listens there is your CouchDB)"
+        ports[setting.couchdb_port] = (
+            "the CouchDB stand-in (set COUCHDB_URL if what listens there is your CouchDB)"
+        )
     for port, name in sorted(ports.items()):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -131,12 +151,14 @@ def _database_step() -> str:
     return "Starting the CouchDB stand-in (the first time its packages are installed) ..."
 
 
-def _load(services: list[Service], duration_s: int) -> bool:
+def _load(services: Sequence[Service], duration_s: int, logs: Path) -> bool:
     summaries = {}
     for service in services:
-        if service.sample.name in _UNDER_LOAD:
+        if service.sample.is_under_load:
             with screen.step(f"Load on {service.sample.name} for {duration_s} s ..."):
-                summaries[service.sample.name] = put_load(service, duration_s, _LOGS)
+                summaries[service.sample.name] = put_load(service, duration_s, logs)
+    if not summaries:
+        return True
     screen.say("")
     screen.show(comparison_table(summaries))
     screen.say(_LEGEND)
@@ -146,27 +168,33 @@ def _load(services: list[Service], duration_s: int) -> bool:
     return not any(summary["problems"] for summary in summaries.values())
 
 
-def _part(services: list[Service], installations: list[Installation], couchdb: CouchDB) -> bool:
-    with screen.step(f"\n{STEP}"):
-        figures = part_masters(services, installations, couchdb)
+def _part(services: Sequence[Service], couchdb: CouchDB) -> bool:
+    masters = [service for service in services if service.sample.masters]
+    if not masters:
+        return True
+    sample = masters[0].sample
+    with screen.step(f"\n{partition_step(sample)}"):
+        figures = part_masters(masters, couchdb)
     screen.say("")
-    screen.show(partition_table(figures))
+    screen.show(partition_table(sample, figures))
     screen.say(_PARTITION_LEGEND)
     problems = partition_problems(figures)
     for problem in problems:
-        screen.complain(f"{SAMPLE}: {problem}")
+        screen.complain(f"{sample.name}: {problem}")
     return not problems
 
 
-def _stay(services: list[Service]) -> None:
-    retry = next(service for service in services if service.sample.name == "crud/retry")
-    command = [*locust_command(retry), "--web-host", "127.0.0.1", "--web-port", str(_PAGE_PORT)]
-    url = f"http://127.0.0.1:{_PAGE_PORT}"
+def _stay(services: Sequence[Service], setting: Setting) -> None:
+    """Shows locust's page for more load on one of the services, until one of the processes ends."""
+    loaded = [service for service in services if service.sample.is_under_load]
+    suggested = next((each for each in loaded if each.sample.name == _SUGGESTED), (loaded or services)[0])
+    page_url = f"http://127.0.0.1:{setting.page_port}"
+    command = [*locust_command(suggested), "--web-host", "127.0.0.1", "--web-port", str(setting.page_port)]
     with contextlib.ExitStack() as stack:
         with signals_wait():
-            page = stack.enter_context(Process("locust's page", command, _LOGS / "locust.log", {}))
-        page.wait_until(lambda: answers(url), _PAGE_TIMEOUT_S)
-        screen.say(f"\nMore load: {url} (locust). Ctrl-C ends everything.")
+            page = stack.enter_context(Process("locust's page", command, setting.logs / "locust.log", {}))
+        page.wait_until(lambda: answers(page_url), _PAGE_TIMEOUT_S)
+        screen.say(f"\nMore load: {page_url} (locust). Ctrl-C ends everything.")
         watched = [page, *(service.process for service in services)]
         while all(process.is_running for process in watched):
             time.sleep(0.5)

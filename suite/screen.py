@@ -1,4 +1,4 @@
-"""What run_all_samples.sh shows."""
+"""The output of run_all_samples.sh."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ _console = Console(highlight=False)
 
 @contextlib.contextmanager
 def step(text: str) -> Iterator[None]:
-    """Says what is being done; a terminal also sees for how long."""
+    """Prints what the block does; on a terminal also how long it has taken so far."""
     _console.print(text)
     clock = Progress(TextColumn(" "), SpinnerColumn(), TimeElapsedColumn(), console=_console, transient=True)
     clock.add_task("", total=None)
@@ -24,50 +24,52 @@ def step(text: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Text, wrapped by the terminal alone, so that what is pasted from it is whole."""
+    """Prints text. Only the terminal wraps it, so that a copied command stays whole."""
     _console.print(text, markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """What went wrong."""
+    """Prints an error, in red."""
     _console.print(text, style="red", markup=False, soft_wrap=True)
 
 
 def show(table: Table) -> None:
-    """A table."""
+    """Prints a table."""
     _console.print(table)
 
 
 def service_table(services: Sequence[Service]) -> Table:
-    """What runs where."""
+    """Each service with its URL and its log."""
     folder = services[0].process.log.parent
     table = Table("service", "where", f"its log, in {folder}")
     for service in services:
-        table.add_row(service.sample.label, service.url, service.process.log.name)
+        table.add_row(service.command.label, service.url, service.process.log.name)
     return table
 
 
 def database_lines(couchdb: CouchDB, database_url: str) -> str:
-    """Where the services' database is."""
+    """Where the database is that the services share."""
     if couchdb.log is None:
         return f"Their database: {database_url}\n"
     return f"Their database: {database_url}\n(on the stand-in; its log: {couchdb.log})\n"
 
 
+# Commands to try, by the sample that they ask.
+_COMMANDS = {
+    "crud/basic": """\
+  curl -i {url}/v1.0/fruits \\
+    -H 'Content-Type: application/json' -d '{{"color":"red"}}'
+  curl -s '{url}/v1.0/fruits?limit=5'""",
+    "health": "  curl -s '{url}/_health?quick=false'",
+    "metrics": "  curl -s {url}/_metrics",
+    "crud/retry": """\
+  curl -s -H 'Accept: text/plain' {url}/_metrics \\
+    | grep '^conflicts.*total'""",
+}
+
+
 def curl_lines(services: Sequence[Service]) -> str:
-    """What to try, ready to paste."""
-    url = {service.sample.name: service.url for service in services}
-    fruits = f"{url['crud/basic']}/v1.0/fruits"
-    return "\n".join(
-        [
-            "Try:",
-            f"  curl -i {fruits} \\",
-            """    -H 'Content-Type: application/json' -d '{"color":"red"}'""",
-            f"  curl -s '{fruits}?limit=5'",
-            f"  curl -s '{url['health']}/_health?quick=false'",
-            f"  curl -s {url['metrics']}/_metrics",
-            f"  curl -s -H 'Accept: text/plain' {url['crud/retry']}/_metrics \\",
-            "    | grep '^conflicts.*total'",
-            "",
-        ]
-    )
+    """Commands to try, ready to paste, for the services that run."""
+    urls = {service.sample.name: service.url for service in services}
+    commands = [command.format(url=urls[name]) for name, command in _COMMANDS.items() if name in urls]
+    return "\n".join(["Try:", *commands, ""]) if commands else ""

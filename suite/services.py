@@ -1,111 +1,78 @@
-"""The samples as running services."""
+"""Samples as running services."""
 
 import contextlib
+import dataclasses
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import requests
 
 from suite.processes import Process, signals_wait
+from suite.table import Sample
 
-ROOT = Path(__file__).parent.parent
-_SAMPLES = ROOT / "samples"
-
-# Every service's own default is 8445, so that the copies of one another stay equal.
-PORTS: Mapping[str, int] = {
-    "crud/basic": 8445,
-    "crud/retry": 8446,
-    "crud/exp_backoff": 8447,
-    "health": 8448,
-    "metrics": 8449,
-    "crud/multi_master": 8450,
-    "crud/tampering": 8452,
-    "crud/hash_and_encrypt": 8453,
-    "crud/group_commit": 8454,
-    "leader": 8455,
-}
-# Samples that show something only as several processes, on ports that follow one another.
-_PROCESSES = {"crud/multi_master": 2, "leader": 3}
-_ANY_PORT = 0
 _READY_TIMEOUT_S = 20.0
 _REQUEST_TIMEOUT_S = 5.0
-_LISTENING = re.compile(r"listening on (http://\S+)")
+LISTENING = re.compile(r"listening on (http://\S+)")
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A sample's folder below samples/, and how the suite starts a process of it, the `number`th."""
+@dataclasses.dataclass(frozen=True)
+class ServiceCommand:
+    """One process of a sample, before it is started."""
 
-    name: str
-    port: int
-    options: tuple[str, ...] = ()
+    sample: Sample
+    database_url: str
+    environment: Mapping[str, str] = dataclasses.field(repr=False)
     number: int = 1
+    options: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        """What a process of it is called."""
-        return self.name if self.number == 1 else f"{self.name} ({self.number})"
+        """What the process is called, for instance "leader (2)"."""
+        return self.sample.label(self.number)
 
-    @property
-    def numbers(self) -> range:
-        """The numbers of the processes that the suite runs of it."""
-        return range(1, _PROCESSES.get(self.name, 1) + 1)
-
-    def another(self, number: int, *options: str) -> "Sample":
-        """The `number`th process of it, on a port that follows the first one's."""
-        port = self.port + number - 1 if self.port else _ANY_PORT
-        return replace(self, port=port, options=options, number=number)
-
-    @property
-    def module(self) -> str:
-        """What `python -m` runs."""
-        return f"samples.{self.name.replace('/', '.')}.service"
+    def start(self, logs: Path, environment: Mapping[str, str]) -> Process:
+        """The started process, which logs to a file of its own in `logs`."""
+        port = str(self.sample.port_of(self.number))
+        arguments = ("--port", port, "--database", self.database_url, *self.options)
+        command = [sys.executable, "-m", self.sample.module, *arguments]
+        log = logs / f"{self.sample.name.replace('/', '_')}_{self.number}.log"
+        return Process(self.label, command, log, {**self.environment, **environment})
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Service:
-    """A sample that runs and answers."""
+    """A process of a sample that answers at `url`."""
 
-    sample: Sample
+    command: ServiceCommand
     url: str
     process: Process
 
-
-def find_samples(ports: Mapping[str, int] = PORTS) -> list[Sample]:
-    """All samples, in the order of their ports; those without one come last, and get any."""
-    names = [str(path.parent.relative_to(_SAMPLES)) for path in sorted(_SAMPLES.rglob("service.py"))]
-    samples = [Sample(name, ports.get(name, _ANY_PORT)) for name in names]
-    return sorted(samples, key=lambda sample: sample.port or sys.maxsize)
+    @property
+    def sample(self) -> Sample:
+        """The sample that it is a process of."""
+        return self.command.sample
 
 
 @contextlib.contextmanager
-def running_services(
-    samples: Sequence[Sample], database_url: str, environment: Mapping[str, str], logs: Path
+def running(
+    commands: Sequence[ServiceCommand], logs: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[list[Service]]:
-    """Starts the samples together, and stops them together; all have said that they are well.
+    """Starts the services together and stops them together; each is healthy when the block begins.
+
+    `environment` is added to that of each command.
 
     Raises:
-        SuiteError: one of them isn't, or has ended.
+        SuiteError: one of them ended, or did not become healthy.
     """
-    with processes_of([(sample, database_url, environment) for sample in samples], logs) as services:
-        yield services
-
-
-@contextlib.contextmanager
-def processes_of(
-    starts: Sequence[tuple[Sample, str, Mapping[str, str]]], logs: Path
-) -> Iterator[list[Service]]:
-    """The same for samples that each have a database's URL and an environment of their own."""
     with contextlib.ExitStack() as stack:
         with signals_wait():
-            processes = [stack.enter_context(_start(*start, logs)) for start in starts]
+            processes = [stack.enter_context(command.start(logs, environment or {})) for command in commands]
         stack.callback(_ask_to_stop, processes)
         yield [
-            Service(start[0], _wait_until_well(process), process)
-            for start, process in zip(starts, processes, strict=True)
+            Service(command, wait_until_healthy(process), process)
+            for command, process in zip(commands, processes, strict=True)
         ]
 
 
@@ -114,16 +81,24 @@ def _ask_to_stop(processes: Sequence[Process]) -> None:
         process.ask_to_stop()
 
 
-def _start(sample: Sample, database_url: str, environment: Mapping[str, str], logs: Path) -> Process:
-    options = ("--port", str(sample.port), "--database", database_url, *sample.options)
-    log = logs / f"{sample.name.replace('/', '_')}_{sample.number}.log"
-    return Process(sample.label, [sys.executable, "-m", sample.module, *options], log, environment)
+def wait_until_listening(process: Process) -> str:
+    """The URL of a service, once its log says where it listens.
+
+    Raises:
+        SuiteError: it ended, or took too long.
+    """
+    process.wait_until(lambda: LISTENING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
+    listening = LISTENING.search(process.log.read_text())
+    return "" if listening is None else listening[1]
 
 
-def _wait_until_well(process: Process) -> str:
-    process.wait_until(lambda: _LISTENING.search(process.log.read_text()) is not None, _READY_TIMEOUT_S)
-    listening = _LISTENING.search(process.log.read_text())
-    url = "" if listening is None else listening[1]
+def wait_until_healthy(process: Process) -> str:
+    """The URL of a service, once its thorough health check succeeds.
+
+    Raises:
+        SuiteError: it ended, or took too long.
+    """
+    url = wait_until_listening(process)
     process.wait_until(lambda: answers(f"{url}/_health?quick=false"), _READY_TIMEOUT_S)
     return url
 

@@ -1,8 +1,9 @@
 import collections
 from pathlib import Path
 
-from benchmarks.protection import KINDS, ROWS, Measured, Rounds, write
-from benchmarks.wrk import Outcome
+from benchmarks.measuring.processor import Measured
+from benchmarks.measuring.wrk import Outcome
+from benchmarks.protection import KINDS, ROWS, Rounds, write
 
 
 def measured(rate: int, p50_ms: float, cpu_ms: float) -> Measured:

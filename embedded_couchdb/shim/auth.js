@@ -1,7 +1,7 @@
 'use strict';
 
-// Who may ask. CouchDB 3.x has no "admin party": everything but the welcome page, /_up, /_session
-// and /_uuids needs credentials. The stand-in knows one user, the administrator, by password or by cookie.
+// Authentication. CouchDB 3.x has no "admin party": every path but /, /_up, /_session and /_uuids needs credentials.
+// The stand-in has one user, the administrator, by password or by cookie.
 // https://docs.couchdb.org/en/stable/api/server/authn.html
 
 const { createHash, createHmac, randomBytes, timingSafeEqual } = require('node:crypto');
@@ -55,8 +55,6 @@ function authenticate({ user, password }, cookies) {
       throw new CouchError(401, 'unauthorized', 'You are not authorized to access this db.');
     }
     req.userCtx = known ? admin : ANONYMOUS;
-    // express-pouchdb hands this to validation functions and to _update, _show and _list.
-    req.couchSession = { ok: true, userCtx: { ...req.userCtx } };
     next();
   };
 }
@@ -73,7 +71,7 @@ function session(app, { user, password }, cookies) {
     const body = await readBody(req);
     const isForm = /^application\/x-www-form-urlencoded/.test(req.headers['content-type'] || '');
     const given = isForm ? Object.fromEntries(new URLSearchParams(body.toString())) : parseJson(body);
-    if (!equal(`${given.name}:${given.password}`, `${user}:${password}`)) {
+    if (!equal(`${given?.name}:${given?.password}`, `${user}:${password}`)) {
       throw new CouchError(401, 'unauthorized', 'Name or password is incorrect.');
     }
     res.setHeader('Set-Cookie', cookies.issue());

@@ -1,13 +1,14 @@
 'use strict';
 
-// JSON bodies, parsed once for the shim and for express-pouchdb behind it. CouchDB refuses another media
-// type (415), what is no JSON (400), numbers beyond a double and lone surrogates (400), and documents of
-// more than 8,000,000 bytes (413, [couchdb] max_document_size).
+// Reads JSON bodies. CouchDB refuses another media type (415), malformed JSON, numbers beyond a double and lone
+// surrogates (400), and documents of more than 8,000,000 bytes (413, [couchdb] max_document_size).
 
 const { CouchError, handle } = require('./http');
 
 const MAX_DOCUMENT_BYTES = 8_000_000;
-const MAX_REQUEST_BYTES = 256 * 1024 * 1024;
+// CouchDB takes 4 GB. Here a body of small arrays needs many times its size once it is parsed.
+const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
+const MAX_DEPTH = 3000; // PouchDB's recursive functions fail from about 4,000 levels on
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readBody(req) {
@@ -18,6 +19,7 @@ function readBody(req) {
       size += chunk.length;
       if (size > MAX_REQUEST_BYTES) {
         reject(new CouchError(413, 'too_large', 'the request entity is too large'));
+        chunks.length = 0;
       } else {
         chunks.push(chunk);
       }
@@ -33,10 +35,10 @@ function mayHoldUnstorable(text) {
 
 function refuseUnstorable(value) {
   if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new SyntaxError('number out of range');
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
   if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
-    throw new SyntaxError('lone surrogate');
+    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
   if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
@@ -46,17 +48,43 @@ function refuseUnstorable(value) {
   }
 }
 
-function parseJson(body) {
-  try {
-    const text = typeof body === 'string' ? body : utf8.decode(body);
-    const value = JSON.parse(text);
-    if (mayHoldUnstorable(text)) {
-      refuseUnstorable(value);
+// Returns how deep a JSON text nests. A loop, because recursion is what fails on such a text.
+function depthOf(text) {
+  let deepest = 0;
+  let depth = 0;
+  let isInString = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const character = text[index];
+    if (isInString && character === '\\') {
+      index += 1;
+    } else if (character === '"') {
+      isInString = !isInString;
+    } else if (!isInString && (character === '[' || character === '{')) {
+      depth += 1;
+      deepest = Math.max(deepest, depth);
+    } else if (!isInString && (character === ']' || character === '}')) {
+      depth -= 1;
     }
-    return value;
+  }
+  return deepest;
+}
+
+function parseJson(body) {
+  let value;
+  let text;
+  try {
+    text = typeof body === 'string' ? body : utf8.decode(body);
+    value = JSON.parse(text);
   } catch {
     throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
+  if (text.length > 2 * MAX_DEPTH && depthOf(text) > MAX_DEPTH) {
+    throw new CouchError(400, 'bad_request', `The stand-in takes JSON of at most ${MAX_DEPTH} levels`);
+  }
+  if (mayHoldUnstorable(text)) {
+    refuseUnstorable(value);
+  }
+  return value;
 }
 
 function requireJsonType(req, res, next) {
@@ -67,15 +95,14 @@ function requireJsonType(req, res, next) {
 }
 
 const jsonBody = handle(async (req, res, next) => {
-  if (req._body) {
+  if (req.bodyBytes !== undefined) { // an earlier handler has read it
     next();
     return;
   }
   const buffer = await readBody(req);
-  // An empty body is told apart by each route: _compact takes one, a document can't be one.
+  // Each route decides about an empty body: _compact accepts one, a document must not be empty.
   req.body = buffer.length === 0 ? undefined : parseJson(buffer);
   req.bodyBytes = buffer.length;
-  req._body = true; // body-parser's own mark of "parsed already"
   next();
 });
 
@@ -89,7 +116,8 @@ function jsonObject(req) {
   return req.body;
 }
 
-function refuseLarge(doc, requestBytes) {
+// The limit does not count attachments.
+function refuseLarge({ _attachments, ...doc }, requestBytes) {
   if (requestBytes > MAX_DOCUMENT_BYTES && Buffer.byteLength(JSON.stringify(doc)) > MAX_DOCUMENT_BYTES) {
     throw new CouchError(413, 'document_too_large', String(doc._id));
   }

@@ -1,78 +1,107 @@
 'use strict';
 
-// Many documents at once. _bulk_docs keeps the order of its documents, and one that could never be stored
-// fails them all (400). _bulk_get answers each request, in order, with every leaf, tombstones included.
+// Bulk requests. _bulk_docs answers in the order of its documents; one malformed document fails them all (400).
+// _bulk_get answers each request, in order, with every leaf, tombstones included.
 // https://docs.couchdb.org/en/stable/api/database/bulk-api.html
 
 const { jsonBody, jsonObject, requireJsonType } = require('./body');
-const { checkDocument } = require('./documents');
+const { checkDocument, checkId, checkedRevision, fillStubs, openRevisions } = require('./documents');
 const { CouchError, describe, handle, sendJson } = require('./http');
 const { uuid } = require('./uuids');
 
 function requestedDocs(req) {
   const { docs } = jsonObject(req);
   if (!Array.isArray(docs)) {
-    throw new CouchError(400, 'bad_request', "Missing JSON list of 'docs'");
+    throw new CouchError(400, 'bad_request', 'POST body must include `docs` parameter.');
   }
   return docs;
 }
 
 async function bulkDocs(req, res) {
-  const newEdits = req.body?.new_edits !== false;
   const docs = requestedDocs(req);
+  const isReplication = req.body.new_edits === false;
   for (const doc of docs) {
     checkDocument(doc, req.bodyBytes);
     doc._id ??= uuid();
-  }
-  const results = await req.db.bulkDocs(docs, { new_edits: newEdits, userCtx: req.userCtx });
-  sendJson(res, 201, results.map((result) => (result.error ? { id: result.id, ...describe(result) } : result)));
-}
-
-function notFound(id, rev, reason) {
-  return { error: { id, rev, error: 'not_found', reason } };
-}
-
-async function leavesOf(db, request, options) {
-  const { id, rev } = request ?? {};
-  if (typeof id !== 'string') {
-    return [{ error: { id, rev: null, error: 'illegal_docid', reason: 'Document id must be a string' } }];
-  }
-  try {
-    const found = await db.get(id, { ...options, open_revs: rev === undefined ? 'all' : [rev] });
-    return found.map((leaf) => leaf.ok ? { ok: leaf.ok } : notFound(id, leaf.missing, 'missing'));
-  } catch (error) {
-    if (error.status === 404) {
-      return [notFound(id, rev === undefined ? 'undefined' : rev, 'missing')];
+    if (isReplication && doc._rev === undefined) {
+      throw new CouchError(400, 'bad_request', 'Document update with new_edits=false needs a revision');
     }
-    return [{ error: { id, rev, ...describe(error) } }];
+    await fillStubs(req.db, doc);
+  }
+  const results = await req.database.write(docs, { userCtx: req.userCtx, isReplication });
+  const answers = results.map((result) => (
+    result.error ? { id: result.id, ...(result.rev && { rev: result.rev }), ...describe(result) } : result
+  ));
+  sendJson(res, 201, isReplication ? answers.filter((answer) => answer.error) : answers);
+}
+
+function failure(id, rev, error) {
+  return [{ error: { id, rev, ...describe(error) } }];
+}
+
+async function leavesOf(database, request, options) {
+  const { id = null, rev } = request ?? {};
+  try {
+    checkId(id);
+    const revisions = rev === undefined ? 'all' : [checkedRevision(rev)];
+    const found = await openRevisions(database, id, revisions, options);
+    return found.flatMap(({ ok, missing }) => (
+      ok ? [{ ok }] : failure(id, missing, new CouchError(404, 'not_found', 'missing'))
+    ));
+  } catch (error) {
+    if (!(error.status >= 400)) {
+      throw error;
+    }
+    return failure(id, rev ?? (error.status === 404 ? 'undefined' : null), error);
   }
 }
 
 async function bulkGet(req, res) {
-  const options = {};
-  for (const flag of ['revs', 'attachments', 'latest']) {
-    options[flag] = req.query[flag] === 'true';
-  }
+  const { latest, revs, attachments } = req.query;
+  const options = { isLatest: latest === 'true', revs: revs === 'true', attachments: attachments === 'true' };
   const results = await Promise.all(requestedDocs(req).map(async (request) => (
-    { id: request?.id, docs: await leavesOf(req.db, request, options) }
+    { id: request?.id ?? null, docs: await leavesOf(req.database, request, options) }
   )));
   sendJson(res, 200, { results });
 }
 
-// express-pouchdb answers, but does not survive what is no list of revisions.
-function checkRevsDiff(req, res, next) {
+function requestedRevisions(req) {
   for (const [id, revisions] of Object.entries(jsonObject(req))) {
-    if (!Array.isArray(revisions) || !revisions.every((rev) => typeof rev === 'string')) {
+    if (!Array.isArray(revisions)) {
       throw new CouchError(400, 'bad_request', `The revisions of ${id} must be a list of strings`);
     }
+    revisions.forEach((rev) => checkedRevision(rev));
   }
-  next();
+  return req.body;
+}
+
+async function ancestorsOf(database, id, missing) {
+  const most = Math.max(...missing.map((rev) => Number.parseInt(rev, 10)));
+  const leaves = await database.leaves(id);
+  return leaves.map((leaf) => leaf._rev).filter((rev) => Number.parseInt(rev, 10) < most);
+}
+
+async function revsDiff(req, res) {
+  const found = await req.db.revsDiff(requestedRevisions(req));
+  const entries = await Promise.all(Object.entries(found).filter(([, { missing }]) => missing.length > 0)
+    .map(async ([id, { missing }]) => {
+      const ancestors = await ancestorsOf(req.database, id, missing);
+      return [id, { missing, ...(ancestors.length > 0 && { possible_ancestors: ancestors }) }];
+    }));
+  sendJson(res, 200, Object.fromEntries(entries));
+}
+
+async function missingRevs(req, res) {
+  const found = await req.db.revsDiff(requestedRevisions(req));
+  const missing = Object.entries(found).map(([id, diff]) => [id, diff.missing]);
+  sendJson(res, 200, { missing_revs: Object.fromEntries(missing) });
 }
 
 function mount(app) {
-  app.post('/:db/_revs_diff', requireJsonType, jsonBody, checkRevsDiff);
-  app.post('/:db/_bulk_docs', requireJsonType, jsonBody, handle(bulkDocs));
-  app.post('/:db/_bulk_get', requireJsonType, jsonBody, handle(bulkGet));
+  const routes = { _bulk_docs: bulkDocs, _bulk_get: bulkGet, _missing_revs: missingRevs, _revs_diff: revsDiff };
+  for (const [name, handler] of Object.entries(routes)) {
+    app.post(`/:db/${name}`, requireJsonType, jsonBody, handle(handler));
+  }
 }
 
 module.exports = { mount };

@@ -1,33 +1,43 @@
 'use strict';
 
-// Which databases there are. CouchDB refuses illegal names (400), creates a database once (201, then 412)
-// and can only delete one that exists (404). What was acknowledged here survives kill -9.
+// The databases of the server. Each is a folder, so an acknowledged creation survives a kill -9. CouchDB refuses
+// illegal names (400), creates a database once (201, then 412) and only deletes one that exists (404).
 // https://docs.couchdb.org/en/stable/api/database/common.html
 
-const { getOrCreateDB, deleteDB } = require('express-pouchdb/lib/create-or-delete-dbs');
+const { existsSync, readdirSync } = require('node:fs');
+const path = require('node:path');
+const { Database } = require('./database');
 const { CouchError, handle, sendJson } = require('./http');
 
-// Unlike CouchDB's own rule, this one has no slash: a database is a folder here.
-const NAME = /^[a-z][a-z0-9_$()+-]*$/;
+const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
+const MAX_NAME_LENGTH = 200; // a folder's name has at most 255 bytes, and an index adds 40
 const SYSTEM_NAMES = new Set(['_users', '_replicator', '_global_changes']);
+const INDEX_FOLDER = /-mrview-[0-9a-f]{32}$/;
+
+function folderName(name) {
+  return name.replaceAll('/', '%2F');
+}
 
 class Databases {
-  constructor(PouchDB, wrapper) {
+  constructor(PouchDB, folder) {
     this.PouchDB = PouchDB;
-    this.wrapper = wrapper;
-    this.names = new Set();
+    this.open = new Map();
     this.lastChange = Promise.resolve();
+    const isDatabase = (entry) => !INDEX_FOLDER.test(entry) && existsSync(path.join(folder, entry, 'CURRENT'));
+    this.names = new Set(readdirSync(folder)
+      .map((entry) => [entry, entry.replaceAll('%2F', '/')])
+      .filter(([entry, name]) => isLegal(name) && isDatabase(entry))
+      .map(([, name]) => name));
   }
 
-  async load() {
-    this.names = new Set(await this.PouchDB.allDbs());
-  }
-
-  async open(name) {
+  get(name) {
     if (!this.names.has(name)) {
       throw new CouchError(404, 'not_found', 'Database does not exist.');
     }
-    return this.wrapper.wrap(name, await getOrCreateDB(this.PouchDB, name));
+    if (!this.open.has(name)) {
+      this.open.set(name, Database.open(this.PouchDB, name, folderName(name)));
+    }
+    return this.open.get(name);
   }
 
   create(name) {
@@ -35,19 +45,18 @@ class Databases {
       if (this.names.has(name)) {
         throw new CouchError(412, 'file_exists', 'The database could not be created, the file already exists.');
       }
-      const db = await getOrCreateDB(this.PouchDB, name);
-      await db.info();
-      await this.PouchDB.allDbs(); // queued behind the write that makes the name durable
+      this.open.set(name, Database.open(this.PouchDB, name, folderName(name)));
+      await this.open.get(name);
       this.names.add(name);
     });
   }
 
   delete(name) {
     return this.inTurn(async () => {
-      await this.open(name);
+      const database = await this.get(name);
       this.names.delete(name);
-      await deleteDB(this.PouchDB, name);
-      await this.PouchDB.allDbs();
+      this.open.delete(name);
+      await database.destroy();
     });
   }
 
@@ -58,11 +67,16 @@ class Databases {
   }
 }
 
+function isLegal(name) {
+  return (NAME.test(name) || SYSTEM_NAMES.has(name)) && folderName(name).length <= MAX_NAME_LENGTH;
+}
+
 function checkName(req, res, next) {
   const name = req.params.db;
-  if (!NAME.test(name) && !SYSTEM_NAMES.has(name)) {
+  if (!isLegal(name)) {
     throw new CouchError(400, 'illegal_database_name', `Name: '${name}'. Only lowercase characters (a-z), `
-      + 'digits (0-9), and any of the characters _, $, (, ), + and - are allowed. Must begin with a letter.');
+      + 'digits (0-9), and any of the characters _, $, (, ), +, -, and / are allowed. Must begin with a letter. '
+      + `At most ${MAX_NAME_LENGTH} characters.`);
   }
   next();
 }
@@ -72,15 +86,20 @@ function mount(app, databases) {
   app.all(['/:db', '/:db/*'], checkName);
   app.put('/:db', handle(async (req, res) => {
     await databases.create(req.params.db);
-    res.setHeader('Location', `http://${req.headers.host}/${req.params.db}`);
+    res.setHeader('Location', `http://${req.headers.host}/${encodeURIComponent(req.params.db)}`);
     sendJson(res, 201, { ok: true });
   }));
   app.delete('/:db', handle(async (req, res) => {
+    if (req.query.rev !== undefined) {
+      throw new CouchError(400, 'bad_request',
+        'You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?');
+    }
     await databases.delete(req.params.db);
     sendJson(res, 200, { ok: true });
   }));
   app.all(['/:db', '/:db/*'], handle(async (req, res, next) => {
-    req.db = await databases.open(req.params.db);
+    req.database = await databases.get(req.params.db);
+    req.db = req.database.pouch;
     next();
   }));
 }

@@ -1,13 +1,14 @@
 'use strict';
 
-// What CouchDB refuses when a design document is uploaded: members of a wrong type, and map and reduce functions
-// that don't compile. Other languages than JavaScript are not looked into.
+// Checks a design document when it is written. CouchDB refuses members of a wrong type, and map and reduce functions
+// that do not compile. Functions in other languages than JavaScript are not checked.
 // https://docs.couchdb.org/en/stable/ddocs/ddocs.html
 
-const vm = require('node:vm');
+const { compileError } = require('./functions');
 const { CouchError } = require('./http');
+const { isBuiltIn } = require('./reduce');
 
-const BUILT_IN_REDUCES = new Set(['_count', '_stats', '_sum']);
+const OBJECT_MEMBERS = ['filters', 'lists', 'options', 'shows', 'updates', 'views'];
 
 function isObject(value) {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -27,22 +28,15 @@ function isString(value) {
   return typeof value === 'string';
 }
 
-function isFunction(source) {
-  try {
-    return typeof vm.runInNewContext(`(${source.replace(/;\s*$/, '')}\n)`, {}, { timeout: 1000 }) === 'function';
-  } catch {
-    return false;
-  }
-}
-
-function requireFunction(source, role, view) {
-  if (!isFunction(source)) {
+async function requireFunction(source, role, view) {
+  const problem = await compileError(source);
+  if (problem !== undefined) {
     throw new CouchError(400, 'compilation_error',
-      `Compilation of the ${role} function in the '${view}' view failed: (${source})`);
+      `Compilation of the ${role} function in the '${view}' view failed: ${problem} (${source})`);
   }
 }
 
-function checkView(name, view) {
+async function checkView(name, view) {
   requireType(view, isObject, `views.${name}`, 'object');
   const { map, reduce } = view;
   if (map === undefined) {
@@ -50,25 +44,28 @@ function checkView(name, view) {
   }
   requireType(map, isString, `views.${name}.map`, 'string');
   requireType(reduce, isString, `views.${name}.reduce`, 'string');
-  requireFunction(map, 'map', name);
-  if (reduce?.startsWith('_') && !BUILT_IN_REDUCES.has(reduce)) {
+  await requireFunction(map, 'map', name);
+  if (reduce?.startsWith('_') && !isBuiltIn(reduce)) {
     throw invalid(`\`${reduce}\` is not a supported reduce function.`);
   }
   if (reduce !== undefined && !reduce.startsWith('_')) {
-    requireFunction(reduce, 'reduce', name);
+    await requireFunction(reduce, 'reduce', name);
   }
 }
 
-function checkDesignDocument({ language = 'javascript', views = {}, validate_doc_update: validate }) {
+async function checkDesignDocument(ddoc) {
+  const { language = 'javascript', views = {}, validate_doc_update: validate } = ddoc;
   requireType(language, isString, 'language', 'string');
-  requireType(views, isObject, 'views', 'object');
   requireType(validate, isString, 'validate_doc_update', 'string');
+  for (const member of OBJECT_MEMBERS) {
+    requireType(ddoc[member], isObject, member, 'object');
+  }
   if (language !== 'javascript') {
     return;
   }
   for (const [name, view] of Object.entries(views)) {
     if (name !== 'lib') {
-      checkView(name, view);
+      await checkView(name, view);
     }
   }
 }

@@ -1,11 +1,13 @@
 'use strict';
 
-// What CouchDB tells of design documents: their list at _design_docs, and their index at _info, where the signature
-// depends on the views alone: the same views under another name share it, and the index.
+// The state of a design document's indexes (_info), the clean-up of indexes, and compaction. The signature depends on
+// the views alone: equal views under another name have the same signature and share the index.
 // https://docs.couchdb.org/en/stable/api/ddoc/common.html
 
 const { createHash } = require('node:crypto');
+const { jsonBody, requireJsonType } = require('./body');
 const { handle, sendJson } = require('./http');
+const { namesOfViews } = require('./indexes');
 const { folderBytes, sizesOf } = require('./sizes');
 
 function signatureOf(ddoc) {
@@ -13,38 +15,22 @@ function signatureOf(ddoc) {
   return createHash('md5').update(JSON.stringify([views, language, options])).digest('hex');
 }
 
-// PouchDB opens an index at its first query and keeps it, by the text of its functions.
-async function openIndexes(db, ddoc) {
-  const cached = db._cachedViews || {};
-  const keys = Object.values(ddoc.views ?? {}).map(({ map, reduce }) => `${map}${reduce}undefined`);
-  return Promise.all(keys.filter((key) => cached[key]).map((key) => cached[key]));
-}
-
-async function indexedUpTo(index) {
-  try {
-    return (await index.db.get('_local/lastSeq')).seq;
-  } catch {
-    return 0;
-  }
-}
-
-// CouchDB indexes in the background, so that updates_pending comes down without a query.
-function indexInBackground(db, ddoc, name) {
-  for (const view of Object.keys(ddoc.views ?? {})) {
-    db.query(`${name}/${view}`, { limit: 0, reduce: false }).catch(() => {}); // a query will say what is wrong
-  }
+// CouchDB updates indexes in the background: updates_pending falls without a query.
+function indexInBackground(indexes) {
+  indexes.forEach((index) => index.refresh().catch(() => {})); // a query reports what is wrong
 }
 
 async function info(req, res) {
-  const ddoc = await req.db.get(`_design/${req.params.name}`);
-  const indexes = await openIndexes(req.db, ddoc);
+  const ddoc = await req.database.designDocument(req.params.name);
+  const indexes = namesOfViews(ddoc).map((view) => req.database.indexes.of(ddoc, view));
   const { update_seq: updateSeq } = await req.db.info();
-  const sequences = await Promise.all(indexes.map(indexedUpTo));
-  const isComplete = indexes.length === Object.keys(ddoc.views ?? {}).length;
-  const pending = updateSeq - (isComplete ? Math.min(updateSeq, ...sequences) : 0);
-  const bytes = await Promise.all(indexes.map((index) => folderBytes(index.db)));
+  const sequences = await Promise.all(indexes.map((index) => index.indexedUpTo()));
+  const indexedUpTo = Math.min(updateSeq, ...sequences);
+  const pending = updateSeq - indexedUpTo;
+  const opened = (await Promise.all(indexes.map((index) => index.opened))).filter((each) => each !== undefined);
+  const bytes = await Promise.all(opened.map(({ db }) => folderBytes(db)));
   if (pending > 0) {
-    indexInBackground(req.db, ddoc, req.params.name);
+    indexInBackground(indexes);
   }
   sendJson(res, 200, {
     name: req.params.name,
@@ -58,22 +44,26 @@ async function info(req, res) {
       waiting_clients: 0,
       waiting_commit: false,
       purge_seq: 0,
-      update_seq: Math.min(updateSeq, ...sequences),
+      update_seq: indexedUpTo,
     },
   });
 }
 
-async function list(req, res) {
-  const range = { startkey: '_design/', endkey: '_design0', inclusive_end: false };
-  const { total_rows: total, rows } = await req.db.allDocs({
-    ...range, include_docs: req.query.include_docs === 'true',
-  });
-  sendJson(res, 200, { total_rows: total, offset: 0, rows });
+async function cleanUp(req, res) {
+  const { rows } = await req.db.allDocs({ startkey: '_design/', endkey: '_design0', include_docs: true });
+  await req.database.indexes.cleanUp(rows.map((row) => row.doc));
+  sendJson(res, 202, { ok: true });
+}
+
+async function compact(req, res) {
+  await req.db.compact();
+  sendJson(res, 202, { ok: true });
 }
 
 function mount(app) {
-  app.get('/:db/_design_docs', handle(list));
   app.get('/:db/_design/:name/_info', handle(info));
+  app.post('/:db/_view_cleanup', requireJsonType, jsonBody, handle(cleanUp));
+  app.post(['/:db/_compact', '/:db/_compact/:name'], requireJsonType, jsonBody, handle(compact));
 }
 
 module.exports = { mount };

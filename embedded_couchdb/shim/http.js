@@ -1,12 +1,19 @@
 'use strict';
 
-// What every part of the shim says to its caller: JSON, always, and errors as {"error", "reason"}.
+// Answers in JSON, errors as {"error", "reason"}, including the errors that no handler catches.
+
+const { AsyncLocalStorage } = require('node:async_hooks');
+
+const responses = new AsyncLocalStorage();
+const BAD_PATH = { error: 'bad_request', reason: 'The path is not valid percent-encoded UTF-8.' };
+const GONE = /^database is (destroyed|closed)|^Database is not open/;
 
 class CouchError extends Error {
   constructor(status, name, reason) {
-    super(reason);
+    super(typeof reason === 'string' ? reason : JSON.stringify(reason));
     this.status = status;
     this.name = name;
+    this.reason = reason;
   }
 }
 
@@ -16,29 +23,53 @@ function sendJson(res, status, body) {
   res.end(JSON.stringify(body) + '\n');
 }
 
-// Express 4 knows no promises: a rejected handler has to reach the error handler by hand.
+// Express 4 does not await handlers: this passes a rejection to the error handler.
 function handle(handler) {
   return (req, res, next) => Promise.resolve().then(() => handler(req, res, next)).catch(next);
 }
 
-function describe(error) {
-  return { error: error.name, reason: error.reason || error.message };
+// Remembers which response the code that follows works on, for lastResort.
+function remember(req, res, next) {
+  responses.run(res, next);
 }
 
-// Express tells an error handler by its four parameters.
-function sendError(error, req, res, _next) {
+function describe(error) {
+  return { error: error.name, reason: error.reason ?? error.message };
+}
+
+function log(message) {
+  process.stderr.write(`${message}\n`);
+}
+
+function refuse(error, res) {
   if (res.headersSent) {
     res.destroy();
-    return;
+  } else if (error instanceof URIError) {
+    sendJson(res, 400, BAD_PATH);
+  } else if (GONE.test(error?.message)) {
+    sendJson(res, 404, { error: 'not_found', reason: 'Database does not exist.' });
+  } else if (error?.status >= 400) {
+    sendJson(res, error.status, describe(error));
+  } else {
+    log(`${res.req.method} ${res.req.originalUrl}: ${error?.stack ?? error}`);
+    sendJson(res, 500, { error: 'internal_server_error', reason: String(error?.message ?? error) });
   }
-  if (error.status >= 400) {
-    sendJson(res, error.status, error instanceof URIError ? badPath : describe(error));
-    return;
-  }
-  process.stderr.write(`${req.method} ${req.path}: ${error.stack || error}\n`);
-  sendJson(res, 500, { error: 'internal_server_error', reason: String(error.message || error) });
 }
 
-const badPath = { error: 'bad_request', reason: 'The path is not valid percent-encoded UTF-8.' };
+// Express recognizes an error handler by its four parameters.
+function sendError(error, req, res, _next) {
+  refuse(error, res);
+}
 
-module.exports = { CouchError, describe, handle, sendError, sendJson };
+// Handles an error that no handler caught: answers its request, logs it, and lets the server live.
+function lastResort(error) {
+  const res = responses.getStore();
+  if (res === undefined || res.writableEnded) {
+    log(`outside of a request: ${error?.stack ?? error}`);
+  } else {
+    log(`${res.req.method} ${res.req.originalUrl} (last resort): ${error?.stack ?? error}`);
+    refuse(error, res);
+  }
+}
+
+module.exports = { CouchError, describe, handle, lastResort, log, remember, sendError, sendJson };

@@ -1,15 +1,17 @@
 'use strict';
 
-// What the server and a database say of themselves: the welcome page and /_up (which health checks ask), ids
-// for documents, and a database's figures with the sizes of CouchDB 3.x.
+// The welcome page, /_up for health checks, ids for documents, and a database's figures with the sizes of CouchDB
+// 3.x.
 // https://docs.couchdb.org/en/stable/api/server/common.html
 
+const { jsonBody, requireJsonType } = require('./body');
 const { CouchError, handle, sendJson } = require('./http');
 const { folderBytes, sizesOf } = require('./sizes');
 const { uuid } = require('./uuids');
 
 const COUCHDB_VERSION = '3.5.0';
 const MAX_UUIDS = 1000;
+const START_TIME = '0'; // a replicator starts anew where this has changed
 
 function uuids(req, res) {
   const count = Number(req.query.count ?? 1);
@@ -23,20 +25,20 @@ function uuids(req, res) {
   sendJson(res, 200, { uuids: Array.from({ length: count }, uuid) });
 }
 
-async function databaseInfo(req, res) {
-  const { doc_count: docCount, update_seq: updateSeq } = await req.db.info();
-  sendJson(res, 200, {
-    db_name: req.params.db,
+async function infoOf({ name, pouch }) {
+  const { doc_count: docCount, update_seq: updateSeq } = await pouch.info();
+  return {
+    db_name: name,
     purge_seq: 0,
     update_seq: updateSeq,
-    sizes: sizesOf(await folderBytes(req.db)),
+    sizes: sizesOf(await folderBytes(pouch)),
     props: {},
     doc_count: docCount,
     disk_format_version: 8,
     compact_running: false,
     cluster: { q: 1, n: 1, w: 1, r: 1 },
-    instance_start_time: '0',
-  });
+    instance_start_time: START_TIME,
+  };
 }
 
 function mountServer(app) {
@@ -48,7 +50,10 @@ function mountServer(app) {
 }
 
 function mountDatabase(app) {
-  app.get('/:db', handle(databaseInfo));
+  app.get('/:db', handle(async (req, res) => sendJson(res, 200, await infoOf(req.database))));
+  app.post('/:db/_ensure_full_commit', requireJsonType, jsonBody, (req, res) => (
+    sendJson(res, 201, { ok: true, instance_start_time: START_TIME })
+  ));
 }
 
-module.exports = { mountDatabase, mountServer };
+module.exports = { infoOf, mountDatabase, mountServer };

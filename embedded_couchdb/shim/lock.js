@@ -1,7 +1,7 @@
 'use strict';
 
-// One server a folder. LevelDB's own lock is held by the process and goes with it, kill -9 included: no stale
-// lock file is ever left behind.
+// Allows one server a folder. The lock is LevelDB's own; the operating system releases it when the process ends,
+// kill -9 included, so no stale lock is left behind.
 
 const fs = require('node:fs/promises');
 const path = require('node:path');

@@ -1,7 +1,7 @@
 'use strict';
 
-// CouchDB 3.x tells sizes as sizes.file, .external and .active. LevelDB keeps no such books: all three are
-// what the folder takes on the disk.
+// CouchDB 3.x reports sizes.file, .external and .active. LevelDB knows only the first: all three are the size of the
+// database's folder.
 
 const { readdir, stat } = require('node:fs/promises');
 const path = require('node:path');
@@ -10,7 +10,7 @@ async function fileBytes(file) {
   try {
     return (await stat(file)).size;
   } catch {
-    return 0; // LevelDB removes files at any moment
+    return 0; // LevelDB may have removed the file
   }
 }
 

@@ -1,6 +1,6 @@
 'use strict';
 
-// CouchDB's "sequential" ids: 26 random hexadecimal digits, then 6 that grow.
+// Makes ids by CouchDB's "sequential" algorithm: 26 random hexadecimal digits, then 6 that increase.
 // https://docs.couchdb.org/en/stable/config/misc.html#uuids
 
 const { randomBytes, randomInt } = require('node:crypto');

@@ -64,6 +64,14 @@ class Couch:
         assert response.status_code == 201, response.text
 
 
+def save_design(database: Couch, name: str, **members: Any) -> None:
+    """Write a design document, or a new revision of it."""
+    stored = database.get(f"/_design/{name}")
+    rev = {"_rev": stored.json()["_rev"]} if stored.status_code == 200 else {}
+    response = database.put(f"/_design/{name}", json={**rev, **members})
+    assert response.status_code == 201, response.text
+
+
 def eventually(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
     """Ask again until the condition gives something true; return that."""
     deadline = time.monotonic() + timeout_s

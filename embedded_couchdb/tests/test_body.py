@@ -3,7 +3,7 @@ import pytest
 from embedded_couchdb.tests.couch import JSON, Couch
 
 
-@pytest.mark.parametrize("path", ["", "/_bulk_docs", "/_bulk_get", "/_find", "/_revs_diff", "/_compact"])
+@pytest.mark.parametrize("path", ["", "/_bulk_docs", "/_bulk_get", "/_changes", "/_revs_diff", "/_compact"])
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded"])
 def test_post_of_another_media_type_is_refused(database: Couch, path: str, media_type: str) -> None:
     response = database.post(path, data='{"docs":[]}', headers={"Content-Type": media_type})

@@ -155,3 +155,84 @@ def test_all_documents_are_listed_by_range_and_keys(database: Couch) -> None:
     assert [row.get("id") for row in rows] == ["d", None, "a"]
     assert rows[1] == {"key": "x", "error": "not_found"}
     assert rows[0]["doc"]["_id"] == "d"
+
+
+@pytest.mark.parametrize("path", ["/_all_docs", "/_design_docs"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=x",
+        "limit=-1",
+        "limit=1.5",
+        "limit=",
+        "skip=x",
+        "descending=1",
+        "include_docs=yes",
+        "startkey=x",
+        "keys=1",
+        "inclusive_end=x",
+        "update=x",
+        "stable=x",
+        "group=true",
+        "reduce=true",
+        "limit=9e99",
+    ],
+)
+def test_malformed_option_of_a_listing_is_refused(database: Couch, path: str, query: str) -> None:
+    assert database.get(f"{path}?{query}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "body", [{"limit": "x"}, {"skip": -1}, {"descending": 1}, {"keys": 5}, [], {"limit": 1.5}]
+)
+def test_malformed_option_in_a_body_is_refused(database: Couch, body: Any) -> None:
+    assert database.post("/_all_docs", json=body).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("key=1", ""),
+        ('startkey="b"&endkey={}', ""),
+        ("startkey=null", "abcd"),
+        ("startkey=[]", "abcd"),
+        ("endkey=5", ""),
+        ('startkey={}&endkey="c"&descending=true', ""),
+        ('startkey="c"&endkey=[]&descending=true', "cba"),
+        ("keys=[]", ""),
+        ('startkey="c"&limit=1', "c"),
+    ],
+)
+def test_any_json_bounds_a_listing(database: Couch, query: str, expected: str) -> None:
+    database.post("/_bulk_docs", json={"docs": [{"_id": name} for name in "abcd"]})
+    rows = database.get(f"/_all_docs?{query}").json()["rows"]
+    assert "".join(row["id"] for row in rows) == expected
+
+
+def test_design_documents_are_chosen_like_documents(database: Couch) -> None:
+    for name in "abc":
+        database.put(f"/_design/{name}", json={})
+    database.save("d")
+
+    def ids(query: str) -> str:
+        rows = database.get(f"/_design_docs?{query}").json()["rows"]
+        return "".join(row["id"].rpartition("/")[2] for row in rows)
+
+    assert ids("") == "abc"
+    assert ids("limit=1&skip=1") == "b"
+    assert ids("descending=true&limit=2") == "cb"
+    assert ids('startkey="_design/b"') == "bc"
+    assert ids('keys=["_design/c","_design/a"]') == "ca"
+
+
+def test_missing_revisions_are_listed(database: Couch) -> None:
+    rev = database.save("a")
+    response = database.post("/_missing_revs", json={"a": [rev, "2-bb"], "b": ["1-cc"]})
+    assert response.json() == {"missing_revs": {"a": ["2-bb"], "b": ["1-cc"]}}
+    diff = database.post("/_revs_diff", json={"a": ["2-bb"]}).json()["a"]
+    assert diff == {"missing": ["2-bb"], "possible_ancestors": [rev]}
+
+
+@pytest.mark.parametrize("revisions", [5, ["x"], [5], {"a": 1}])
+def test_malformed_revisions_are_refused(database: Couch, revisions: Any) -> None:
+    assert database.post("/_revs_diff", json={"a": revisions}).status_code >= 400

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from embedded_couchdb.tests.couch import TIMEOUT_S, Couch
+from embedded_couchdb.tests.couch import TIMEOUT_S, Couch, save_design
 
 
 def changed(database: Couch, query: str = "", **options: Any) -> list[str]:
@@ -42,7 +42,13 @@ def test_changes_continue_from_a_sequence(database: Couch) -> None:
     [change] = database.get("/_changes", params={"since": since}).json()["results"]
     assert (change["id"], change["deleted"]) == ("b", True)
     assert changed(database, "since=now") == []
-    assert changed(database, "limit=1&descending=true") == ["b"]
+
+
+def test_descending_changes_begin_with_the_latest(one_shard: Couch) -> None:
+    for name in "abc":
+        one_shard.save(name)
+    response = one_shard.get("/_changes?limit=2&descending=true").json()
+    assert [change["id"] for change in response["results"]] == ["c", "b"]
 
 
 @pytest.mark.parametrize("since", ["abc", "-1-x", "{}"])
@@ -152,3 +158,205 @@ def test_feed_of_a_deleted_database_ends(database: Couch) -> None:
 
 def test_unknown_feed_is_refused(database: Couch) -> None:
     assert database.get("/_changes?feed=carrier-pigeon").status_code == 400
+
+
+@pytest.mark.parametrize(("limit", "pending"), [(0, 5), (1, 4), (4, 1), (5, 0), (9, 0)])
+@pytest.mark.parametrize("feed", ["normal", "continuous&timeout=20000"])
+def test_pending_counts_the_changes_behind_the_limit(
+    database: Couch, limit: int, pending: int, feed: str
+) -> None:
+    for name in "abcde":
+        database.save(name)
+    rev = database.save("e2")
+    database.delete(f"/e2?rev={rev}")
+    since = database.get("/_changes?limit=1").json()["last_seq"]
+    query = f"feed={feed}&limit={limit}&since={since}" + ("&timeout=100" if limit > 5 else "")
+    text = database.get(f"/_changes?{query}").text
+    last = json.loads(text if feed == "normal" else text.rstrip().rpartition("\n")[2])
+    assert last["pending"] == pending
+
+
+def test_pages_of_changes_lose_and_repeat_none(database: Couch) -> None:
+    database.post("/_bulk_docs", json={"docs": [{"_id": f"{n:02}"} for n in range(25)]})
+    seen: list[str] = []
+    since, pending = "0", 25
+    while pending:
+        page = database.get("/_changes", params={"since": since, "limit": 7}).json()
+        seen += [change["id"] for change in page["results"]]
+        since, pending = page["last_seq"], page["pending"]
+        assert len(seen) + pending == 25
+    assert sorted(seen) == [f"{n:02}" for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({}, {}, "b"),
+        ({"since": "0"}, {}, "b"),
+        ({"since": "now"}, {}, "b"),
+        ({}, {"since": "0"}, "ab"),
+        ({}, {"since": "now"}, ""),
+    ],
+)
+def test_later_one_of_since_and_last_event_id_counts(
+    database: Couch, before: dict[str, str], after: dict[str, str], expected: str
+) -> None:
+    database.save("a")
+    last = database.get("/_changes").json()["last_seq"]
+    database.save("b")
+    params = {**before, "last-event-id": last, **after}
+    assert "".join(changed(database, "", params=params)) == expected
+
+
+def test_malformed_last_event_id_is_refused(database: Couch) -> None:
+    assert database.get("/_changes?last-event-id=x").status_code == 400
+
+
+@pytest.mark.parametrize("feed", ["normal", "longpoll&timeout=100", "continuous"])
+def test_limit_of_zero_lists_none(database: Couch, feed: str) -> None:
+    database.save("a")
+    response = database.get(f"/_changes?feed={feed}&limit=0")
+    assert (response.status_code, '"id"' in response.text, '"pending":1' in response.text) == (
+        200,
+        False,
+        True,
+    )
+
+
+@pytest.mark.parametrize("heartbeat", ["0", "-1", "x", "", "1.5"])
+@pytest.mark.parametrize("feed", ["continuous", "longpoll", "eventsource", "normal"])
+def test_heartbeat_that_is_no_positive_number_is_refused(database: Couch, heartbeat: str, feed: str) -> None:
+    if feed == "normal" and heartbeat not in {"0", "-1"}:
+        pytest.skip("CouchDB reads it for an open feed only")
+    response = database.get(f"/_changes?feed={feed}&timeout=100&heartbeat={heartbeat}")
+    assert (response.status_code, response.json()["error"]) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("query", ["limit=x", "timeout=x&feed=longpoll", "style=x"])
+def test_malformed_option_is_refused(database: Couch, query: str) -> None:
+    database.save("a")
+    assert database.get(f"/_changes?{query}").status_code >= 400
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "filter=x",
+        "filter=a/b/c",
+        "filter=_foo",
+        "filter=_view",
+        "filter=_doc_ids",
+        "filter=_doc_ids&doc_ids=5",
+    ],
+)
+def test_malformed_filter_is_refused(database: Couch, query: str) -> None:
+    assert database.get(f"/_changes?{query}").status_code == 400
+
+
+@pytest.mark.parametrize("body", [{}, {"selector": 5}, {"selector": {"a": {"$x": 1}}}])
+def test_malformed_selector_is_refused(database: Couch, body: dict[str, Any]) -> None:
+    assert database.post("/_changes?filter=_selector", json=body).status_code == 400
+    assert database.get("/_changes?filter=_selector").status_code == 400
+
+
+def test_selector_that_never_ends_is_ended(stand_in: Couch, stand_in_database: Couch) -> None:
+    stand_in_database.save("a", text="a" * 50 + "!")
+    selector = {"text": {"$regex": "^(a+)+$"}}
+    response = stand_in_database.post("/_changes?filter=_selector", json={"selector": selector})
+    assert (response.status_code, response.json()["error"]) == (500, "os_process_error")
+    assert stand_in.get("/_up").status_code == 200
+
+
+PART = "function (doc, req) { return JSON.stringify(req[req.query.part]) === req.query.expected; }"
+
+
+def test_filter_function_sees_the_request(couch: Couch, database: Couch) -> None:
+    save_design(database, "parts", filters={"part": PART})
+    name = database.url.rpartition("/")[2]
+    security = {"admins": {"names": ["ann"], "roles": []}, "members": {"names": [], "roles": ["readers"]}}
+    database.put("/_security", json=security)
+    expected = {
+        "method": "GET",
+        "path": [name, "_changes"],
+        "id": None,
+        "body": "undefined",
+        "form": {},
+        "cookie": {},
+        "peer": "127.0.0.1",
+        "userCtx": {"db": name, "name": couch.username, "roles": ["_admin"]},
+        "secObj": security,
+    }
+    for part, value in expected.items():
+        text = json.dumps(value, separators=(",", ":"))
+        params = {"filter": "parts/part", "part": part, "expected": text}
+        response = database.get("/_changes", params=params, headers={"Cookie": "color=red"})
+        assert len(response.json()["results"]) == 1, part
+
+
+def test_filter_function_sees_headers_query_and_body(database: Couch) -> None:
+    source = """function (doc, req) {
+        return req.headers.Host === req.query.host && req.headers['X-Color'] === 'red'
+            && !req.headers.Authorization && !req.headers.Cookie && req.method === 'POST'
+            && req.body.color === 'blue' && req.raw_path.indexOf('/_changes?') > 0 && req.uuid.length === 32;
+    }"""
+    save_design(database, "requests", filters={"all": source})
+    host = database.url.split("/")[2]
+    params = {"filter": "requests/all", "host": host}
+    response = database.post("/_changes", params=params, json={"color": "blue"}, headers={"X-Color": "red"})
+    assert len(response.json()["results"]) == 1
+    response = database.post("/_changes", params=params, json={"color": "grey"}, headers={"X-Color": "red"})
+    assert response.json()["results"] == []
+
+
+@pytest.mark.parametrize("statement", ["throw 'x'", "throw({forbidden: 'x'})", "missing.member"])
+@pytest.mark.parametrize("feed", ["normal", "continuous&timeout=100", "longpoll"])
+def test_filter_function_that_throws_fails_the_feed(database: Couch, statement: str, feed: str) -> None:
+    save_design(database, "broken", filters={"all": f"function (doc) {{ {statement}; }}"})
+    assert database.get(f"/_changes?filter=broken/all&feed={feed}").status_code == 500
+
+
+def test_filter_function_sees_each_leaf_on_request(database: Couch) -> None:
+    database.save_leaf("a", "1-aa", color="red")
+    database.save_leaf("a", "1-bb", color="blue")
+    save_design(database, "colors", filters={"red": "function (doc) { return doc.color === 'red'; }"})
+    assert changed(database, "filter=colors/red") == []
+    [change] = database.get("/_changes?filter=colors/red&style=all_docs").json()["results"]
+    assert (change["id"], change["changes"]) == ("a", [{"rev": "1-aa"}])
+
+
+@pytest.mark.parametrize("returned", ["1", "'x'", "{}", "[]", "true"])
+def test_filter_function_chooses_by_truth(database: Couch, returned: str) -> None:
+    source = f"function (doc) {{ return doc._id === 'a' && {returned}; }}"
+    save_design(database, "truth", filters={"all": source})
+    database.save("a")
+    database.save("b")
+    assert changed(database, "filter=truth/all") == ["a"]
+
+
+def test_filtered_feed_goes_on_with_later_changes(database: Couch) -> None:
+    save_design(database, "colors", filters={"red": "function (doc) { return doc.color === 'red'; }"})
+    with follow(database, "feed=continuous&timeout=20000&filter=colors/red&include_docs=true") as response:
+        feed = lines(response)
+        database.save("a", color="blue")
+        database.save("b", color="red")
+        assert json.loads(next(feed))["doc"]["_id"] == "b"
+        database.save("c", color="red")
+        assert json.loads(next(feed))["id"] == "c"
+
+
+def test_filtered_longpoll_waits_for_a_chosen_change(database: Couch) -> None:
+    save_design(database, "colors", filters={"red": "function (doc) { return doc.color === 'red'; }"})
+    database.save("a", color="blue")
+    late = database.below("late")
+    writer = threading.Timer(0.3, late.put, kwargs={"json": {"color": "red"}})
+    writer.start()
+    assert changed(database, "feed=longpoll&timeout=20000&filter=colors/red") == ["late"]
+    writer.join()
+
+
+def test_many_changes_pass_a_filter_in_batches(database: Couch) -> None:
+    docs = [{"_id": f"{n:03}", "n": n} for n in range(350)]
+    database.post("/_bulk_docs", json={"docs": docs})
+    save_design(database, "hundreds", filters={"whole": "function (doc) { return doc.n % 100 === 0; }"})
+    assert changed(database, "filter=hundreds/whole") == ["000", "100", "200", "300"]
+    assert len(changed(database, "filter=hundreds/whole&limit=3")) == 3

@@ -1,11 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote
 
 import pytest
 
 from embedded_couchdb.tests.couch import Couch
 
 
-@pytest.mark.parametrize("name", ["Upper", "1digit", "_foo", "..", "a.b", "a%20b", "a%C3%A4"])
+@pytest.mark.parametrize("name", ["Upper", "1digit", "_foo", "..", "a.b", "a%20b", "a+b", "a%C3%A4"])
 def test_illegal_name_is_refused(couch: Couch, name: str) -> None:
     response = couch.put(f"/{name.replace('.', '%2E')}")
     assert (response.status_code, response.json()["error"]) == (400, "illegal_database_name")
@@ -51,3 +52,21 @@ def test_databases_are_listed(couch: Couch, database: Couch) -> None:
 @pytest.mark.parametrize("path", ["", "/_all_docs"])
 def test_head_of_what_is_there_is_200(database: Couch, path: str) -> None:
     assert database.ask("HEAD", path).status_code == 200
+
+
+def test_name_may_have_a_slash(couch: Couch, database: Couch) -> None:
+    name = database.url.rpartition("/")[2] + "%2Fa%2Bb"
+    with_slash = couch.below(name)
+    try:
+        assert with_slash.put().status_code == 201
+        rev = with_slash.save("a")
+        assert with_slash.get("/a").json()["_rev"] == rev
+        assert with_slash.get().json()["db_name"] == unquote(name)
+        assert unquote(name) in couch.get("/_all_dbs").json()
+        assert database.get("/a").status_code == 404
+    finally:
+        assert with_slash.delete().status_code == 200
+
+
+def test_long_name_is_refused(couch: Couch) -> None:
+    assert couch.put(f"/{'a' * 300}").status_code == 400

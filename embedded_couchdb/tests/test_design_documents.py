@@ -107,3 +107,30 @@ def test_compaction_is_accepted(database: Couch) -> None:
     database.save("a", _rev=rev)
     assert database.post("/_compact", json={}).status_code == 202
     assert database.get("/a").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["x", "a%2Fb", "%C3%A4"])
+def test_slash_of_a_design_document_may_be_encoded(database: Couch, name: str) -> None:
+    encoded, plain = f"/_design%2F{name}", f"/_design/{name}"
+    rev = database.put(encoded, json={"views": {"all": {"map": MAP}}}).json()["rev"]
+    for path in (encoded, plain):
+        assert database.get(path).json()["_rev"] == rev
+        assert database.ask("HEAD", path).headers["ETag"] == f'"{rev}"'
+        assert database.get(f"{path}/_info").status_code == 200
+        assert database.get(f"{path}/_view/all").status_code == 200
+    attached = database.put(f"{encoded}/note?rev={rev}", data=b"x", headers={"Content-Type": "text/plain"})
+    assert database.get(f"{plain}/note").content == b"x"
+    assert database.delete(encoded).status_code == 409
+    assert database.delete(f"{encoded}?rev={attached.json()['rev']}").status_code == 200
+
+
+def test_unused_index_is_cleaned_up(stand_in_database: Couch) -> None:
+    stand_in_database.post("/_bulk_docs", json={"docs": [{"color": "red"} for _ in range(20)]})
+    stand_in_database.save_views("colors", by_color=MAP)
+    assert stand_in_database.get("/_design/colors/_view/by_color").json()["total_rows"] == 20
+    rev = stand_in_database.get("/_design/colors").json()["_rev"]
+    stand_in_database.delete(f"/_design/colors?rev={rev}")
+    assert stand_in_database.post("/_view_cleanup", json={}).status_code == 202
+    stand_in_database.save_views("colors", by_color=MAP)
+    assert info(stand_in_database, "colors")["sizes"]["file"] == 0
+    assert stand_in_database.get("/_design/colors/_view/by_color").json()["total_rows"] == 20

@@ -56,6 +56,19 @@ def test_unusual_ids_are_found_again(database: Couch, doc_id: str) -> None:
     assert database.get(f"/{doc_id}").json()["_id"] == written["id"]
 
 
+@pytest.mark.parametrize(("path", "doc_id"), [("a+b", "a b"), ("a%2Bb", "a+b"), ("_local/a+b", "_local/a b")])
+def test_plus_in_a_path_is_a_space(database: Couch, path: str, doc_id: str) -> None:
+    assert database.put(f"/{path}", json={}).json()["id"] == doc_id
+
+
+def test_deleted_conflicts_are_told_on_request(database: Couch) -> None:
+    database.save_leaf("a", "1-aa", color="red")
+    database.save_leaf("a", "2-bb", _deleted=True)
+    assert database.get("/a?deleted_conflicts=true").json()["_deleted_conflicts"] == ["2-bb"]
+    meta = database.get("/a?meta=true").json()
+    assert (meta["_deleted_conflicts"], meta["_revs_info"][0]["rev"]) == (["2-bb"], "1-aa")
+
+
 def test_delete_needs_a_revision(database: Couch) -> None:
     rev = database.save("a")
     refused = database.delete("/a")

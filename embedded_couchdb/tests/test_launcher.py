@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ import pathlib, sys, time
 from embedded_couchdb.launcher import EmbeddedCouchDB
 node, folder = map(pathlib.Path, sys.argv[1:])
 with EmbeddedCouchDB(node, folder, username="admin", password="secret") as server:
-    print(server.pid, flush=True)
+    print(server.pid, server.url, flush=True)
     time.sleep(600)
 """
 
@@ -139,10 +140,67 @@ def test_server_ends_with_the_process_that_started_it(node: Path, tmp_path: Path
     command = [sys.executable, "-c", PARENT, str(node), str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as parent:  # noqa: S603 - our own program
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
+        pid = int(parent.stdout.readline().split()[0])
         assert is_alive(pid)
         parent.kill()
     eventually(lambda: not is_alive(pid))
+
+
+HANGING = "function (doc) { while (true) {} }"
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes that a process has started, and those that they have started."""
+    children: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        children |= {int(child) for child in (task / "children").read_text().split()}
+    return children.union(*(descendants(child) for child in children))
+
+
+def busy_s(pid: int) -> float:
+    """How much processor time a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def hanging_processes(pid: int) -> set[int]:
+    """The server and its processes once one of them runs and runs, or nothing."""
+    children = descendants(pid)
+    return children | {pid} if any(busy_s(child) > 1 for child in children) else set()
+
+
+def test_server_leaves_nothing_behind_while_a_function_hangs(node: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(node), str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as parent:  # noqa: S603 - our own program
+        assert parent.stdout is not None
+        pid, url = parent.stdout.readline().decode().split()
+        database = Couch(url, "admin", "secret").below("fruits")
+        database.put()
+        database.save("a")
+        database.save_views("hanging", all=HANGING)
+        with ThreadPoolExecutor(1) as pool:
+            query = pool.submit(database.get, "/_design/hanging/_view/all")
+            processes = eventually(lambda: hanging_processes(int(pid)))
+            assert not query.done()
+            parent.kill()
+            assert isinstance(query.exception(), requests.ConnectionError)
+    eventually(lambda: not any(is_alive(process) for process in processes))
+    with server_in(node, tmp_path) as again:
+        assert client_of(again).get("/fruits/a").status_code == 200
+
+
+def test_stopped_server_leaves_nothing_behind_while_a_function_hangs(server: EmbeddedCouchDB) -> None:
+    database = client_of(server).below("fruits")
+    database.put()
+    database.save("a")
+    database.save_views("hanging", all=HANGING)
+    with ThreadPoolExecutor(1) as pool:
+        query = pool.submit(database.get, "/_design/hanging/_view/all")
+        processes = eventually(lambda: hanging_processes(server.pid))
+        assert not query.done()
+        server.stop()
+        query.exception()
+    eventually(lambda: not any(is_alive(process) for process in processes))
 
 
 def test_second_server_on_a_folder_is_refused_in_one_line(server: EmbeddedCouchDB, node: Path) -> None:

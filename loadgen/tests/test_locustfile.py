@@ -26,8 +26,12 @@ def command(*arguments: str) -> list[str]:
 
 
 def locust(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return headless("--only-summary", *arguments)
+
+
+def headless(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - the arguments are the tests' own
-        command("--headless", "--only-summary", *arguments),
+        command("--headless", *arguments),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -96,12 +100,20 @@ def test_updates_in_flight_when_the_load_stops_are_of_unknown_outcome(tmp_path: 
     assert summary["acknowledged"] + summary["unknown"] == service.updates
 
 
-def test_load_that_cannot_start_fails_in_one_line() -> None:
+@pytest.mark.parametrize("options", [(), ("--only-summary",)])
+def test_load_that_cannot_start_ends_with_one_line(options: tuple[str, ...]) -> None:
     with running(Service(create_at_most=0)) as service:
-        completed = locust("--host", service.url, "-t", "1s")
+        completed = headless("--host", service.url, "-t", "1s", *options)
     assert completed.returncode == 1
-    assert "The load can't start: can't create a fruit" in completed.stderr
+    assert "The load can't start: can't create a fruit" in completed.stderr.splitlines()[-1]
     assert "Traceback" not in completed.stderr
+    assert "Aggregated" not in completed.stdout + completed.stderr, "locust printed an empty table"
+
+
+def test_headless_load_without_a_host_ends_with_one_line() -> None:
+    completed = headless()
+    assert completed.returncode == 1
+    assert "The load can't start: it needs --host" in completed.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Samples are copied, by their readers, and some of their files by one another: those copies stay equal."""
 
-import contextlib
 import difflib
 import shutil
 from collections.abc import Sequence
@@ -10,10 +9,9 @@ import aiohttp
 import pytest
 
 from samples.tests.folders import SAMPLES, name_of, sample_folders
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.folder import new_protection
+from suite.resources import filled, resources_of
+from suite.table import sample_named
 from tor_async_couchdb.testing.couchdb import CouchDBServer
-from tor_async_etcd.testing import EtcdServer
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
 MAX_LINES = 80
@@ -23,12 +21,6 @@ SAMPLE_FILES = sorted(path for folder in sample_folders() for path in folder.glo
 LADDER = [SAMPLES / "crud" / name for name in ("basic", "retry", "exp_backoff", "group_commit")]
 # How many lines of these samples differ, counted as the added and the removed lines of a diff.
 MAX_CHANGED_LINES = {("basic", "retry"): 4, ("retry", "exp_backoff"): 5, ("basic", "group_commit"): 14}
-# The options that a sample can't be started without.
-OWN_OPTIONS = {
-    "crud/multi_master": ("--master", "one"),
-    "crud/tampering": ("--keyset", "keys.json"),
-    "crud/hash_and_encrypt": ("--protection", "protection"),
-}
 # Fruits' owners have a context and interactions of their own.
 MORE_FILES = {"crud/hash_and_encrypt": {"owner_action.py", "owner_service.py"}}
 
@@ -89,12 +81,9 @@ async def test_copy_of_a_sample_runs_under_another_name(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
-    signing.new_key_set(tmp_path / "keys.json")
-    new_protection(tmp_path / "protection")
-    with contextlib.ExitStack() as stack:
-        own_options = OWN_OPTIONS.get(name_of(folder), ())
-        if name_of(folder) == "leader":
-            own_options = ("--etcd", stack.enter_context(EtcdServer()).url)
+    sample = sample_named(name_of(folder))
+    with resources_of(sample) as values:
+        own_options = filled(sample.options, values | {"master": "one"})
         arguments = ("--port", "0", "--database", database_url, *own_options)
         await _run_copy(arguments, couchdb, tmp_path)
 

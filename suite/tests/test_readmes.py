@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from suite import run, test
 from suite.couchdb import running_couchdb
-from suite.installations import installed, running
-from suite.run import parse_options
-from suite.services import PORTS, ROOT, find_samples
+from suite.installations import installed
+from suite.services import running
+from suite.table import ROOT, SAMPLES, sample_named
 
 _BIN = Path(sys.executable).parent
 _NOT_OURS = {"node_modules", ".venv", ".run"}
@@ -55,14 +56,16 @@ def _free_port() -> int:
 def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
     """Where the samples run, by the ports that the suite gives to them."""
     folder = tmp_path_factory.mktemp("readmes")
-    samples = find_samples(ports={})
+    samples = [sample.anywhere() for sample in SAMPLES]
     with (
         running_couchdb(folder / "couchdb", 0) as couchdb,
-        installed(samples, couchdb, "test") as installations,
-        running(installations, folder) as services,
+        installed(samples, couchdb, "test") as commands,
+        running(commands, folder) as services,
     ):
         yield {
-            str(PORTS[service.sample.name] + service.sample.number - 1): int(service.url.rpartition(":")[2])
+            str(sample_named(service.sample.name).port_of(service.command.number)): int(
+                service.url.rpartition(":")[2]
+            )
             for service in services
         }
 
@@ -105,8 +108,7 @@ class Terminal:
 
     def _check_main_command(self, words: list[str]) -> None:
         assert os.access(ROOT / words[0], os.X_OK)
-        if "run_all" in words[0]:
-            parse_options(words[1:])
+        (run if "run_all" in words[0] else test).parse_options(words[1:])
 
     def _start_server(self, block: str, port: str) -> None:
         self._ports[port] = _free_port()
@@ -181,9 +183,17 @@ def test_relative_links_of_a_readme_lead_somewhere(readme: Path) -> None:
     assert [target for target in targets if not (readme.parent / target).exists()] == []
 
 
-def test_every_sample_has_a_row_in_the_ladder() -> None:
+def test_ladder_has_a_row_with_its_ports_for_each_sample() -> None:
     ladder = (ROOT / "samples" / "README.md").read_text()
-    assert [sample.name for sample in find_samples() if f"[{sample.name}]({sample.name}" not in ladder] == []
+    rows = re.findall(r"^\| \[(\S+)\]\(.*\| ([\d, ]+) \|$", ladder, re.MULTILINE)
+    ports = {sample.name: ", ".join(str(sample.port_of(n)) for n in sample.numbers) for sample in SAMPLES}
+    assert dict(rows) == ports
+
+
+def test_main_readme_has_a_row_for_each_sample() -> None:
+    readme = (ROOT / "README.md").read_text()
+    rows = re.findall(r"^\| \[(\S+)\]\(samples/\S+/README.md\) \|", readme, re.MULTILINE)
+    assert sorted(set(rows)) == sorted(sample.name for sample in SAMPLES)
 
 
 def test_a_wrong_answer_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) -> None:
@@ -196,6 +206,7 @@ def test_a_failing_command_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) 
         Terminal(ports, tmp_path, stack).run("bash", "curl --silent --fail http://127.0.0.1:8445/nothing\n")
 
 
-def test_a_wrong_option_of_a_main_command_is_noticed(ports: Ports, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["./run_all_samples.sh --twice", "./test_all_samples.sh --twice"])
+def test_wrong_option_of_a_main_command_is_noticed(command: str, ports: Ports, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(SystemExit):
-        Terminal(ports, tmp_path, stack).run("bash", "./run_all_samples.sh --twice\n")
+        Terminal(ports, tmp_path, stack).run("bash", f"{command}\n")

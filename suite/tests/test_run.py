@@ -13,18 +13,18 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it has no types
 import pytest
 
-from suite.services import PORTS, ROOT
+from suite.table import ROOT
 
 _TIMEOUT_S = 120.0
 _MAIN = """
 import sys
 from pathlib import Path
-from suite import run, services
-services.PORTS.clear()
-run._COUCHDB_PORT, run._PAGE_PORT = 0, int(sys.argv.pop(1))
-run._RUN_FOLDER = Path(sys.argv.pop(1))
-run._LOGS = run._RUN_FOLDER / "logs"
-sys.exit(run.main())
+from suite.run import Setting, main
+from suite.table import SAMPLES
+
+samples = [sample.anywhere() for sample in SAMPLES]
+setting = Setting(samples, Path(sys.argv[2]), couchdb_port=0, page_port=int(sys.argv[1]))
+sys.exit(main(sys.argv[3:], setting))
 """
 
 
@@ -174,7 +174,3 @@ def test_port_in_use_is_named_before_anything_starts(
         run = Run(tmp_path, "--once", page_port=port)
         assert run.status() == 1
     assert run.output == f"Port {port} is in use and needed for locust's page: stop what listens there.\n"
-
-
-def test_each_port_of_the_suite_is_given_once() -> None:
-    assert len(set(PORTS.values())) == len(PORTS)

@@ -128,7 +128,7 @@ class _Entry(Generic[M]):
             self.future.exception()  # a caller that is cancelled at this moment never retrieves it
 
     def expire(self) -> None:
-        """Gives the caller, at its deadline, the error for what is known of its change."""
+        """Gives the caller, at its deadline, the error that says how far its change came."""
         if self.is_part_of_write:
             self.fail(OutcomeUnknownError("the change was not answered before the deadline"))
         else:
@@ -274,7 +274,7 @@ class _Group(Generic[M]):
 
 
 def _is_of_the_document(error: Exception) -> bool:
-    """Whether a write failed for what is in the document, and not for the state that CouchDB is in."""
+    """Whether a write failed because of the document's content, and not of CouchDB's state."""
     if isinstance(error, ResponseError):
         return error.status in _STATUSES_OF_THE_DOCUMENT
     return not isinstance(error, TransportError | DataKeyError | HashingError)

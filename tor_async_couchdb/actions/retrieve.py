@@ -1,10 +1,12 @@
 """Actions that read models.
 
-class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
-    def __init__(self, fruit_id: str, database: Database) -> None:
-        super().__init__("fruit_by_fruit_id", fruit_id, database=database)
+    class AsyncFruitRetriever(AsyncModelRetriever[Fruit]):
+        def __init__(self, fruit_id: str, database: Database) -> None:
+            super().__init__("fruit_by_fruit_id", fruit_id, database=database)
 
-fruit = await AsyncFruitRetriever(fruit_id, database).fetch()
+    fruit = await AsyncFruitRetriever(fruit_id, database).fetch()
+
+A model that does not exist is None, and no error.
 """
 
 import abc
@@ -34,7 +36,7 @@ _NO_SUCH_DOCUMENT = ("missing", "deleted")
 
 _NO_LIMIT = 1_000_000_000
 
-# What a list leaves out instead of failing.
+# For these errors a list leaves the document out and succeeds.
 _BAD_DOCUMENT = (InvalidDocumentError, NotYetReplicatedError, TamperedError)
 
 _logger = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ class AsyncMergedModelRetriever(_MergingRetriever[M], AsyncModelRetriever[M]):
     """
 
     async def _find(self) -> Document | None:
-        doc = await self._find_by_view()  # which names conflicts, whatever the model's keys are
+        doc = await self._find_by_view()  # `_rows` has the view name the conflicts
         return None if doc is None else await self._resolved(doc)
 
 

@@ -22,11 +22,14 @@ class AsyncPersister(AsyncAction, Generic[M]):
 
         Raises:
             ConflictError: the document has changed since the model was read.
-            InvalidDocumentError: the model can't be stored as JSON.
+            InvalidDocumentError: the model can't be stored as JSON, or CouchDB reserves its id.
             SubjectErasedError: the model has something to encrypt, and its subject's data key was deleted.
             OutcomeUnknownError: the model may or may not have been written.
         """
         model, database = self._model, self.database
+        if model.id is not None and model.id.startswith("_"):
+            # Under _design/ CouchDB would take it for code, and under _local/ it would not replicate it.
+            raise InvalidDocumentError("an id must not start with an underscore", document_id=model.id)
         # The id is known before the write, so that the signature covers it and the write can be looked up.
         document_id = model.id if model.id is not None else await database.new_document_id()
         doc = model.as_doc_for_store() | {"_id": document_id}

@@ -31,7 +31,7 @@ def stubs_of(document: Document) -> Stubs:
 
 
 def contents_of(attachments: Stubs) -> Mapping[str, tuple[str, str]]:
-    """What tells contents apart, by name: the same on all masters, as other members of stubs may not be."""
+    """Digest and content type by name: what all masters see alike, unlike other members of a stub."""
     return {name: (stub["digest"], stub["content_type"]) for name, stub in attachments.items()}
 
 
@@ -43,8 +43,8 @@ def has_all(document: Document, attachments: Stubs) -> bool:
 def as_children_of(parent: Document, attachments: Stubs) -> Stubs:
     """The attachments as the revision after `parent` describes them.
 
-    What the parent has is the parent's. The others are new in this branch, which their `revpos` has to say: a
-    replicator sends only what is newer than the revisions that the target has.
+    An attachment that the parent has keeps the parent's description. Another one is new in this branch, so
+    its `revpos` is the generation of the new revision.
     """
     start, _ = generation_and_hash(parent["_rev"])
     return {

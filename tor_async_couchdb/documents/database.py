@@ -182,7 +182,11 @@ class Database:
         return await self._reads.submit(document_id)
 
     async def fetch_revision(self, document_id: str, rev: str) -> Document:
-        """One revision of a document, as long as CouchDB keeps it; raises what `fetch` raises."""
+        """One revision of a document, if CouchDB still has it.
+
+        Raises:
+            NotFoundError: CouchDB does not have the revision, or there is no such document or database.
+        """
         return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
@@ -233,7 +237,12 @@ class Database:
         return await self._writer.write(document, self.observer)
 
     async def delete(self, document_id: str, rev: str) -> str:
-        """Deletes a document; returns the tombstone's revision and raises what `save` raises."""
+        """Deletes a document; returns the tombstone's revision.
+
+        Raises:
+            ConflictError: `rev` is not the document's current revision.
+            OutcomeUnknownError: the document may or may not have been deleted.
+        """
         return await self.save({"_id": document_id, "_rev": rev, "_deleted": True})
 
     async def new_document_id(self) -> str:

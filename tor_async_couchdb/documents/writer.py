@@ -76,7 +76,13 @@ class DocumentWriter:
         )
 
     async def write(self, document: Document, observer: Observer) -> str:
-        """The new revision of the document; raises what `Database.save` raises."""
+        """Writes a document; returns its new revision. `observer` learns of a conflict and of retries.
+
+        Raises:
+            ConflictError: the document's `_rev` is not the current one.
+            InvalidDocumentError: the document is not JSON.
+            OutcomeUnknownError: the document may or may not have been written.
+        """
         parent = document.get("_rev")
         try:
             if parent is None:

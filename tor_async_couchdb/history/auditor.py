@@ -1,4 +1,4 @@
-"""Compares what changes in a database with its signatures and its witness, even if nobody reads it."""
+"""Checks documents that change by their signatures and the witness, even if no service reads them."""
 
 import functools
 from collections.abc import Iterable

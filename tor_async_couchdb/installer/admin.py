@@ -25,7 +25,7 @@ _SUCCESSES = (200, 201, 202)  # 202: not yet accepted by a majority of a cluster
 
 
 class AdminClient:
-    """A connection to one CouchDB, as its administrator; a context manager."""
+    """A connection to one CouchDB as its administrator. It is a context manager."""
 
     def __init__(
         self, host: str, *, credentials: UserPassword | None = None, verify_host_ssl_cert: bool = True
@@ -103,7 +103,7 @@ def _translated(error: requests.RequestException, read_timeout_s: float) -> Tran
         case requests.ReadTimeout():
             return TransportError(f"no answer within {read_timeout_s:g} s")
         case requests.exceptions.SSLError():
-            return TransportError("no TLS there, or a certificate that is not trusted")
+            return TransportError("the server speaks no TLS, or its certificate is not trusted")
         case requests.ConnectionError():
             return TransportError("can't be reached: is CouchDB running there?")
         case _:
@@ -128,7 +128,7 @@ def _decoded(response: requests.Response) -> Any:
 
 
 def one_line(reason: object) -> str:
-    """CouchDB's reason in one line: for a function that does not compile it is a stack trace."""
+    """CouchDB's reason in one line; for a function that does not compile it has many."""
     return " ".join(str(reason).split())
 
 

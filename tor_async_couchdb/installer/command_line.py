@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
@@ -18,6 +19,7 @@ from tor_async_couchdb.installer.options import (
 from tor_async_couchdb.installer.progress_bar import progress_bar
 
 Folder = str | os.PathLike[str] | None
+Install = Callable[..., None]
 
 
 class CommandLineParser(argparse.ArgumentParser):
@@ -43,15 +45,23 @@ def add_installation_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(clp: CommandLineParser, design_docs_folder: Folder = None, seed_docs_folder: Folder = None) -> int:
+def main(
+    clp: CommandLineParser,
+    design_docs_folder: Folder = None,
+    seed_docs_folder: Folder = None,
+    *,
+    install: Install = install,
+) -> int:
     """Installs as the command line says. Returns the exit status: 0, or 1 after one line on standard error.
+
+    Tests replace `install`.
 
     Raises:
         SystemExit: the command line is wrong (2), or asks for help (0).
     """
     options = clp.parse_args()
     try:
-        install_by_options(options, design_docs_folder, seed_docs_folder)
+        install_by_options(options, design_docs_folder, seed_docs_folder, install=install)
     except InstallerError as error:
         sys.stderr.write(f"{clp.prog}: {error}\n")
         return 1
@@ -62,7 +72,11 @@ def main(clp: CommandLineParser, design_docs_folder: Folder = None, seed_docs_fo
 
 
 def install_by_options(
-    options: argparse.Namespace, design_docs_folder: Folder, seed_docs_folder: Folder
+    options: argparse.Namespace,
+    design_docs_folder: Folder,
+    seed_docs_folder: Folder,
+    *,
+    install: Install = install,
 ) -> None:
     """Installs the documents of the folders as the options say, and shows the progress.
 

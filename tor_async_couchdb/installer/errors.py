@@ -1,4 +1,4 @@
-"""What the installer raises."""
+"""The error of the installer."""
 
 from tor_async_couchdb.errors import CouchDBError
 

@@ -6,13 +6,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.model.model import TYPE_PATTERN
-from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.signing import Signer
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,9 @@ def _seed_document(path: Path, signer: Signer | None) -> DocumentFile:
     if not isinstance(body.get("type"), str) or not TYPE_PATTERN.fullmatch(body["type"]):
         raise InstallerError(f"{path}: 'type' must be a name and a version, such as 'fruit_v1.0'")
     if signer is not None:
+        # Only here, as an installation without signatures has no tink.
+        from tor_async_couchdb.protection import signing
+
         try:
             signing.sign(signer, body)
         except InvalidDocumentError as error:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from tor_async_couchdb.errors import CouchDBError, ResponseError, TransportError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
@@ -14,7 +15,9 @@ from tor_async_couchdb.installer.design_documents import OnProgress, install_des
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.protection.signing import Signer
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 _logger = logging.getLogger(__package__)
 
@@ -36,13 +39,13 @@ def install(
     create: bool = True,
     on_progress: OnProgress = _ignore_progress,
 ) -> None:
-    """Installs `database` on the CouchDB at `host`, which is such as `http://127.0.0.1:5984`.
+    """Installs `database` on the CouchDB at `host`, for instance `http://127.0.0.1:5984`.
 
-    With `delete` the database is deleted first, with all that is in it; without `create` that is all. When
-    something fails, a database that was created here is deleted again.
+    With `delete` the database is first deleted with all that is in it; without `create` nothing else is done.
+    If the installation fails, a database that it created is deleted again.
 
     Raises:
-        InstallerError: whatever went wrong, in one line that names the file or the host.
+        InstallerError: the installation failed; the message is one line that names the file or the host.
     """
     design_files = [] if design_docs_folder is None else read_design_documents(design_docs_folder)
     seed_files = [] if seed_docs_folder is None else read_seed_documents(seed_docs_folder, seed_doc_signer)
@@ -80,7 +83,7 @@ def _delete(
         _logger.info("No need to delete %s: it doesn't exist", target)
         return
     if is_rehearsed:
-        # On a database that nobody uses, so that no document can fail when the old one is gone.
+        # On a database that nothing uses: if a document fails there, the old database is still intact.
         rehearsal = AdminDatabase(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
         _create(rehearsal, design_files, seed_files, on_progress=_ignore_progress)
         rehearsal.delete()
@@ -118,7 +121,7 @@ def _created(target: AdminDatabase) -> Iterator[None]:
 def _install_seed_documents(target: AdminDatabase, files: Sequence[DocumentFile]) -> None:
     stored = target.fetch([file.document_id for file in files])
     missing = [file for file in files if file.document_id not in stored]
-    refusals = target.write([file.body for file in missing])
+    refusals = target.write([file.body for file in missing]) if missing else {}
     for file in missing:
         if file.document_id in refusals:
             raise InstallerError(f"{file.path}: {target} refuses it: {refusals[file.document_id]}")

@@ -6,13 +6,16 @@ import argparse
 import logging
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import urllib3
 
 from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.protection.signing import Signer, TamperingSigner
+
+if TYPE_CHECKING:
+    from tor_async_couchdb.protection.signing import Signer
 
 
 def add_database_options(parser: argparse.ArgumentParser, default_database: str | None = None) -> None:
@@ -87,6 +90,9 @@ def signer_of(path: str) -> Signer:
     Raises:
         InstallerError: the file can't be read, or holds no key set for signatures.
     """
+    # Only here, as an installation without signatures has no tink.
+    from tor_async_couchdb.protection.signing import TamperingSigner
+
     try:
         return TamperingSigner.from_file(path)
     except OSError as error:

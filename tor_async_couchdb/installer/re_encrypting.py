@@ -1,10 +1,10 @@
-"""Encrypts a database anew by the primary data keys, so that the older ones can be retired."""
+"""Encrypts all documents with the primary data keys, so that the older ones can be retired."""
 
 from __future__ import annotations
 
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
-from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
+from tor_async_couchdb.installer.rewriting import PAGE_SIZE, OnProgress, Rewritten, rewrite
 from tor_async_couchdb.model import Model
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.data_keys import DataKeys
@@ -18,24 +18,31 @@ def re_encrypt(
     data_keys: DataKeys,
     signer: Signer | None,
     on_progress: OnProgress,
+    *,
+    page_size: int = PAGE_SIZE,
 ) -> Rewritten:
-    """Encrypts each live leaf of the model's type by its subject's primary key, unless that has been done.
+    """Encrypts each live leaf of the model's type with its subject's primary key, unless it is already.
 
-    It writes what no merge would: run it for one master, and replication brings it to the others. A document
-    that was tampered with, or can't be decrypted, is left as it is; so is that of a subject that was
-    forgotten. Raises as `rewrite` does, and DataKeyError.
+    Run it on one master only: replication brings the documents to the others, and two runs would make
+    conflicts. A document that was tampered with or can't be decrypted is left as it is, and so are those of
+    an erased subject.
+
+    Raises:
+        CouchDBError: CouchDB can't be asked, or refuses.
+        DataKeyError: the data keys can't be used.
+        InstallerError: services go on writing with another key.
     """
 
     def renew(leaf: Document) -> Document:
         return re_encrypted(model_class, leaf, data_keys, signer)
 
-    return rewrite(database, renew, on_progress)
+    return rewrite(database, renew, on_progress, page_size=page_size)
 
 
 def re_encrypted(
     model_class: type[Model], leaf: Document, data_keys: DataKeys, signer: Signer | None
 ) -> Document:
-    """A revision with ciphertexts of the primary key, signed; the same if there is nothing to do.
+    """The revision with its values encrypted by the primary key, and signed; the same if it is already.
 
     Raises:
         TamperedError, InvalidDocumentError: it is not what a service wrote, or there is no key for it.

@@ -1,19 +1,24 @@
-"""Signs a database anew by the primary key, so that an older key, or a Keyczar key set, can be retired."""
+"""Signs all documents with the primary key, so that an older key, or a Keyczar key set, can be retired."""
 
 from __future__ import annotations
 
 from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
-from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten, rewrite
+from tor_async_couchdb.installer.rewriting import PAGE_SIZE, OnProgress, Rewritten, rewrite
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
 
 
-def re_sign(database: AdminDatabase, signer: Signer, on_progress: OnProgress) -> Rewritten:
-    """Signs each live leaf of each document by the signer's primary key, unless that has been done.
+def re_sign(
+    database: AdminDatabase, signer: Signer, on_progress: OnProgress, *, page_size: int = PAGE_SIZE
+) -> Rewritten:
+    """Signs each live leaf of each document with the signer's primary key, unless it is signed with it.
 
-    A document whose signature does not verify is left as it is, as signing it would launder it.
-    Raises as `rewrite` does.
+    A document whose signature does not verify is left as it is: a new signature would hide the tampering.
+
+    Raises:
+        CouchDBError: CouchDB can't be asked, or refuses.
+        InstallerError: services go on writing with another key.
     """
 
     def renew(leaf: Document) -> Document:
@@ -22,4 +27,4 @@ def re_sign(database: AdminDatabase, signer: Signer, on_progress: OnProgress) ->
         # A MAC is deterministic: what the primary key signed, it signs the same way again.
         return signing.sign(signer, dict(leaf))
 
-    return rewrite(database, renew, on_progress)
+    return rewrite(database, renew, on_progress, page_size=page_size)

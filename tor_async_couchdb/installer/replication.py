@@ -1,7 +1,7 @@
-"""Sets up replication between databases: continuous, both ways, kept up by CouchDB itself.
+"""Sets up replication between two databases: continuous, both ways, and run by CouchDB itself.
 
-Each server pulls from the other, as its own `_replicator` document tells it: so a server needs no more of
-the other than to read there, and each goes on as soon as the other is back.
+Each server has a `_replicator` document by which it pulls from the other. So a server only needs to read
+from the other, and continues as soon as the other is back.
 https://docs.couchdb.org/en/stable/replication/replicator.html
 """
 
@@ -23,15 +23,15 @@ _logger = logging.getLogger(__package__)
 
 _REPLICATOR = "_replicator"
 _ENDED_STATES = ("failed", "completed")
-# Of _scheduler/docs: it will try again, though perhaps only in minutes.
+# States in _scheduler/docs of a job that CouchDB will try again, perhaps only in minutes.
 _WAITING_STATES = ("crashing", "error")
 _ALREADY_EXISTS = 412
-_NO_SUCH_JOB = (404, 400)  # it is not scheduled yet; a CouchDB that has no scheduler knows no such path
+_NO_SUCH_JOB = (404, 400)  # the job is not scheduled yet; or, for the stand-in, there is no such path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Master:
-    """A database that takes writes: its server's URL, its name, and the credentials for it."""
+    """A database that accepts writes: its server's URL, its name, and the credentials for it."""
 
     host: str
     database: str
@@ -39,10 +39,10 @@ class Master:
 
     @classmethod
     def from_url(cls, url: str, credentials: UserPassword | None = None) -> Self:
-        """The master at a database's URL; credentials within it go before the others.
+        """The master at a database's URL. Credentials in the URL replace `credentials`.
 
         Raises:
-            InstallerError: it is no such URL.
+            InstallerError: it is not the URL of a database.
         """
         parts = urlsplit(url)
         host, name = parts.netloc.rpartition("@")[2], unquote(parts.path.strip("/"))
@@ -58,7 +58,7 @@ class Master:
         return f"{self.host}/{quote(self.database, safe='$()')}"
 
     def as_endpoint(self) -> dict[str, Any]:
-        """The database as CouchDB's replicator takes it: the credentials are no part of the URL."""
+        """The database in the form of `_replicator` documents: the credentials are not in the URL."""
         if self.credentials is None:
             return {"url": self.url}
         basic = {"username": self.credentials.user, "password": self.credentials.password}
@@ -66,12 +66,12 @@ class Master:
 
 
 def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
-    """Has two databases replicate continuously, both ways; where they do already, nothing is changed.
+    """Starts continuous replication between two databases, both ways, unless it runs already.
 
-    A replication that has failed, or waits because the other server did not answer, is started anew.
+    A replication that has failed, or that waits because the other server did not answer, is started again.
 
     Raises:
-        InstallerError: a database is not there, or a server can't be reached or refuses.
+        InstallerError: a database is missing, or a server can't be reached or refuses.
     """
     _check_different(one, other)
     for master in (one, other):
@@ -89,10 +89,10 @@ def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) ->
 
 
 def disconnect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
-    """Ends what `connect` has begun; nothing is changed where there is nothing to end.
+    """Ends the replication between two databases, if there is one.
 
     Raises:
-        InstallerError: a server can't be reached or refuses; what the other was told is done.
+        InstallerError: a server can't be reached or refuses. One direction may have been ended.
     """
     _check_different(one, other)
     for source, target in ((other, one), (one, other)):
@@ -117,11 +117,11 @@ def _start(server: AdminClient, source: Master, target: Master) -> None:
     wanted = {"source": source.as_endpoint(), "target": target.as_endpoint(), "continuous": True}
     stored = _fetch(server, document_id)
     if stored is not None and _is_as(wanted, stored) and not _is_down(server, document_id, stored):
-        _logger.info("No need to replicate from %s to %s: it is replicated", source.url, target.url)
+        _logger.info("No need to start replication from %s to %s: it runs", source.url, target.url)
         return
     revision = {} if stored is None else {"_rev": stored["_rev"]}
     server.ask("PUT", _REPLICATOR, document_id, body=wanted | revision)
-    _logger.info("Successfully began to replicate from %s to %s", source.url, target.url)
+    _logger.info("Successfully started replication from %s to %s", source.url, target.url)
 
 
 def _stop(server: AdminClient, source: Master, target: Master) -> None:
@@ -129,7 +129,7 @@ def _stop(server: AdminClient, source: Master, target: Master) -> None:
     stored = _fetch(server, document_id)
     if stored is not None:
         server.ask("DELETE", _REPLICATOR, document_id, query={"rev": stored["_rev"]})
-        _logger.info("Successfully ended to replicate from %s to %s", source.url, target.url)
+        _logger.info("Successfully ended replication from %s to %s", source.url, target.url)
 
 
 def _document_id(source: Master, target: Master) -> str:

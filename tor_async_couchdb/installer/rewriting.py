@@ -1,4 +1,4 @@
-"""Renews all documents of a database while services use it: signed, or encrypted, by another key."""
+"""Rewrites all documents of a database with another key, while services use it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 
-_PAGE_SIZE = 500
+PAGE_SIZE = 500
 # A document that a service changes at the same moment is left to the next pass. More than a few passes are
-# needed only where services go on with another key.
+# needed only if services go on writing with another key.
 _MAX_PASSES = 10
 
 # Called with the number of documents seen so far and that of all.
 OnProgress = Callable[[int, int], None]
 
-# A revision as it has to be written, or the same if it is as it should be; TamperedError or
-# InvalidDocumentError leave it alone.
+# Returns the revision to write, or the same one if it is up to date. If it raises TamperedError or
+# InvalidDocumentError the revision is left as it is.
 Renew = Callable[[Document], Document]
 
 
 @dataclass
 class Rewritten:
-    """What became of the revisions, by number, and of the documents that were left as they are, by id."""
+    """The numbers of revisions that were written and are current, and the documents left as they are."""
 
     written: int = 0
     current: int = 0
@@ -32,21 +32,23 @@ class Rewritten:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> Rewritten:
-    """Renews each live leaf of each document, unless that has been done.
+def rewrite(
+    database: AdminDatabase, renew: Renew, on_progress: OnProgress, *, page_size: int = PAGE_SIZE
+) -> Rewritten:
+    """Rewrites each live leaf of each document that is not up to date, `page_size` documents at a time.
 
-    What is interrupted goes on when it is called again: it writes only what is left.
+    After an interruption call it again: it writes only what is left.
 
     Raises:
         CouchDBError: CouchDB can't be asked, or refuses.
-        InstallerError: after many passes there are still documents that were just written with another key.
+        InstallerError: services go on writing with another key.
     """
     result = Rewritten()
     for _ in range(_MAX_PASSES):
         written = result.written
         result = Rewritten(written=written)
         is_done = True
-        for leaves in _pages(database, on_progress):
+        for leaves in _pages(database, on_progress, page_size):
             renewed = _renewed(leaves, renew, result)
             is_done = is_done and not renewed
             _write(database, renewed, result)
@@ -55,19 +57,19 @@ def rewrite(database: AdminDatabase, renew: Renew, on_progress: OnProgress) -> R
     raise InstallerError(f"{database}: services still use another key: give them the new one first")
 
 
-def _pages(database: AdminDatabase, on_progress: OnProgress) -> Iterator[list[Document]]:
+def _pages(database: AdminDatabase, on_progress: OnProgress, page_size: int) -> Iterator[list[Document]]:
     total = database.count_documents()
     seen = 0
-    document_ids = database.document_ids(None, _PAGE_SIZE)
+    document_ids = database.document_ids(None, page_size)
     while document_ids:
         yield [leaf for leaf in database.fetch_leaves(document_ids) if not leaf.get("_deleted")]
         seen += len(document_ids)
         on_progress(min(seen, total), total)
-        document_ids = database.document_ids(document_ids[-1], _PAGE_SIZE)
+        document_ids = database.document_ids(document_ids[-1], page_size)
 
 
 def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> list[Document]:
-    """Those leaves that are out of date, as they have to be written."""
+    """The new revisions of those leaves that are out of date."""
     renewed = []
     for leaf in leaves:
         document_id = leaf["_id"]

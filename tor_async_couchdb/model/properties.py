@@ -7,8 +7,8 @@
         change_counts: Annotated[dict[str, int], Counter()]
 
 Only models whose conflicts are merged need merge strategies. A property that declares no protection is stored
-as it is; but if one property of a model declares a protection, all of them must, so that nobody forgets it
-for a new one.
+as it is. If one property of a model declares a protection, all must, so that a new property can't be stored
+in the clear by oversight.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Tink key sets for authenticated encryption with associated data (AEAD).
 
-What is encrypted begins with the id of its key, so that it can be read as long as the set has that key:
+A ciphertext begins with the id of its key, so it can be decrypted as long as the set has that key:
 https://developers.google.com/tink/wire-format
 """
 
@@ -15,7 +15,7 @@ _KEY_ID = slice(1, 5)  # after the version of the format
 
 
 class AeadKeySet:
-    """Encrypts by the primary key of a Tink key set; any enabled key of the set decrypts.
+    """Encrypts by the primary key of a Tink key set, and decrypts by any enabled key of the set.
 
     Raises:
         ValueError: `text` is no cleartext JSON key set for AEAD.
@@ -60,7 +60,7 @@ class AeadKeySet:
             raise ValueError(f"'{path}' holds no Tink key set for authenticated encryption") from None
 
     def encrypt(self, plaintext: bytes, associated_data: bytes) -> bytes:
-        """The ciphertext, which only ever decrypts with the same associated data."""
+        """The ciphertext, which decrypts only with the same associated data."""
         ciphertext: bytes = self._aead.encrypt(plaintext, associated_data)
         return ciphertext
 
@@ -68,7 +68,7 @@ class AeadKeySet:
         """The plaintext.
 
         Raises:
-            ValueError: no key of the set made this of anything with this associated data.
+            ValueError: no key of the set made this ciphertext with this associated data.
         """
         from tink import TinkError
 
@@ -79,14 +79,14 @@ class AeadKeySet:
         return plaintext
 
     def with_new_primary(self) -> Self:
-        """The set with one key more, which is the primary one."""
+        """The set with another key, which is the primary one."""
         keys, new = self._keys(), type(self).new()
-        while new.primary_id in self.key_ids:  # chosen by chance, out of 2**32
+        while new.primary_id in self.key_ids:  # Tink chooses it at random among 2**32
             new = type(self).new()
         return self._of([*keys["key"], *new._keys()["key"]], new.primary_id)
 
     def only_primary(self) -> Self:
-        """The set without any other key than the primary one."""
+        """The set with its primary key alone."""
         primary = [key for key in self._keys()["key"] if key["keyId"] == self.primary_id]
         return self._of(primary, self.primary_id)
 
@@ -100,5 +100,5 @@ class AeadKeySet:
 
 
 def key_id_of(ciphertext: bytes) -> int:
-    """The id of the key that made a ciphertext, as the ciphertext says."""
+    """The id of the key that a ciphertext names as its own."""
     return int.from_bytes(ciphertext[_KEY_ID])

@@ -1,4 +1,4 @@
-"""Data keys in a file of SQLite, for all processes of one machine."""
+"""Data keys in an SQLite file, for all processes on one machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from tor_async_couchdb.protection.private_file import create_private_file
 
 _BUSY_TIMEOUT_S = 5.0
 
-# A key that is NULL was deleted. What is deleted is overwritten, in the file and in its journal, which SQLite
-# deletes: https://www.sqlite.org/pragma.html#pragma_secure_delete
+# The key of an erased subject is NULL. SQLite overwrites deleted content in the file, and deletes its
+# journal: https://www.sqlite.org/pragma.html#pragma_secure_delete
 _SCHEMA = "CREATE TABLE data_keys (subject_id TEXT PRIMARY KEY, wrapped BLOB) WITHOUT ROWID"
 
 
 class SQLiteDataKeyStore:
-    """A `DataKeyStore` in a file that `create` has made. Threads and processes may use it at the same time.
+    """A `DataKeyStore` in a file that `create` made. Threads and processes may use it at the same time.
 
     Raises:
-        DataKeyError: the file is not there, or is no such store.
+        DataKeyError: there is no such file, or it holds no data keys.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

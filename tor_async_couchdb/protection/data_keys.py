@@ -1,10 +1,10 @@
-"""Data keys: one key set a subject, kept outside of CouchDB, wrapped (encrypted) by a master key.
+"""Data keys: one key set for each subject, kept outside of CouchDB, wrapped (encrypted) by a master key.
 
-Old revisions, replicas and backups of a database keep what was once encrypted. Whoever deletes a person's
-data key has made all of that unreadable, wherever it is (crypto-shredding). And for a new master key only the
-data keys are wrapped anew; no document is touched.
+Old revisions, replicas and backups of a database keep the ciphertexts of deleted data. Once a person's data
+key is deleted, none of them can be decrypted any more (crypto-shredding). For a new master key only the data
+keys are wrapped again; no document changes.
 
-All methods block: `encryption` calls them in threads, and commands as they are.
+All methods block. `Encryption` calls them in threads.
 """
 
 from __future__ import annotations
@@ -23,43 +23,49 @@ _MAX_UNWRAPPED = 10_000  # some 4 kB each
 class DataKeyStore(Protocol):
     """Keeps wrapped data keys, for all processes that use a database. Its methods may block.
 
-    A subject that was forgotten stays known as that: a key that is missing for another reason, such as a
-    wrong store, must not be taken for one that was deleted.
+    They run in the context of the request, so `deadline.current()` says how long they may take.
+
+    The store remembers which subjects were erased. So a key that is missing for another reason, such as the
+    wrong store, is not taken for one that was deleted.
 
     Each method raises DataKeyError if the store can't be used.
     """
 
     def fetch(self, subject_ids: Collection[str]) -> Mapping[str, bytes | None]:
-        """The wrapped keys of those subjects that have one; None for those that were forgotten."""
+        """The wrapped keys of those subjects that have one; None for those that were erased."""
 
     def add(self, subject_id: str, wrapped: bytes) -> None:
-        """Adds a subject's key, unless it has one or was forgotten."""
+        """Adds a subject's key, unless the subject has one or was erased."""
 
     def replace(self, subject_id: str, old: bytes, new: bytes) -> bool:
-        """Replaces a subject's key if it still is the old one; whether it was."""
+        """Replaces a subject's key if it still is `old`; returns whether it was."""
 
     def erase(self, subject_id: str) -> None:
-        """Deletes a subject's key, for good."""
+        """Deletes a subject's key, and never lets it have another one."""
 
     def subject_ids(self, after: str, limit: int) -> list[str]:
-        """The first `limit` subjects after one, in order, of those that have a key."""
+        """The ids of the first `limit` subjects that have a key, in order, from the one after `after` on."""
 
 
-# What becomes of a key set, which is given as it is and wrapped; None if it stays as it is.
+# Makes a new key set of a key set and its wrapped form; None if nothing has to change.
 _Change = Callable[[AeadKeySet, bytes], AeadKeySet | None]
 
 
 class DataKeys:
-    """The data keys of a store, unwrapped by a master key."""
+    """The data keys of a store, unwrapped by a master key.
 
-    def __init__(self, store: DataKeyStore, master_key: AeadKeySet) -> None:
+    It reads the subjects in pages of `page_size` when it changes all keys.
+    """
+
+    def __init__(self, store: DataKeyStore, master_key: AeadKeySet, *, page_size: int = _PAGE_SIZE) -> None:
         self._store = store
         self._master_key = master_key
-        # Whether a key is still what it was has to be asked again and again, but unwrapping takes longest.
+        self._page_size = page_size
+        # The store is asked each time, in case a key was changed; only unwrapping, which is slow, is cached.
         self._unwrap = functools.lru_cache(_MAX_UNWRAPPED)(self._unwrapped)
 
     def fetch(self, subject_ids: Collection[str]) -> dict[str, AeadKeySet | None]:
-        """The keys of those subjects that have one; None for those that were forgotten.
+        """The keys of those subjects that have one; None for those that were erased.
 
         Raises:
             DataKeyError: the store can't be used, or its keys were wrapped by another master key.
@@ -71,7 +77,11 @@ class DataKeys:
         }
 
     def fetch_or_make(self, subject_id: str) -> AeadKeySet | None:
-        """The subject's key, a new one if it has none; None if it was forgotten. Raises as `fetch` does."""
+        """The subject's key, a new one if it has none; None if it was erased.
+
+        Raises:
+            DataKeyError: the store can't be used, or its keys were wrapped by another master key.
+        """
         found = self.fetch([subject_id])
         if subject_id not in found:
             self._store.add(subject_id, self._wrap(subject_id, AeadKeySet.new()))
@@ -79,29 +89,30 @@ class DataKeys:
         return found[subject_id]
 
     def erase(self, subject_id: str) -> None:
-        """Deletes the subject's key, for good: what it encrypted can't be read any more, wherever it is.
+        """Deletes the subject's key for good: nothing that it encrypted can be decrypted any more.
 
-        A subject that never had a key will never have one.
+        A subject that has no key yet will never have one.
         """
         self._store.erase(subject_id)
         self._unwrap.cache_clear()
 
     def rotate(self) -> int:
-        """Gives each subject a new primary key beside the old one; how many subjects had to be given one.
+        """Gives each subject a new primary key beside the old one; returns how many subjects got one.
 
-        One that still has the old key of an earlier rotation is left to the end of that one.
+        A subject that still has the old key of an earlier rotation gets none: first end that rotation by
+        `retire`.
         """
         return self._change_all(lambda key, _: key.with_new_primary() if len(key.key_ids) == 1 else None)
 
     def retire(self) -> int:
-        """Deletes all but the primary keys; how many subjects had others.
+        """Deletes all but the primary keys; returns how many subjects had others.
 
-        What is still encrypted by those can't be read any more: first have all documents re-encrypted.
+        Ciphertexts of the deleted keys can't be decrypted any more: first re-encrypt all documents.
         """
         return self._change_all(lambda key, _: key.only_primary() if len(key.key_ids) > 1 else None)
 
     def rewrap(self) -> int:
-        """Wraps each data key by the primary key of the master's; how many another one had wrapped."""
+        """Wraps by the master key set's primary key what an older one wrapped; returns how many data keys."""
         primary_id = self._master_key.primary_id
         return self._change_all(lambda key, wrapped: None if key_id_of(wrapped) == primary_id else key)
 
@@ -111,7 +122,7 @@ class DataKeys:
     def _change(self, subject_id: str, change: _Change) -> int:
         while True:
             wrapped = self._store.fetch([subject_id]).get(subject_id)
-            if wrapped is None:  # forgotten meanwhile
+            if wrapped is None:  # erased meanwhile
                 return 0
             changed = change(self._unwrap(subject_id, wrapped), wrapped)
             if changed is None:
@@ -120,10 +131,10 @@ class DataKeys:
                 return 1
 
     def _subject_ids(self) -> Iterator[str]:
-        subject_ids = self._store.subject_ids("", _PAGE_SIZE)
+        subject_ids = self._store.subject_ids("", self._page_size)
         while subject_ids:
             yield from subject_ids
-            subject_ids = self._store.subject_ids(subject_ids[-1], _PAGE_SIZE)
+            subject_ids = self._store.subject_ids(subject_ids[-1], self._page_size)
 
     def _wrap(self, subject_id: str, key: AeadKeySet) -> bytes:
         return self._master_key.encrypt(key.text.encode(), subject_id.encode())

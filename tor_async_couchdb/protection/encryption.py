@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import binascii
 import collections
+import concurrent.futures
+import contextvars
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -30,6 +33,8 @@ _ENCRYPTED = "encrypted"
 # How long a process may use a data key that another process has deleted or rotated.
 MAX_AGE_S = 10.0
 _MAX_CACHED = 10_000  # some 4 kB each
+# Threads of their own: a store that hangs must not stop what else runs in threads, such as name resolution.
+_MAX_THREADS = 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,20 +42,29 @@ class _Cached:
     key: AeadKeySet | None = dataclasses.field(repr=False)
     until_s: float
 
-    def has(self, key_ids: Collection[int]) -> bool:
+    def has(self, key_ids: Collection[int], now_s: float) -> bool:
         """Whether it is recent and, unless the subject was erased, has all of these keys."""
-        is_recent = time.monotonic() < self.until_s
-        return is_recent and (self.key is None or self.key.key_ids.issuperset(key_ids))
+        return now_s < self.until_s and (self.key is None or self.key.key_ids.issuperset(key_ids))
 
 
 class Encryption:
     """Encrypts what a service writes and decrypts what it reads.
 
-    It caches the data keys of the last subjects.
+    It caches the data keys of the `max_cached` subjects that were used last, for `MAX_AGE_S` seconds on the
+    clock of `now`. A store of data keys that hangs is waited for until the deadline.
     """
 
-    def __init__(self, data_keys: DataKeys) -> None:
+    def __init__(
+        self,
+        data_keys: DataKeys,
+        *,
+        max_cached: int = _MAX_CACHED,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._data_keys = data_keys
+        self._max_cached = max_cached
+        self._now = now
+        self._threads = concurrent.futures.ThreadPoolExecutor(_MAX_THREADS, "data-keys")
         self._cached: collections.OrderedDict[str, _Cached] = collections.OrderedDict()
 
     async def encrypted(self, model_class: type[Model], document: Document) -> Document:
@@ -64,8 +78,8 @@ class Encryption:
             return document
         subject_id = subject_of(model_class, document)
         cached = self._cached.get(subject_id)
-        if cached is None or not cached.has(()):
-            key = await _in_time(self._data_keys.fetch_or_make, subject_id)
+        if cached is None or not cached.has((), self._now()):
+            key = await self._in_time(self._data_keys.fetch_or_make, subject_id)
             cached = self._cache(subject_id, key)
         if cached.key is None:
             raise SubjectErasedError(document["_id"])
@@ -83,13 +97,13 @@ class Encryption:
         missing = []
         for subject_id, key_ids in needed_keys(model_class, documents).items():
             cached = self._cached.get(subject_id)
-            if cached is not None and cached.has(key_ids):
+            if cached is not None and cached.has(key_ids, self._now()):
                 self._cached.move_to_end(subject_id)
                 keys[subject_id] = cached.key
             else:
                 missing.append(subject_id)
         if missing:
-            found = await _in_time(self._data_keys.fetch, missing)
+            found = await self._in_time(self._data_keys.fetch, missing)
             for subject_id, key in found.items():
                 self._cache(subject_id, key)
             keys |= found
@@ -103,23 +117,26 @@ class Encryption:
         Raises:
             DataKeyError: the data keys can't be used, or did not answer in time; erase the subject again.
         """
-        await _in_time(self._data_keys.erase, subject_id)
+        await self._in_time(self._data_keys.erase, subject_id)
         self._cache(subject_id, None)
 
     def _cache(self, subject_id: str, key: AeadKeySet | None) -> _Cached:
-        cached = self._cached[subject_id] = _Cached(key, time.monotonic() + MAX_AGE_S)
+        cached = self._cached[subject_id] = _Cached(key, self._now() + MAX_AGE_S)
         self._cached.move_to_end(subject_id)
-        if len(self._cached) > _MAX_CACHED:
+        if len(self._cached) > self._max_cached:
             self._cached.popitem(last=False)
         return cached
 
+    async def _in_time(self, function: Callable[..., T], *arguments: Any) -> T:
+        """The result of a function that blocks, run in a thread; DataKeyError at the deadline.
 
-async def _in_time(function: Callable[..., T], *arguments: Any) -> T:
-    """The result of a function that blocks, run in a thread; DataKeyError at the deadline."""
-    try:
-        return await deadline.met(asyncio.to_thread(function, *arguments))
-    except TimeoutError as error:
-        raise DataKeyError("the store of the data keys did not answer before the deadline") from error
+        The thread has the caller's context, so that a store can ask for the deadline.
+        """
+        run = functools.partial(contextvars.copy_context().run, function, *arguments)
+        try:
+            return await deadline.met(asyncio.get_running_loop().run_in_executor(self._threads, run))
+        except TimeoutError as error:
+            raise DataKeyError("the store of the data keys did not answer before the deadline") from error
 
 
 def subject_of(model_class: type[Model], document: Document) -> str:

@@ -1,11 +1,11 @@
 """All secrets that protect a service's sensitive properties, in one folder.
 
     master_key.json     wraps the data keys: a Tink key set for AEAD
-    data_keys.sqlite    the data keys, one a subject
+    data_keys.sqlite    the data keys, one for each subject
     pepper              goes into all hashes
 
-Keep it apart from CouchDB and its backups. Where a key management service has the master key, and a database
-the data keys, make a `Protector` of your own: of a DataKeyStore, and of what encrypts as an AeadKeySet does.
+Keep it apart from CouchDB and its backups. If a key management service holds the master key, or a database
+the data keys, make a `Protector` of your own DataKeyStore, and of an object with the methods of AeadKeySet.
 
 `python -m tor_async_couchdb secrets` makes such a folder and erases subjects.
 """
@@ -27,7 +27,7 @@ MASTER_KEY, _DATA_KEYS, _PEPPER = "master_key.json", "data_keys.sqlite", "pepper
 
 
 class Protector:
-    """What encrypts and hashes by the secrets of a folder."""
+    """Encrypts and hashes by the secrets of a folder."""
 
     def __init__(self, data_keys: DataKeys, pepper: Pepper) -> None:
         self.data_keys = data_keys
@@ -41,7 +41,7 @@ class Protector:
 
         Raises:
             OSError: one of the files can't be read.
-            ValueError: one of them does not hold what it should.
+            ValueError: one of the files does not hold its secret.
         """
         folder = Path(folder)
         master_key = AeadKeySet.from_file(folder / MASTER_KEY)

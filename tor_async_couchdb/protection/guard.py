@@ -15,7 +15,7 @@ from tor_async_couchdb.protection.signing import Signer
 
 M = TypeVar("M", bound=Model)
 
-_MAX_REMEMBERED = 10_000  # some 150 bytes each
+_MAX_ALARMS = 10_000  # some 150 bytes each
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class ProtectingGuard(Guard):
 
         Database(url, guard=ProtectingGuard(signer=TamperingSigner.from_file("keys.json")))
 
-    It logs each document that was tampered with once.
+    It logs each document that was tampered with once, as long as it is among the last `max_alarms` of them.
     """
 
     def __init__(
@@ -34,10 +34,12 @@ class ProtectingGuard(Guard):
         signer: Signer | None = None,
         encryption: Encryption | None = None,
         witness: History | None = None,
+        max_alarms: int = _MAX_ALARMS,
     ) -> None:
         self._signer = signer
         self._encryption = encryption
         self._witness = witness
+        self._max_alarms = max_alarms
         # Documents whose tampering was logged; the oldest are forgotten first.
         self._alarmed: collections.OrderedDict[str, None] = collections.OrderedDict()
 
@@ -106,7 +108,7 @@ class ProtectingGuard(Guard):
         """See `Guard.report_tampering`."""
         if error.document_id not in self._alarmed:
             self._alarmed[error.document_id] = None
-            if len(self._alarmed) > _MAX_REMEMBERED:
+            if len(self._alarmed) > self._max_alarms:
                 self._alarmed.popitem(last=False)
             _logger.critical("ALARM: %s", error)
         super().report_tampering(error, observer)

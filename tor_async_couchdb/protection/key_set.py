@@ -1,15 +1,15 @@
 """Rotates the keys of Tink key sets, as `python -m tor_async_couchdb keys` does.
 
-A rotation without downtime takes three steps, and after each all services are given the new file (one service
-after the other, as each reads its file when it starts):
+A rotation without downtime has three steps. After each step give the new file to all services and restart
+them, one after the other:
 
-1. `add` a key: every service verifies by it, none signs with it yet.
-2. `promote` it to primary: every service signs with it and verifies by both.
-3. Re-sign the database, then `retire` the old key: what is signed with it does not verify any more.
+1. `add` a key: all services verify by it, and none signs with it yet.
+2. `promote` it to primary: all services sign with it, and verify by both keys.
+3. Re-sign the database, then `retire` the old key: its signatures do not verify any more.
 
-With the master key of `protection` it is the same, but that its key set encrypts, and its step 3 is `rewrap`.
+A master key is rotated in the same way, except that step 3 is `rewrap`.
 
-Tink's key sets can't be changed from Python, so this edits their JSON
+Tink can't change key sets from Python, so this module edits their JSON
 (https://developers.google.com/tink/generate-plaintext-keyset shows its members).
 """
 
@@ -24,15 +24,16 @@ from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.private_file import create_private_file
 from tor_async_couchdb.protection.signing import TamperingSigner, new_key_set_text
 
-_STATUS_RETIRED = "DISABLED"
+_STATUS_ENABLED, _STATUS_RETIRED, _STATUS_DESTROYED = "ENABLED", "DISABLED", "DESTROYED"
+_STATES = {_STATUS_ENABLED: "verifies", _STATUS_RETIRED: "retired", _STATUS_DESTROYED: "destroyed"}
 
 
 class KeySetError(Exception):
-    """A key set can't be read or changed; the text says which, and never quotes a key."""
+    """A key set can't be read or changed. The message names the file and never quotes a key."""
 
 
 def add_key(path: str | os.PathLike[str]) -> int:
-    """Adds a key that verifies but does not sign yet; its id.
+    """Adds a key that verifies but does not sign yet; returns its id.
 
     Raises:
         KeySetError: the file holds no key set, or can't be changed.
@@ -40,7 +41,7 @@ def add_key(path: str | os.PathLike[str]) -> int:
     keys = _read(path)
     ids = {key["keyId"] for key in keys["key"]}
     new = _new_key(keys)
-    while new["keyId"] in ids:  # chosen by chance, out of 2**32
+    while new["keyId"] in ids:  # Tink chooses it at random among 2**32
         new = _new_key(keys)
     keys["key"].append(new)
     _replace(path, keys)
@@ -48,7 +49,7 @@ def add_key(path: str | os.PathLike[str]) -> int:
 
 
 def _new_key(keys: dict[str, Any]) -> dict[str, Any]:
-    """A new key of the kind that the others are of."""
+    """A new key of the same kind as the others."""
     text = AeadKeySet.new().text if _encrypts(json.dumps(keys)) else new_key_set_text()
     new: dict[str, Any] = json.loads(text)["key"][0]
     return new
@@ -66,31 +67,35 @@ def promote_key(path: str | os.PathLike[str], key_id: int) -> None:
     """Makes a key the primary one, which signs; the others go on verifying.
 
     Raises:
-        KeySetError: as `add_key`, or the set has no such key, or it is retired.
+        KeySetError: the set can't be read or changed, or has no such key, or the key is not enabled.
     """
     keys = _read(path)
-    if _key(path, keys, key_id)["status"] == _STATUS_RETIRED:
-        raise KeySetError(f"{path}: key {key_id} is retired")
+    key = _key(path, keys, key_id)
+    if key["status"] != _STATUS_ENABLED:
+        raise KeySetError(f"{path}: key {key_id} is {_state(key)}")
     keys["primaryKeyId"] = key_id
     _replace(path, keys)
 
 
 def retire_key(path: str | os.PathLike[str], key_id: int) -> None:
-    """Ends a key: what it signed does not verify any more. It stays in the file, disabled.
+    """Disables a key: its signatures do not verify any more. It stays in the file.
 
     Raises:
-        KeySetError: as `add_key`, or the set has no such key, or it is the primary one.
+        KeySetError: the set can't be read or changed, or has no such key, or the key is the primary one or
+            was destroyed.
     """
     keys = _read(path)
     key = _key(path, keys, key_id)
     if key_id == keys["primaryKeyId"]:
         raise KeySetError(f"{path}: key {key_id} is the primary one: promote another one first")
+    if key["status"] == _STATUS_DESTROYED:
+        raise KeySetError(f"{path}: key {key_id} is {_state(key)}")
     key["status"] = _STATUS_RETIRED
     _replace(path, keys)
 
 
 def key_states(path: str | os.PathLike[str]) -> dict[int, str]:
-    """What each key of the set is: "primary", "verifies" or "retired", by its id.
+    """The state of each key, by its id: "primary", "verifies", "retired" or "destroyed".
 
     Raises:
         KeySetError: the file holds no key set.
@@ -101,7 +106,7 @@ def key_states(path: str | os.PathLike[str]) -> dict[int, str]:
 
 
 def _state(key: dict[str, Any]) -> str:
-    return "retired" if key["status"] == _STATUS_RETIRED else "verifies"
+    return _STATES[key["status"]]
 
 
 def _key(path: str | os.PathLike[str], keys: dict[str, Any], key_id: int) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _valid_key_set(path: str | os.PathLike[str]) -> Any:
-    """What is in a file that something encrypts or signs by; ValueError if nothing does."""
+    """The JSON of a key set that encrypts or signs; ValueError if the file holds none."""
     text = Path(path).read_text(encoding="utf-8")
     if not _encrypts(text):
         TamperingSigner.from_file(path)
@@ -131,12 +136,13 @@ def _valid_key_set(path: str | os.PathLike[str]) -> Any:
 
 
 def _replace(path: str | os.PathLike[str], keys: dict[str, Any]) -> None:
-    """Replaces the file as a whole, for its owner only; who changes it at the same time is refused."""
-    new_path = Path(f"{os.fspath(path)}.new")
+    """Replaces the file as a whole, for its owner only; refuses to if another process is replacing it."""
+    target = Path(path).resolve()  # else a symbolic link would be replaced, not its target
+    new_path = Path(f"{target}.new")
     try:
         create_private_file(new_path, json.dumps(keys, indent=2).encode())
         try:
-            new_path.replace(path)
+            new_path.replace(target)
         except BaseException:
             new_path.unlink(missing_ok=True)
             raise

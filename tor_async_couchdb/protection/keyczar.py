@@ -49,7 +49,7 @@ class KeyczarKeySet:
         try:
             meta = json.loads((folder / "meta").read_text(encoding="utf-8"))
             if (meta["purpose"], meta["type"], meta["encrypted"]) != ("SIGN_AND_VERIFY", "HMAC_SHA1", False):
-                raise ValueError("of another kind")  # noqa: TRY301 - told in the one sentence below
+                raise ValueError("of another kind")  # noqa: TRY301 - the handler below makes the message
             keys = {}
             primary = None
             for version in meta["versions"]:
@@ -87,7 +87,7 @@ class KeyczarKeySet:
 
 
 class KeyczarSigner:
-    """A `Signer` by a Keyczar key set: it verifies old documents; only `signs=True` has it sign new ones."""
+    """A `Signer` by a Keyczar key set. It verifies documents, and signs them only with `signs=True`."""
 
     def __init__(self, key_set: KeyczarKeySet, *, signs: bool = False) -> None:
         self._key_set = key_set
@@ -97,14 +97,14 @@ class KeyczarSigner:
         """The signature, which does not cover the document's id.
 
         Raises:
-            TypeError: it was not told to sign.
+            TypeError: the signer was made without `signs=True`.
         """
         if not self._signs:
-            raise TypeError("a Keyczar key set signs no new documents unless it is told to (signs=True)")
+            raise TypeError("a Keyczar key set signs new documents only with signs=True")
         return self._key_set.sign(_signed_bytes(doc))
 
     def verify(self, doc: Mapping[str, Any], signature: str) -> bool:
-        """Whether the signature is that of the document's body, under whatever id."""
+        """Whether the signature is that of the document's body; the id does not matter."""
         return self._key_set.verify(_signed_bytes(doc), signature)
 
 
@@ -127,7 +127,7 @@ class TransitionalSigner:
 def _verifies(signer: Signer, doc: Mapping[str, Any], signature: str) -> bool:
     try:
         return signer.verify(doc, signature)
-    except (ValueError, RecursionError):  # one's canonical form may not exist where the other's does
+    except (ValueError, RecursionError):  # a document may have a canonical form for one signer only
         return False
 
 

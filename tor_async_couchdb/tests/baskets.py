@@ -1,4 +1,4 @@
-"""What the tests of conflicts store: baskets, in several revisions at a time."""
+"""The documents of the tests of conflicts: baskets, with conflicting revisions."""
 
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ MERGED = {"color": "blue", "updated_on": 2, "change_counts": {"east": 2, "west":
 
 
 def body(**properties: Any) -> Document:
-    """A basket's document that fits its model, but for `properties`."""
+    """The document of a basket, with other `properties`."""
     return {"type": "basket_v1.0", "key": "k", "superseded": {}} | RED | properties
 
 
@@ -49,20 +49,20 @@ class Conflicts:
         self._couchdb = couchdb
 
     async def make(self, *bodies: Document) -> str:
-        """A document with these bodies as its leaves; its id."""
+        """Stores a document whose leaves have these bodies; returns its id."""
         base = self.documents.put(**body())
         await self._database.revisions.insert([child(base, each) for each in bodies])
         return str(base["_id"])
 
     async def make_signed(self, signer: signing.Signer, *bodies: Document) -> str:
-        """The same with signed leaves."""
+        """Stores a document with signed leaves of these bodies; returns its id."""
         base = self.documents.put(**body())
         signed = [signing.sign(signer, each | {"_id": base["_id"]}) for each in bodies]
         await self._database.revisions.insert([child(base, each) for each in signed])
         return str(base["_id"])
 
     def all_leaves(self, document_id: str) -> list[Document]:
-        """The leaves, tombstones included, by their revisions."""
+        """The leaves of a document, tombstones included, by revision."""
         answer = self._couchdb.succeed(
             "GET",
             f"{self.documents.name}/{document_id}",

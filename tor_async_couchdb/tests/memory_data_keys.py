@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 
 class MemoryDataKeyStore:
-    """See `DataKeyStore`; `fetches` are the subjects that it was asked for."""
+    """A DataKeyStore. `fetches` records the subjects of each call of `fetch`."""
 
     def __init__(self) -> None:
         self.wrapped: dict[str, bytes | None] = {}

@@ -1,11 +1,11 @@
-"""An observer that remembers what it is told."""
+"""An observer that records what it learns."""
 
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.observer import Observer
 
 
 class RecordingObserver(Observer):
-    """Counts conflicts, and remembers pauses in seconds and errors in the order of their reports."""
+    """Counts conflicts, and records pauses (in seconds) and errors in the order of their reports."""
 
     def __init__(self) -> None:
         self.conflict_count = 0

@@ -1,4 +1,4 @@
-"""A CouchDB in memory, as far as conflicts go: the revision trees of documents, MVCC and replication."""
+"""The part of CouchDB that conflicts need, in memory: revision trees, MVCC and replication."""
 
 import hashlib
 from typing import Any, Self
@@ -13,14 +13,14 @@ class StaleRevisionError(Exception):
 
 
 class RevisionTrees:
-    """The databases of one test are its masters. A revision's name is made from its body and its parent."""
+    """One master's database. A revision's name is a hash of its body and its parent."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, dict[str, Document]] = {}
         self._parents: dict[str, dict[str, str | None]] = {}
 
     def copy(self) -> Self:
-        """A database with the same revisions."""
+        """A copy with the same revisions."""
         other = type(self)()
         other.bodies = {document_id: dict(bodies) for document_id, bodies in self.bodies.items()}
         other._parents = {document_id: dict(parents) for document_id, parents in self._parents.items()}
@@ -50,7 +50,7 @@ class RevisionTrees:
         self._add(stored, f"{start - 1}-{hashes[1]}")
 
     def pull(self, source: "RevisionTrees", document_id: str, revs: set[str] | None = None) -> None:
-        """Replicates from `source` all of a document, or the branches to those of its leaves."""
+        """Replicates a document from `source`: all of it, or the branches of the given leaves."""
         for leaf in source.leaves(document_id):
             rev = leaf["_rev"]
             while (revs is None or leaf["_rev"] in revs) and rev is not None:

@@ -1,4 +1,4 @@
-"""What the library's tests store: things, and whatever else somebody may have put into a database."""
+"""The documents that the library's tests store: things, and documents that are none."""
 
 import base64
 import uuid
@@ -14,7 +14,7 @@ from tor_async_couchdb.model import Model
 from tor_async_couchdb.model.properties import ChangeCount, Immutable
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
-# A view of all things by any JSON value, and of other documents too: as they come.
+# A view of things, and of all other documents with a `key`, by any JSON value.
 THING_BY_KEY = {
     "language": "javascript",
     "views": {"thing_by_key": {"map": "function(doc) { if ('key' in doc) { emit(doc.key, null); } }"}},
@@ -22,7 +22,7 @@ THING_BY_KEY = {
 
 
 class Thing(Model, tag="thing_v1.0"):
-    """Anything that can be found by `key`."""
+    """A model that is found by `key`, any JSON value."""
 
     key: Annotated[Any, Immutable()]
     count: Annotated[int, ChangeCount()] = 0
@@ -46,7 +46,7 @@ def inline(content: bytes, **members: Any) -> dict[str, Any]:
 
 
 class Documents:
-    """The documents of a database, past the library and past the proxy."""
+    """The documents of a database, without the library and the proxy in between."""
 
     def __init__(self, couchdb: CouchDBServer, database_url: str) -> None:
         self._couchdb = couchdb
@@ -61,12 +61,12 @@ class Documents:
         return document
 
     def all(self) -> list[dict[str, Any]]:
-        """All documents, those of design among them."""
+        """All documents, including design documents."""
         rows = self._couchdb.succeed("GET", f"{self.name}/_all_docs?include_docs=true").json()["rows"]
         return [row["doc"] for row in rows]
 
     def put(self, **document: Any) -> dict[str, Any]:
-        """Stores a document; what is stored, with its `_id` and `_rev`."""
+        """Stores a document; returns it with its `_id` and `_rev`."""
         document = {"_id": uuid.uuid4().hex} | document
         result = self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
         return document | {"_rev": result["rev"]}
@@ -76,7 +76,7 @@ class Documents:
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
-        """Stores revisions as replication does, in conflict or not."""
+        """Stores revisions as replication does, whether they conflict or not."""
         body = {"docs": leaves, "new_edits": False}
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json=body)
 
@@ -105,5 +105,5 @@ class Documents:
         self.put(_id="_design/thing_by_key", **THING_BY_KEY)
 
     def count(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return int(self._couchdb.succeed("GET", self.name).json()["doc_count"])

@@ -1,4 +1,4 @@
-"""Waiting for what a test needs to have happened, and not longer."""
+"""Waiting for a condition, and not longer."""
 
 import asyncio
 import time
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 
 async def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Returns once the condition holds; it has to, in time."""
+    """Returns once the condition holds; the test fails if that takes longer than `timeout_s` seconds."""
     deadline_s = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
+        assert time.monotonic() < deadline_s, "the condition did not become true in time"
         await asyncio.sleep(0.005)

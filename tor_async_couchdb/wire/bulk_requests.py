@@ -138,7 +138,7 @@ class BulkRequests:
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
         for row in response.decode(_IdRows).rows:
-            # Unicode collation takes some different keys for equal.
+            # In CouchDB's Unicode collation some different keys are equal.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]

@@ -21,7 +21,7 @@ from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
 Q = TypeVar("Q")
 R = TypeVar("R")
 
-# Many times what CouchDB takes for a batch. A batch that is overdue may be stuck: no request waits for it.
+# Many times as long as CouchDB needs for a batch. An overdue batch may be stuck, so no request waits for it.
 _OVERDUE_AFTER_S = 0.25
 
 

@@ -17,7 +17,10 @@ _MAX_KEY_SIZE_BYTES = 1024
 
 
 class Endpoint:
-    """The database at `url`; its requests raise what `Transport.send` does."""
+    """The database at `url`.
+
+    Its requests raise TransportError if CouchDB does not answer and ResponseError if it refuses.
+    """
 
     def __init__(self, url: yarl.URL, transport: Transport) -> None:
         self.url = url

@@ -48,7 +48,11 @@ class Response:
     retry_after_s: float = 0.0
 
     def json(self) -> Any:
-        """The decoded body; raises what `decode` raises."""
+        """The decoded body.
+
+        Raises:
+            TransportError: the body is not JSON, so it is not CouchDB that answered.
+        """
         return self.decode(Any)
 
     def decode(self, body_type: type[T]) -> T:

@@ -36,6 +36,15 @@ async def test_new_model_may_have_an_id_already(
         await AsyncPersister(Thing(id=document_id, key="b"), database=database).persist()
 
 
+@pytest.mark.parametrize("document_id", ["_design/thing_by_key", "_local/a", "_design", "_"])
+async def test_id_that_couchdb_reserves_is_refused(
+    database: Database, documents: Documents, document_id: str
+) -> None:
+    with pytest.raises(InvalidDocumentError, match=f"document '{document_id}': an id must not start with"):
+        await AsyncPersister(Thing(id=document_id, key="a"), database=database).persist()
+    assert documents.count() == 0
+
+
 async def test_persisting_returns_another_model_and_leaves_the_first_unchanged(database: Database) -> None:
     new = Thing(key="a")
     stored = await AsyncPersister(new, database=database).persist()

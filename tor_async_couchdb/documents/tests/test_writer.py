@@ -43,6 +43,7 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
+from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.transport import Response, Transport
@@ -88,21 +89,11 @@ def answered_after(status: int, text: str = "") -> Fault:
     return fault
 
 
-class ConflictCounter(Observer):
-    """Counts conflicts."""
-
-    def __init__(self) -> None:
-        self.conflict_count = 0
-
-    def write_conflicted(self) -> None:
-        self.conflict_count += 1
-
-
 class Writing:
     """A document 'a', one write to it, and the count of its conflicts."""
 
     def __init__(self, database: Database, documents: Documents, proxy: FaultProxy) -> None:
-        self.observer = ConflictCounter()
+        self.observer = RecordingObserver()
         self.database = database.observed_by(self.observer)
         self.documents = documents
         self.proxy = proxy
@@ -111,11 +102,11 @@ class Writing:
         return await self.database.save({"_id": "a", "by": "me"})
 
     async def update(self) -> str:
-        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        rev = self.documents.put(_id="a", by="first client")["_rev"]
         return await self.database.save({"_id": "a", "_rev": rev, "by": "me"})
 
     async def delete(self) -> str:
-        rev = self.documents.put(_id="a", by="nobody")["_rev"]
+        rev = self.documents.put(_id="a", by="first client")["_rev"]
         return await self.database.delete("a", rev)
 
     def is_there(self) -> bool:
@@ -289,7 +280,7 @@ async def test_write_that_the_history_does_not_reach_back_to_is_of_unknown_outco
 async def test_applied_create_of_a_document_that_was_deleted_before_is_never_a_conflict(
     writing: Writing,
 ) -> None:
-    writing.documents.delete(writing.documents.put(_id="a", by="nobody"))
+    writing.documents.delete(writing.documents.put(_id="a", by="first client"))
     writing.proxy.inject(cut_after, "_bulk_docs")
     with pytest.raises(OutcomeUnknownError):
         await writing.create()
@@ -302,7 +293,7 @@ async def test_write_that_never_arrives_is_sent_three_times(writing: Writing) ->
     with pytest.raises(OutcomeUnknownError):
         await writing.update()
     assert writing.sends() == 3
-    assert writing.current()["by"] == "nobody"
+    assert writing.current()["by"] == "first client"
 
 
 async def test_while_all_writes_fail_resends_end(writing: Writing) -> None:
@@ -612,7 +603,7 @@ class Rivals:
 
     def __init__(self, database: Database, documents: Documents) -> None:
         self._database = database
-        self._rev = documents.put(_id="a", by="nobody")["_rev"]
+        self._rev = documents.put(_id="a", by="first client")["_rev"]
 
     def start(self, timeout_s: float = math.inf, **properties: Any) -> asyncio.Task[str]:
         async def save() -> str:

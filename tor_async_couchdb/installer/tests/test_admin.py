@@ -79,14 +79,14 @@ def test_each_segment_of_a_path_is_quoted(stub: Stub) -> None:
     assert stub.asked[0][:2] == ("GET", "/a%2Fb%2Bc/_design/d%3Fe%23f?rev=1-a%26b")
 
 
-def test_a_refusal_tells_couchdb_s_words_in_one_line(stub: Stub) -> None:
+def test_refusal_has_couchdbs_reason_in_one_line(stub: Stub) -> None:
     stub.answer(400, {"error": "compilation_error", "reason": "line 1\n  line 2"})
     with AdminClient(stub.host) as server, pytest.raises(ResponseError) as caught:
         server.ask("PUT", "database")
     assert str(caught.value) == "CouchDB answered PUT /database with 400 compilation_error: line 1 line 2"
 
 
-def test_a_server_that_wants_credentials_even_for_its_welcome_is_not_taken_for_absent(stub: Stub) -> None:
+def test_server_that_needs_credentials_for_its_welcome_is_not_taken_for_missing(stub: Stub) -> None:
     stub.answer(401, {"error": "unauthorized", "reason": "Authentication required."})
     with AdminClient(stub.host) as server, pytest.raises(UnauthorizedError, match="Authentication required"):
         server.check()
@@ -99,13 +99,13 @@ def test_another_server_is_not_taken_for_couchdb(stub: Stub, body: bytes) -> Non
         server.check()
 
 
-def test_a_redirect_is_not_followed(stub: Stub) -> None:
+def test_redirect_is_not_followed(stub: Stub) -> None:
     stub.status, stub.headers = 302, {"Location": "http://127.0.0.1:1/"}
     with AdminClient(stub.host) as server, pytest.raises(ResponseError, match="302"):
         server.check()
 
 
-def test_a_server_that_does_not_answer_is_given_up(stub: Stub) -> None:
+def test_server_that_does_not_answer_is_given_up(stub: Stub) -> None:
     stub.silent_until.clear()
     with AdminClient(stub.host) as server, pytest.raises(TransportError, match=r"no answer within 0\.05 s"):
         server.ask("GET", "database", read_timeout_s=0.05)
@@ -129,7 +129,7 @@ def test_every_request_has_a_timeout(monkeypatch: pytest.MonkeyPatch, stub: Stub
     assert 0 < read_s <= 60
 
 
-def test_a_server_that_is_not_there_cannot_be_reached() -> None:
+def test_unreachable_server_is_an_error() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         with (
@@ -142,13 +142,13 @@ def test_a_server_that_is_not_there_cannot_be_reached() -> None:
 def test_tls_with_a_server_that_speaks_none_fails(stub: Stub) -> None:
     with (
         AdminClient(stub.host.replace("http:", "https:")) as server,
-        pytest.raises(TransportError, match="no TLS there"),
+        pytest.raises(TransportError, match="speaks no TLS"),
     ):
         server.check()
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_certificates_are_verified_unless_told_otherwise(
+def test_certificates_are_verified_unless_the_client_says_not_to(
     monkeypatch: pytest.MonkeyPatch, stub: Stub, verify: bool
 ) -> None:
     seen = []
@@ -175,7 +175,7 @@ def test_credentials_are_sent_as_utf_8(stub: Stub) -> None:
     assert base64.b64decode(encoded).decode() == "dävid:geheim€"
 
 
-def test_neither_proxy_nor_netrc_comes_between(
+def test_neither_proxy_nor_netrc_of_the_environment_is_used(
     monkeypatch: pytest.MonkeyPatch, stub: Stub, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"

@@ -5,13 +5,13 @@ from tor_async_couchdb.installer.errors import InstallerError
 
 
 @pytest.mark.parametrize("name", ["a", "fruits", "a0_$()+-/z", "tor_async_couchdb_sample"])
-def test_names_that_couchdb_takes_are_taken(name: str) -> None:
+def test_name_that_couchdb_accepts_is_accepted(name: str) -> None:
     with AdminClient("http://127.0.0.1:1") as server:
         assert AdminDatabase(server, name).name == name
 
 
 @pytest.mark.parametrize("name", ["", "Fruits", "0fruits", "_users", "..", "a b", "a?b", "a\n", "ä", "a.b"])
-def test_names_that_couchdb_does_not_take_are_refused(name: str) -> None:
+def test_name_that_couchdb_does_not_accept_is_refused(name: str) -> None:
     with (
         AdminClient("http://127.0.0.1:1") as server,
         pytest.raises(InstallerError, match="must begin with a lower"),
@@ -19,7 +19,7 @@ def test_names_that_couchdb_does_not_take_are_refused(name: str) -> None:
         AdminDatabase(server, name)
 
 
-def test_a_database_comes_into_being_and_goes(database: AdminDatabase) -> None:
+def test_database_is_created_and_deleted(database: AdminDatabase) -> None:
     assert not database.exists()
     database.create()
     assert database.exists()
@@ -27,7 +27,7 @@ def test_a_database_comes_into_being_and_goes(database: AdminDatabase) -> None:
     assert not database.exists()
 
 
-def test_a_name_with_a_plus_is_that_database_and_no_other(database: AdminDatabase) -> None:
+def test_name_with_a_plus_names_one_database(database: AdminDatabase) -> None:
     plus = AdminDatabase(database.server, f"{database.name}+more")
     plus.create()
     try:
@@ -53,7 +53,7 @@ def test_fetching_and_writing_nothing_does_nothing(database: AdminDatabase) -> N
     assert database.write([]) == {}
 
 
-def test_a_refused_document_does_not_keep_the_others_from_being_written(database: AdminDatabase) -> None:
+def test_refused_document_does_not_keep_the_others_from_being_written(database: AdminDatabase) -> None:
     database.create()
     database.write([{"_id": "1", "color": "red"}])
     refusals = database.write([{"_id": "1", "color": "blue"}, {"_id": "2"}])
@@ -63,7 +63,7 @@ def test_a_refused_document_does_not_keep_the_others_from_being_written(database
     assert "2" in database.fetch(["2"])
 
 
-def test_a_queried_view_has_no_pending_updates(database: AdminDatabase) -> None:
+def test_queried_view_has_no_pending_updates(database: AdminDatabase) -> None:
     database.create()
     database.write([{"_id": str(number)} for number in range(10)])
     views = {"views": {"all": {"map": "function(doc) { emit(null, null); }"}}}

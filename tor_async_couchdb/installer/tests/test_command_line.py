@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.installer import command_line
 from tor_async_couchdb.installer.admin import AdminDatabase
-from tor_async_couchdb.installer.command_line import CommandLineParser, main
+from tor_async_couchdb.installer.command_line import CommandLineParser, Install, main
 from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
@@ -26,24 +25,26 @@ def _no_credentials_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COUCHDB_PASSWORD", raising=False)
 
 
+class Installations(list[dict[str, Any]]):
+    """The calls of `install`, which it records and does not make."""
+
+    def __call__(self, host: str, database: str, **options: Any) -> None:
+        self.append({"host": host, "database": database} | options)
+
+
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What `main` asked to be installed, without a server."""
-    calls: list[dict[str, Any]] = []
-
-    def keep(host: str, database: str, **options: Any) -> None:
-        calls.append({"host": host, "database": database} | options)
-
-    monkeypatch.setattr(command_line, "install", keep)
-    return calls
+def installed() -> Installations:
+    return Installations()
 
 
-def _run(monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, *arguments: str) -> int:
+def _run(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, install: Install, *arguments: str
+) -> int:
     monkeypatch.setattr(sys, "argv", ["installer.py", *arguments])
-    return main(parser, "design_docs", "seed_docs")
+    return main(parser, "design_docs", "seed_docs", install=install)
 
 
-def test_the_defaults_are_those_of_a_couchdb_at_hand(parser: CommandLineParser) -> None:
+def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> None:
     assert vars(parser.parse_args([])) == {
         "host": "http://127.0.0.1:5984",
         "database": "fruits",
@@ -71,7 +72,7 @@ def test_the_defaults_are_those_of_a_couchdb_at_hand(parser: CommandLineParser) 
         (["--log=loud"], "--log: should be one of DEBUG"),
     ],
 )
-def test_a_wrong_command_line_is_told_and_ends_with_2(
+def test_wrong_command_line_is_reported_and_ends_with_2(
     parser: CommandLineParser, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as caught:
@@ -80,17 +81,19 @@ def test_a_wrong_command_line_is_told_and_ends_with_2(
     assert message in capsys.readouterr().err
 
 
-def test_the_help_tells_of_credentials_from_the_environment(parser: CommandLineParser) -> None:
+def test_help_names_the_variables_of_the_credentials(parser: CommandLineParser) -> None:
     text = " ".join(parser.format_help().split())
     assert "COUCHDB_USER and COUCHDB_PASSWORD" in text
     assert "[default: fruits]" in text
 
 
 def test_every_option_reaches_the_installation(
-    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
-    assert _run(monkeypatch, parser, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
+    assert (
+        _run(monkeypatch, parser, installed, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
+    )
     (call,) = installed
     del call["on_progress"]
     assert call == {
@@ -107,32 +110,32 @@ def test_every_option_reaches_the_installation(
 
 
 def test_design_and_seed_documents_can_be_left_out(
-    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
-    assert _run(monkeypatch, parser, "--createdesign=false", "--createseed=false") == 0
+    assert _run(monkeypatch, parser, installed, "--createdesign=false", "--createseed=false") == 0
     assert (installed[0]["design_docs_folder"], installed[0]["seed_docs_folder"]) == (None, None)
 
 
 def test_credentials_come_from_the_environment_unless_an_option_gives_them(
-    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: list[dict[str, Any]]
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     monkeypatch.setenv("COUCHDB_USER", "environment")
     monkeypatch.setenv("COUCHDB_PASSWORD", "secret")
-    assert _run(monkeypatch, parser) == 0
-    assert _run(monkeypatch, parser, "--creds=option:secret") == 0
+    assert _run(monkeypatch, parser, installed) == 0
+    assert _run(monkeypatch, parser, installed, "--creds=option:secret") == 0
     assert [call["credentials"].user for call in installed] == ["environment", "option"]
 
 
 @pytest.mark.parametrize("name", ["COUCHDB_USER", "COUCHDB_PASSWORD"])
-def test_half_of_the_credentials_is_an_error(
+def test_user_without_password_or_password_without_user_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
     parser: CommandLineParser,
-    installed: list[dict[str, Any]],
+    installed: Installations,
     capsys: pytest.CaptureFixture[str],
     name: str,
 ) -> None:
     monkeypatch.setenv(name, "s3cret")
-    assert _run(monkeypatch, parser) == 1
+    assert _run(monkeypatch, parser, installed) == 1
     assert capsys.readouterr().err == (
         f"{parser.prog}: COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither\n"
     )
@@ -143,7 +146,7 @@ def test_half_of_the_credentials_is_an_error(
     ("error", "line"),
     [(InstallerError("red.json: bad"), "red.json: bad"), (KeyboardInterrupt(), "interrupted")],
 )
-def test_a_failure_is_one_line_and_ends_with_1(
+def test_failure_is_one_line_and_ends_with_1(
     monkeypatch: pytest.MonkeyPatch,
     parser: CommandLineParser,
     capsys: pytest.CaptureFixture[str],
@@ -153,8 +156,7 @@ def test_a_failure_is_one_line_and_ends_with_1(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(command_line, "install", fail)
-    assert _run(monkeypatch, parser, "--creds=dave:s3cret") == 1
+    assert _run(monkeypatch, parser, fail, "--creds=dave:s3cret") == 1
     assert capsys.readouterr() == ("", f"{parser.prog}: {line}\n")
 
 
@@ -178,10 +180,10 @@ def test_refused_credentials_are_never_shown(
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("{}", "holds no Tink key set")])
-def test_a_bad_key_set_is_named_and_nothing_is_installed(
+def test_bad_key_set_is_named_and_nothing_is_installed(
     monkeypatch: pytest.MonkeyPatch,
     parser: CommandLineParser,
-    installed: list[dict[str, Any]],
+    installed: Installations,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     content: str | None,
@@ -190,7 +192,7 @@ def test_a_bad_key_set_is_named_and_nothing_is_installed(
     path = tmp_path / "set.json"
     if content is not None:
         path.write_text(content)
-    assert _run(monkeypatch, parser, f"--seeddocsigner={path}") == 1
+    assert _run(monkeypatch, parser, installed, f"--seeddocsigner={path}") == 1
     error = capsys.readouterr().err
     assert str(path) in error
     assert reason in error
@@ -198,15 +200,15 @@ def test_a_bad_key_set_is_named_and_nothing_is_installed(
     assert installed == []
 
 
-def test_a_key_set_makes_the_signer_of_the_seed_documents(
+def test_seed_documents_are_signed_with_the_key_set(
     monkeypatch: pytest.MonkeyPatch,
     parser: CommandLineParser,
-    installed: list[dict[str, Any]],
+    installed: Installations,
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "set.json"
     signing.new_key_set(path)
-    assert _run(monkeypatch, parser, f"--seeddocsigner={path}") == 0
+    assert _run(monkeypatch, parser, installed, f"--seeddocsigner={path}") == 0
     doc = signing.sign(installed[0]["seed_doc_signer"], {"_id": "1", "type": "fruit_v1.0"})
     assert signing.verify(signing.TamperingSigner.from_file(path), doc)
 
@@ -217,15 +219,14 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(("stream", "is_drawn"), [(Terminal(), True), (io.StringIO(), False)])
-def test_a_bar_shows_the_progress_of_an_index_on_a_terminal_only(
+def test_progress_bar_is_drawn_on_a_terminal_only(
     monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, stream: io.StringIO, is_drawn: bool
 ) -> None:
     def build(*arguments: object, on_progress: OnProgress, **options: object) -> None:
         on_progress("fruit_by_color", 40, 100)
 
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(command_line, "install", build)
     monkeypatch.setattr(sys, "stderr", stream)
-    assert _run(monkeypatch, parser) == 0
+    assert _run(monkeypatch, parser, build) == 0
     assert ("fruit_by_color" in stream.getvalue()) is is_drawn
     assert ("40/100" in stream.getvalue()) is is_drawn

@@ -4,7 +4,6 @@ from typing import Any, cast
 import pytest
 
 from tor_async_couchdb.errors import ResponseError, TransportError
-from tor_async_couchdb.installer import design_documents
 from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.installer.design_documents import install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
@@ -50,7 +49,7 @@ def test_new_design_documents_are_put_with_their_indexes(fruits: AdminDatabase) 
     assert [row["key"] for row in _rows(fruits, "b")] == list(range(500))
 
 
-def test_the_same_design_documents_again_change_nothing(fruits: AdminDatabase) -> None:
+def test_same_design_documents_again_change_nothing(fruits: AdminDatabase) -> None:
     files = [_file("a"), _file("b", SIZES)]
     install_design_documents(fruits, files, _ignore_progress)
     before = _design_documents(fruits)
@@ -58,7 +57,7 @@ def test_the_same_design_documents_again_change_nothing(fruits: AdminDatabase) -
     assert _design_documents(fruits) == before
 
 
-def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits: AdminDatabase) -> None:
+def test_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
     before = _design_documents(fruits)
     install_design_documents(fruits, [_file("a", SIZES), _file("b")], _ignore_progress)
@@ -71,7 +70,7 @@ def test_a_changed_design_document_is_upgraded_and_has_its_index_at_once(fruits:
     assert after["_design/b"] == before["_design/b"]
 
 
-def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: AdminDatabase) -> None:
+def test_change_outside_of_the_views_is_an_upgrade_too(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a")], _ignore_progress)
     validation = "function(doc) { if (doc.bad) { throw({forbidden: 'bad'}); } }"
     install_design_documents(fruits, [_file("a", validate_doc_update=validation)], _ignore_progress)
@@ -79,13 +78,13 @@ def test_a_change_outside_of_the_views_is_an_upgrade_too(fruits: AdminDatabase) 
     assert _design_documents(fruits)["_design/a"].startswith("2-")
 
 
-def test_a_design_document_without_views_is_put(fruits: AdminDatabase) -> None:
+def test_design_document_without_views_is_put(fruits: AdminDatabase) -> None:
     body = {"_id": "_design/a", "validate_doc_update": "function(doc) {}"}
     install_design_documents(fruits, [DocumentFile(Path("a.json"), body)], _ignore_progress)
     assert set(_design_documents(fruits)) == {"_design/a"}
 
 
-def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: AdminDatabase) -> None:
+def test_bad_map_function_leaves_all_design_documents_as_they_were(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("z")], _ignore_progress)
     before = _design_documents(fruits)
     bad = [_file("a", SIZES), _file("new"), _file("z", "function(doc) { emit(")]
@@ -96,7 +95,7 @@ def test_one_bad_map_function_leaves_all_design_documents_as_they_were(fruits: A
     assert [row["key"] for row in _rows(fruits, "a", limit="1")] == ["red"]
 
 
-def test_what_a_killed_installer_left_is_cleaned_up(fruits: AdminDatabase) -> None:
+def test_documents_that_a_killed_installer_left_are_deleted(fruits: AdminDatabase) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
     for name in ("a", "b"):
         fruits.put_design_document(f"{name}.being_built", {"views": {}})
@@ -105,7 +104,7 @@ def test_what_a_killed_installer_left_is_cleaned_up(fruits: AdminDatabase) -> No
 
 
 class ScriptedDatabase:
-    """A database whose view answers after so many questions; keeps what happened in order."""
+    """A database whose view answers after `tries` requests; records what happens, in order."""
 
     def __init__(self, pending: list[int], *, tries: int = 1) -> None:
         self.pending = pending
@@ -140,18 +139,35 @@ class ScriptedDatabase:
         return self.refusals
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(design_documents, "_POLL_INTERVAL_S", 0.0)
+class Clock:
+    """A clock that only `sleep` moves on."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def now(self) -> float:
+        return self.now_s
+
+    def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
 
 
-def _install(scripted: ScriptedDatabase, *files: DocumentFile) -> list[tuple[str, int, int]]:
+def _install(
+    scripted: ScriptedDatabase, *files: DocumentFile, clock: Clock | None = None
+) -> list[tuple[str, int, int]]:
     seen = []
-    install_design_documents(cast(AdminDatabase, scripted), files, lambda *progress: seen.append(progress))
+    clock = clock or Clock()
+    install_design_documents(
+        cast(AdminDatabase, scripted),
+        files,
+        lambda *progress: seen.append(progress),
+        sleep=clock.sleep,
+        now=clock.now,
+    )
     return seen
 
 
-def test_progress_is_told_while_an_index_is_built() -> None:
+def test_progress_is_reported_while_an_index_is_built() -> None:
     scripted = ScriptedDatabase([100, 60, 70, 110, 20, 0])
     assert _install(scripted, _file("a")) == [
         ("a", 0, 100),
@@ -179,15 +195,24 @@ def test_nothing_is_switched_before_every_index_is_built_and_nothing_temporary_s
     ]
 
 
-def test_an_index_that_makes_no_progress_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(design_documents, "_STALLED_AFTER_S", 0.02)
-    scripted = ScriptedDatabase([7] * 10_000_000)
-    with pytest.raises(InstallerError, match=r"^a\.json: its index made no progress within 0\.02 s"):
-        _install(scripted, _file("a"))
+def test_index_that_makes_no_progress_for_two_minutes_is_given_up() -> None:
+    scripted, clock = ScriptedDatabase([8, *[7] * 10_000]), Clock()
+    with pytest.raises(InstallerError, match=r"^a\.json: its index made no progress within 120 s"):
+        _install(scripted, _file("a"), clock=clock)
     assert scripted.happened == ["put a.being_built", "delete a.being_built"]
+    assert 120 < clock.now_s < 121
 
 
-def test_a_view_that_cannot_be_queried_is_named_by_its_file() -> None:
+def test_slow_index_is_not_given_up_while_it_makes_progress() -> None:
+    scripted, clock = (
+        ScriptedDatabase([pending for left in range(9, -1, -1) for pending in [left] * 400]),
+        Clock(),
+    )
+    _install(scripted, _file("a"), clock=clock)
+    assert clock.now_s > 800
+
+
+def test_view_that_cannot_be_queried_is_named_by_its_file() -> None:
     scripted = ScriptedDatabase([])
     scripted.query_error = ResponseError(
         500, "unknown_query_language", "klingon", method="GET", path="/fruits/_design/a"
@@ -197,7 +222,7 @@ def test_a_view_that_cannot_be_queried_is_named_by_its_file() -> None:
     assert scripted.happened == ["put a.being_built", "delete a.being_built"]
 
 
-def test_an_interrupted_build_leaves_nothing_temporary() -> None:
+def test_interrupted_build_leaves_nothing_temporary() -> None:
     scripted = ScriptedDatabase([])
     scripted.query_error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -205,7 +230,7 @@ def test_an_interrupted_build_leaves_nothing_temporary() -> None:
     assert scripted.happened == ["put a.being_built", "delete a.being_built"]
 
 
-def test_a_design_document_that_another_changed_meanwhile_is_named() -> None:
+def test_design_document_that_another_client_changed_meanwhile_is_named() -> None:
     scripted = ScriptedDatabase([])
     scripted.refusals = {"_design/a": "conflict: Document update conflict."}
     with pytest.raises(InstallerError, match=r"^a\.json: .*conflict: Document update conflict"):

@@ -18,7 +18,7 @@ def _write(folder: Path, name: str, content: object) -> Path:
     return path
 
 
-def test_a_design_document_is_named_as_its_file(tmp_path: Path) -> None:
+def test_design_document_is_named_as_its_file(tmp_path: Path) -> None:
     path = _write(tmp_path, "by_color.json", VIEWS)
     (document,) = read_design_documents(tmp_path)
     assert document.path == path
@@ -56,7 +56,7 @@ def test_files_are_read_in_the_order_of_their_names_and_others_not_at_all(tmp_pa
         ({"views": {"x": {"map": None}}}, "view 'x' must be an object with its 'map'"),
     ],
 )
-def test_a_bad_design_document_is_refused_by_its_file_s_name(
+def test_bad_design_document_is_refused_by_its_files_name(
     tmp_path: Path, content: object, reason: str
 ) -> None:
     path = _write(tmp_path, "by_color.json", content)
@@ -82,7 +82,7 @@ def test_a_bad_design_document_is_refused_by_its_file_s_name(
         ({"_rev": "1-a"}, "'_rev' is for CouchDB to set"),
     ],
 )
-def test_a_bad_seed_document_is_refused_by_its_file_s_name(
+def test_bad_seed_document_is_refused_by_its_files_name(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
     path = _write(tmp_path, "red.json", SEED | change)
@@ -92,7 +92,7 @@ def test_a_bad_seed_document_is_refused_by_its_file_s_name(
 
 
 @pytest.mark.parametrize("name", ["_id", "type"])
-def test_a_seed_document_without_id_or_type_is_refused(tmp_path: Path, name: str) -> None:
+def test_seed_document_without_id_or_type_is_refused(tmp_path: Path, name: str) -> None:
     _write(tmp_path, "red.json", {key: value for key, value in SEED.items() if key != name})
     with pytest.raises(InstallerError, match=f"'{name}' must be"):
         read_seed_documents(tmp_path)
@@ -105,7 +105,7 @@ def test_two_seed_documents_of_one_id_are_refused(tmp_path: Path) -> None:
         read_seed_documents(tmp_path)
 
 
-def test_a_missing_folder_and_an_unreadable_file_are_named(tmp_path: Path) -> None:
+def test_missing_folder_and_an_unreadable_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InstallerError, match="missing: no such folder"):
         read_design_documents(tmp_path / "missing")
     (tmp_path / "folder.json").mkdir()
@@ -132,7 +132,7 @@ def test_seed_documents_are_signed(tmp_path: Path, signer: signing.Signer) -> No
     assert signing.verify(signer, document.body)
 
 
-def test_a_seed_document_that_cannot_be_signed_is_refused(tmp_path: Path, signer: signing.Signer) -> None:
+def test_seed_document_that_cannot_be_signed_is_refused(tmp_path: Path, signer: signing.Signer) -> None:
     _write(tmp_path, "red.json", SEED | {"size": 2**53})
     with pytest.raises(InstallerError, match=r"red\.json: property 'size' of document '1'"):
         read_seed_documents(tmp_path, signer)

@@ -18,12 +18,12 @@ from tor_async_couchdb.installer.option_types import UserPassword
         ("FATAL", logging.FATAL),
     ],
 )
-def test_a_logging_level_is_taken_in_any_case(text: str, level: int) -> None:
+def test_logging_level_is_accepted_in_any_case(text: str, level: int) -> None:
     assert option_types.logging_level(text) == level
 
 
 @pytest.mark.parametrize("text", ["", "dave", "10", "NOTSET"])
-def test_another_logging_level_is_refused(text: str) -> None:
+def test_unknown_logging_level_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="should be one of DEBUG, INFO"):
         option_types.logging_level(text)
 
@@ -40,12 +40,12 @@ def test_another_logging_level_is_refused(text: str) -> None:
         "http://bindle:65535",
     ],
 )
-def test_a_host_is_returned_as_it_is(text: str) -> None:
+def test_host_is_returned_as_it_is(text: str) -> None:
     assert option_types.scheme_host_port(text) == text
 
 
 @pytest.mark.parametrize("text", ["http://127.0.0.1:5984/", "https://[::1]/"])
-def test_a_host_loses_its_trailing_slash(text: str) -> None:
+def test_host_loses_its_trailing_slash(text: str) -> None:
     assert option_types.scheme_host_port(text) == text[:-1]
 
 
@@ -94,21 +94,21 @@ def test_incomplete_credentials_are_refused_without_repeating_them(text: str) ->
         option_types.user_colon_password(text)
 
 
-def test_a_password_is_not_in_the_repr() -> None:
+def test_password_is_not_in_the_repr() -> None:
     assert "secret" not in repr(option_types.user_colon_password("dave:secret"))
 
 
 @pytest.mark.parametrize("text", ["true", "T", "yes", "Y", "1", "TRUE"])
-def test_a_yes_is_true(text: str) -> None:
+def test_every_yes_is_true(text: str) -> None:
     assert option_types.boolean(text) is True
 
 
 @pytest.mark.parametrize("text", ["false", "F", "no", "N", "0", "False"])
-def test_a_no_is_false(text: str) -> None:
+def test_every_no_is_false(text: str) -> None:
     assert option_types.boolean(text) is False
 
 
 @pytest.mark.parametrize("text", ["", "dave", "on", "2", " true"])
-def test_neither_yes_nor_no_is_refused(text: str) -> None:
+def test_other_text_is_no_boolean(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="should be one of true, false, yes, no, 1 or 0"):
         option_types.boolean(text)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.installer import rewriting
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.rewriting import Rewritten
@@ -20,18 +19,13 @@ COUNT = 7
 DESIGN = {"_id": "_design/people", "views": {}}
 
 
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
-
-
 @pytest.fixture
 def data_keys() -> DataKeys:
     return DataKeys(MemoryDataKeyStore(), AeadKeySet.new())
 
 
 def person(data_keys: DataKeys, number: int, **properties: Any) -> Document:
-    """A person as it is stored now; every two are about the same subject."""
+    """A stored person; each two documents are about the same subject."""
     key = data_keys.fetch_or_make(str(number // 2))
     assert key is not None
     document = {"_id": str(number), "type": "person_v1.0", "person_id": str(number // 2)}
@@ -42,7 +36,7 @@ def person(data_keys: DataKeys, number: int, **properties: Any) -> Document:
 
 @pytest.fixture
 def people(database: AdminDatabase, data_keys: DataKeys) -> AdminDatabase:
-    """A database of people, whose data keys are rotated then."""
+    """A database of people whose data keys were rotated afterwards."""
     database.create()
     database.write([DESIGN, {"_id": "other", "type": "other_v1.0"}])
     database.write([person(data_keys, number) for number in range(COUNT)])
@@ -57,11 +51,11 @@ def ignore(done: int, total: int) -> None:
 def rewritten(
     database: AdminDatabase, data_keys: DataKeys, signer: TamperingSigner | None = None
 ) -> Rewritten:
-    return re_encrypt(database, Person, data_keys, signer, ignore)
+    return re_encrypt(database, Person, data_keys, signer, ignore, page_size=3)
 
 
 def addresses(database: AdminDatabase, data_keys: DataKeys) -> dict[str, Any]:
-    """What services read now."""
+    """The addresses as services read them."""
     leaves = database.fetch_leaves([str(number) for number in range(COUNT)])
     decrypt = asyncio.run(Encryption(data_keys).decrypter(Person, leaves))
     return {leaf["_id"]: decrypt(leaf)["address"] for leaf in leaves if "_deleted" not in leaf}
@@ -71,7 +65,7 @@ EXPECTED = {str(number): f"home {number}" for number in range(COUNT)}
 
 
 class Racing(AdminDatabase):
-    """A database where something happens just before each write."""
+    """A database that calls a function just before each write."""
 
     def __init__(self, database: AdminDatabase, before_write: Callable[[int], None]) -> None:
         super().__init__(database.server, database.name)
@@ -84,7 +78,7 @@ class Racing(AdminDatabase):
         return super().write(documents)
 
 
-def test_nothing_is_left_under_the_old_keys(people: AdminDatabase, data_keys: DataKeys) -> None:
+def test_nothing_stays_encrypted_by_the_old_keys(people: AdminDatabase, data_keys: DataKeys) -> None:
     assert rewritten(people, data_keys) == Rewritten(COUNT, COUNT + 1)
     for leaf in people.fetch_leaves(EXPECTED):
         (key,) = data_keys.fetch([leaf["person_id"]]).values()
@@ -94,14 +88,14 @@ def test_nothing_is_left_under_the_old_keys(people: AdminDatabase, data_keys: Da
     assert addresses(people, data_keys) == EXPECTED
 
 
-def test_once_more_it_writes_nothing(people: AdminDatabase, data_keys: DataKeys) -> None:
+def test_second_run_writes_nothing(people: AdminDatabase, data_keys: DataKeys) -> None:
     rewritten(people, data_keys)
     before = people.fetch(EXPECTED)
     assert rewritten(people, data_keys) == Rewritten(0, COUNT + 1)
     assert people.fetch(EXPECTED) == before
 
 
-def test_what_was_interrupted_goes_on_and_can_be_read_meanwhile(
+def test_interrupted_run_is_continued_and_can_be_read_meanwhile(
     people: AdminDatabase, data_keys: DataKeys
 ) -> None:
     def end(writes: int) -> None:
@@ -131,7 +125,7 @@ def test_document_that_a_service_changes_meanwhile_keeps_the_change(
     assert addresses(people, data_keys) == EXPECTED
 
 
-def test_forgotten_and_those_without_anything_to_encrypt_are_as_they_have_to_be(
+def test_documents_of_erased_subjects_and_without_encrypted_values_are_current(
     people: AdminDatabase, data_keys: DataKeys
 ) -> None:
     people.write([{"_id": "none", "type": "person_v1.0", "person_id": None, "address": None, "ages": None}])
@@ -141,7 +135,9 @@ def test_forgotten_and_those_without_anything_to_encrypt_are_as_they_have_to_be(
     assert addresses(people, data_keys) == EXPECTED | {"0": None, "1": None}
 
 
-def test_what_can_not_be_decrypted_is_left_as_it_is(people: AdminDatabase, data_keys: DataKeys) -> None:
+def test_document_that_can_not_be_decrypted_is_left_as_it_is(
+    people: AdminDatabase, data_keys: DataKeys
+) -> None:
     stored = people.fetch(EXPECTED)
     moved = stored["0"] | {"address": stored["1"]["address"]}
     plain = stored["2"] | {"address": "12 Orchard Lane"}
@@ -153,7 +149,7 @@ def test_what_can_not_be_decrypted_is_left_as_it_is(people: AdminDatabase, data_
     assert result.written == COUNT - 2
 
 
-def test_it_signs_what_it_writes_and_launders_nothing(
+def test_renewed_documents_are_signed_and_tampered_ones_are_left(
     database: AdminDatabase, data_keys: DataKeys, tmp_path: Any
 ) -> None:
     signing.new_key_set(tmp_path / "keys.json")

@@ -1,13 +1,13 @@
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tor_async_couchdb.installer import rewriting
+from tor_async_couchdb.installer import re_signing
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.re_signing import re_sign
 from tor_async_couchdb.installer.rewriting import Rewritten
 from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import key_set, signing
@@ -16,10 +16,7 @@ from tor_async_couchdb.protection.signing import Signer, TamperingSigner
 
 COUNT = 7
 
-
-@pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rewriting, "_PAGE_SIZE", 3)
+re_sign = functools.partial(re_signing.re_sign, page_size=3)
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def _ignore(done: int, total: int) -> None:
 
 
 class Racing(AdminDatabase):
-    """A database where something happens just before each write."""
+    """A database that calls a function just before each write."""
 
     def __init__(self, database: AdminDatabase, before_write: Callable[[int], None]) -> None:
         super().__init__(database.server, database.name)
@@ -83,7 +80,7 @@ def test_all_documents_are_signed_by_the_primary_key(signed: AdminDatabase, keys
     assert all(signing.verify(only_primary, leaf) and leaf["color"] == "red" for leaf in leaves)
 
 
-def test_once_more_it_writes_nothing(signed: AdminDatabase, keys: Path) -> None:
+def test_second_run_writes_nothing(signed: AdminDatabase, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
     re_sign(signed, signer, _ignore)
     before = _leaves(signed)
@@ -91,7 +88,7 @@ def test_once_more_it_writes_nothing(signed: AdminDatabase, keys: Path) -> None:
     assert _leaves(signed) == before
 
 
-def test_what_was_interrupted_goes_on(signed: AdminDatabase, keys: Path) -> None:
+def test_interrupted_run_is_continued(signed: AdminDatabase, keys: Path) -> None:
     signer = TamperingSigner.from_file(keys)
 
     def end(writes: int) -> None:
@@ -143,7 +140,7 @@ def test_services_that_never_get_the_new_key_set_are_reported(signed: AdminDatab
         re_sign(Racing(signed, change), TamperingSigner.from_file(keys), _ignore)
 
 
-def test_document_that_was_tampered_with_is_not_laundered(signed: AdminDatabase, keys: Path) -> None:
+def test_document_that_was_tampered_with_is_not_signed(signed: AdminDatabase, keys: Path) -> None:
     tampered = signed.fetch(["1"])["1"] | {"color": "black"}
     unsigned = {"_id": "unsigned", "type": "fruit_v1.0"}
     signed.write([tampered, unsigned])
@@ -176,7 +173,9 @@ def test_attachments_and_design_documents_are_left_alone(signed: AdminDatabase, 
     assert signed.fetch(["1"])["1"]["_attachments"]["a.txt"]["length"] == 5
 
 
-def test_what_keyczar_signed_gets_a_signature_that_covers_the_id(signed: AdminDatabase, keys: Path) -> None:
+def test_document_that_keyczar_signed_gets_a_signature_that_covers_its_id(
+    signed: AdminDatabase, keys: Path
+) -> None:
     keyczar = KeyczarSigner(KeyczarKeySet({b"1234": b"key"}, b"1234"), signs=True)
     signed.write([_fruit(keyczar, "old"), _fruit(keyczar, "large") | {"size": 2**60}])
     large = signed.fetch(["large"])["large"]

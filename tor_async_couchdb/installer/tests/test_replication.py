@@ -25,7 +25,7 @@ def masters(couchdb: CouchDBServer, credentials: UserPassword) -> Iterator[tuple
 def until(condition: Callable[[], bool]) -> None:
     deadline_s = time.monotonic() + 30
     while not condition():
-        assert time.monotonic() < deadline_s, "it did not come true in time"
+        assert time.monotonic() < deadline_s, "the condition did not become true in time"
         time.sleep(0.1)
 
 
@@ -47,7 +47,7 @@ def has(couchdb: CouchDBServer, master: Master, document_id: str) -> bool:
     return document_id in [row["id"] for row in rows]
 
 
-def test_what_is_written_to_either_arrives_at_the_other(
+def test_document_written_to_either_arrives_at_the_other(
     couchdb: CouchDBServer, masters: tuple[Master, Master]
 ) -> None:
     one, other = masters
@@ -83,7 +83,7 @@ def test_disconnecting_ends_both_and_may_be_done_again(
     assert jobs(couchdb, masters) == []
 
 
-def test_a_replication_that_failed_is_begun_anew(
+def test_replication_that_failed_is_started_again(
     couchdb: CouchDBServer, masters: tuple[Master, Master]
 ) -> None:
     connect(*masters)
@@ -94,7 +94,7 @@ def test_a_replication_that_failed_is_begun_anew(
     until(lambda: all(job.get("_replication_state") != "failed" for job in jobs(couchdb, masters)))
 
 
-def test_nothing_is_begun_where_one_of_them_is_missing(
+def test_nothing_is_started_if_one_of_them_is_missing(
     couchdb: CouchDBServer, masters: tuple[Master, Master]
 ) -> None:
     absent = Master(masters[0].host, "tor_async_couchdb_test_absent", masters[0].credentials)
@@ -103,12 +103,12 @@ def test_nothing_is_begun_where_one_of_them_is_missing(
     assert jobs(couchdb, masters) == []
 
 
-def test_a_server_that_can_not_be_reached_is_named(masters: tuple[Master, Master]) -> None:
+def test_unreachable_server_is_named(masters: tuple[Master, Master]) -> None:
     with pytest.raises(InstallerError, match=r"http://127\.0\.0\.1:1: can't be reached"):
         connect(masters[0], Master("http://127.0.0.1:1", "absent"))
 
 
-def test_a_database_does_not_replicate_with_itself(masters: tuple[Master, Master]) -> None:
+def test_database_does_not_replicate_with_itself(masters: tuple[Master, Master]) -> None:
     with pytest.raises(InstallerError, match="itself"):
         connect(masters[0], masters[0])
 
@@ -141,7 +141,7 @@ def test_databases_whose_names_have_a_plus_sign_replicate(
             couchdb.succeed("DELETE", quote(name, safe=""))
 
 
-def test_a_url_is_taken_apart_and_its_credentials_go_first() -> None:
+def test_url_is_parsed_and_its_credentials_come_first() -> None:
     default = UserPassword("default", "d")
     assert Master.from_url("http://h:5984/a%2Fb", default) == Master("http://h:5984", "a/b", default)
     assert Master.from_url("https://u:p%40w@h/db/", default) == Master(
@@ -150,6 +150,6 @@ def test_a_url_is_taken_apart_and_its_credentials_go_first() -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://h/db", "http://h", "http://h/", "http:///db", "db"])
-def test_what_is_no_databases_url_is_refused(url: str) -> None:
+def test_url_that_names_no_database_is_refused(url: str) -> None:
     with pytest.raises(InstallerError, match="a database's URL is"):
         Master.from_url(url)

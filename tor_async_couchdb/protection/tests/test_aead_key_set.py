@@ -6,7 +6,7 @@ from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet, key_id_of
 
 
-def test_what_was_encrypted_decrypts_with_the_same_associated_data_alone() -> None:
+def test_ciphertext_decrypts_with_the_same_associated_data_only() -> None:
     keys = AeadKeySet.new()
     ciphertext = keys.encrypt(b"text", b"place")
     assert keys.decrypt(ciphertext, b"place") == b"text"
@@ -15,7 +15,7 @@ def test_what_was_encrypted_decrypts_with_the_same_associated_data_alone() -> No
             keys.decrypt(ciphertext, wrong)
 
 
-def test_changed_ciphertext_and_another_key_do_not_decrypt() -> None:
+def test_changed_ciphertext_does_not_decrypt_and_nor_does_another_key() -> None:
     keys = AeadKeySet.new()
     ciphertext = keys.encrypt(b"text", b"")
     for i in range(len(ciphertext)):
@@ -32,7 +32,7 @@ def test_ciphertext_names_its_key() -> None:
     assert keys.key_ids == {keys.primary_id}
 
 
-def test_new_primary_key_encrypts_and_the_old_one_goes_on_decrypting_until_it_is_gone() -> None:
+def test_new_primary_key_encrypts_and_the_old_one_decrypts_until_it_is_removed() -> None:
     old = AeadKeySet.new()
     both = old.with_new_primary()
     new = both.only_primary()
@@ -50,7 +50,7 @@ def test_key_set_is_read_from_a_file(tmp_path: Path) -> None:
     assert AeadKeySet.from_file(tmp_path / "keys.json").decrypt(keys.encrypt(b"text", b""), b"") == b"text"
 
 
-def test_what_is_no_such_key_set_is_refused_and_not_quoted(tmp_path: Path) -> None:
+def test_file_without_a_key_set_is_an_error_that_quotes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     signing.new_key_set(path)
     contents = [path.read_bytes(), b"{}", b"\xff secret", b'{"key": "secret"}']

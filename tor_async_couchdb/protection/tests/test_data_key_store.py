@@ -22,7 +22,7 @@ def store(path: Path) -> Iterator[SQLiteDataKeyStore]:
     store.close()
 
 
-def test_keys_are_kept(store: SQLiteDataKeyStore, path: Path) -> None:
+def test_keys_are_stored_in_the_file(store: SQLiteDataKeyStore, path: Path) -> None:
     store.add("a", b"1")
     store.add("a", b"2")
     store.add("é'", b"3")
@@ -31,7 +31,7 @@ def test_keys_are_kept(store: SQLiteDataKeyStore, path: Path) -> None:
     other.close()
 
 
-def test_key_is_replaced_only_if_nobody_else_did(store: SQLiteDataKeyStore) -> None:
+def test_key_is_replaced_only_if_it_has_not_changed(store: SQLiteDataKeyStore) -> None:
     store.add("a", b"1")
     assert store.replace("a", b"1", b"2")
     assert not store.replace("a", b"1", b"3")
@@ -39,7 +39,7 @@ def test_key_is_replaced_only_if_nobody_else_did(store: SQLiteDataKeyStore) -> N
     assert store.fetch(["a", "absent"]) == {"a": b"2"}
 
 
-def test_forgotten_subject_is_known_as_that_and_its_key_is_nowhere(
+def test_erased_subject_is_remembered_and_its_key_is_in_no_file(
     store: SQLiteDataKeyStore, path: Path
 ) -> None:
     store.add("a", b"secret" * 100)
@@ -61,7 +61,7 @@ def test_subjects_are_listed_in_pages(store: SQLiteDataKeyStore) -> None:
     assert store.subject_ids("d", 2) == []
 
 
-def test_threads_and_connections_use_it_at_once(store: SQLiteDataKeyStore, path: Path) -> None:
+def test_threads_and_connections_can_use_the_store_at_once(store: SQLiteDataKeyStore, path: Path) -> None:
     others = [store, SQLiteDataKeyStore(path)]
 
     def add(number: int) -> None:
@@ -75,18 +75,18 @@ def test_threads_and_connections_use_it_at_once(store: SQLiteDataKeyStore, path:
     others[1].close()
 
 
-def test_more_subjects_than_a_statement_takes_parameters(store: SQLiteDataKeyStore) -> None:
+def test_more_subjects_are_fetched_than_a_statement_may_have_parameters(store: SQLiteDataKeyStore) -> None:
     store.add("7", b"1")
     assert store.fetch([str(i) for i in range(40_000)]) == {"7": b"1"}
 
 
-def test_only_its_owner_can_read_it_and_nothing_is_overwritten(path: Path) -> None:
+def test_store_is_readable_by_its_owner_only_and_never_overwritten(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(FileExistsError):
         SQLiteDataKeyStore.create(path)
 
 
-def test_store_that_is_not_there_or_is_none_is_named(tmp_path: Path) -> None:
+def test_absent_store_and_other_file_are_errors_that_name_it(tmp_path: Path) -> None:
     with pytest.raises(DataKeyError, match=r"absent\.sqlite' can't be used: unable to open"):
         SQLiteDataKeyStore(tmp_path / "absent.sqlite")
     assert list(tmp_path.iterdir()) == []

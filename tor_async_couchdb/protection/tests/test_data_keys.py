@@ -1,7 +1,6 @@
 import pytest
 
 from tor_async_couchdb.errors import DataKeyError
-from tor_async_couchdb.protection import data_keys as data_keys_module
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet, key_id_of
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
@@ -20,10 +19,9 @@ def master_key() -> AeadKeySet:
 
 
 @pytest.fixture
-def data_keys(store: MemoryDataKeyStore, master_key: AeadKeySet, monkeypatch: pytest.MonkeyPatch) -> DataKeys:
-    """Those of three subjects."""
-    monkeypatch.setattr(data_keys_module, "_PAGE_SIZE", 2)
-    data_keys = DataKeys(store, master_key)
+def data_keys(store: MemoryDataKeyStore, master_key: AeadKeySet) -> DataKeys:
+    """The data keys of three subjects, which take two pages."""
+    data_keys = DataKeys(store, master_key, page_size=2)
     for name in NAMES:
         data_keys.fetch_or_make(name)
     return data_keys
@@ -43,7 +41,7 @@ def test_key_is_made_once(data_keys: DataKeys) -> None:
     assert len({present(data_keys, name).text for name in NAMES}) == 3
 
 
-def test_of_two_that_make_a_key_at_once_both_get_the_same(
+def test_two_processes_that_make_a_key_at_once_get_the_same(
     store: MemoryDataKeyStore, master_key: AeadKeySet
 ) -> None:
     class Racing(MemoryDataKeyStore):
@@ -60,7 +58,7 @@ def test_of_two_that_make_a_key_at_once_both_get_the_same(
     assert key.text == others.text
 
 
-def test_store_holds_no_key_that_the_master_key_has_not_wrapped(
+def test_store_holds_only_keys_that_the_master_key_has_wrapped(
     data_keys: DataKeys, store: MemoryDataKeyStore
 ) -> None:
     for name in NAMES:
@@ -79,14 +77,14 @@ def test_key_that_was_moved_to_another_subject_is_refused(
         data_keys.fetch(["b"])
 
 
-def test_forgotten_subject_never_has_a_key_again(data_keys: DataKeys) -> None:
+def test_erased_subject_never_has_a_key_again(data_keys: DataKeys) -> None:
     data_keys.erase("a")
     assert data_keys.fetch(["a"]) == {"a": None}
     assert data_keys.fetch_or_make("a") is None
     assert data_keys.rotate() == 2
 
 
-def test_rotation_adds_a_key_and_its_end_deletes_the_old_one(data_keys: DataKeys) -> None:
+def test_rotation_adds_a_key_and_retiring_deletes_the_old_one(data_keys: DataKeys) -> None:
     before = present(data_keys)
     assert data_keys.rotate() == 3
     assert data_keys.rotate() == 0  # the last rotation has not ended
@@ -111,20 +109,21 @@ def test_new_master_key_wraps_the_same_data_keys(
     assert {key_id_of(wrapped) for wrapped in store.wrapped.values() if wrapped} == {both.primary_id}
 
 
-def test_subject_that_is_forgotten_or_changed_meanwhile_stays_so(
-    data_keys: DataKeys, store: MemoryDataKeyStore, monkeypatch: pytest.MonkeyPatch
+def test_subject_that_is_erased_or_rotated_meanwhile_stays_so(
+    data_keys: DataKeys, store: MemoryDataKeyStore, master_key: AeadKeySet
 ) -> None:
-    replace = store.replace
+    class Racing(MemoryDataKeyStore):
+        """Another process erases "a", and rotates the others before "b" is replaced."""
 
-    def forget_first(subject_id: str, old: bytes, new: bytes) -> bool:
-        if subject_id == "a":
-            store.erase("a")
-        if subject_id == "b":
-            monkeypatch.setattr(store, "replace", replace)
-            data_keys.rotate()
-        return replace(subject_id, old, new)
+        def replace(self, subject_id: str, old: bytes, new: bytes) -> bool:
+            if subject_id == "a":
+                store.erase("a")
+            elif subject_id == "b":
+                data_keys.rotate()
+            return super().replace(subject_id, old, new)
 
-    monkeypatch.setattr(store, "replace", forget_first)
-    data_keys.rotate()
+    racing = Racing()
+    racing.wrapped = store.wrapped
+    assert DataKeys(racing, master_key).rotate() == 0
     assert data_keys.fetch(["a"]) == {"a": None}
     assert len(present(data_keys, "b").key_ids) == len(present(data_keys, "c").key_ids) == 2

@@ -1,26 +1,29 @@
 import asyncio
-import time
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import argon2
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from tor_async_couchdb.actions.retrieve import (
-    AsyncModelRetrieverByDocumentID,
-    AsyncModelsRetriever,
-    AsyncPersister,
-)
+from tor_async_couchdb import deadline
+from tor_async_couchdb.actions.retrieve import AsyncModelRetrieverByDocumentID, AsyncModelsRetriever
+from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.conflicts.tests.test_plan import ID, Basket, Master, Mesh, content, converge, mesh
-from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import InvalidDocumentError, SubjectErasedError, TamperedError
+from tor_async_couchdb.errors import (
+    CouchDBError,
+    DataKeyError,
+    InvalidDocumentError,
+    SubjectErasedError,
+    TamperedError,
+)
+from tor_async_couchdb.guard import Open
 from tor_async_couchdb.installer.re_encrypting import re_encrypted
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import (
@@ -37,26 +40,14 @@ from tor_async_couchdb.protection import encryption, key_set, signing
 from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.data_key_store import SQLiteDataKeyStore
 from tor_async_couchdb.protection.data_keys import DataKeys
-from tor_async_couchdb.protection.encryption import Encryption, Open, is_outdated
+from tor_async_couchdb.protection.encryption import Encryption, is_outdated
+from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
+from tor_async_couchdb.tests.people import HOME, Person, person
 from tor_async_couchdb.tests.revision_trees import StaleRevisionError
 from tor_async_couchdb.tests.things import Documents
-
-MARKER = "12 Orchard Lane"
-
-
-class Person(Model, tag="person_v1.0"):
-    person_id: Annotated[str | None, Immutable(), Protection.PUBLIC, Subject()] = None
-    address: Annotated[str | None, Immutable(), Protection.ENCRYPTED] = None
-    ages: Annotated[list[int] | None, Immutable(), Protection.ENCRYPTED] = None
-    pin_hash: Annotated[str | None, Immutable(), Protection.HASHED] = None
-
-
-def person(**properties: Any) -> Document:
-    return {"_id": "1", "type": "person_v1.0", "person_id": "jane", "address": MARKER, "ages": [1, 2]} | (
-        properties
-    )
 
 
 @pytest.fixture
@@ -78,9 +69,9 @@ async def decrypted(own: Encryption, document: Document) -> Document:
     return (await own.decrypter(Person, [document]))(document)
 
 
-async def test_what_was_encrypted_is_read_as_it_was(own: Encryption) -> None:
+async def test_encrypted_document_decrypts_to_what_it_was(own: Encryption) -> None:
     stored = await own.encrypted(Person, person())
-    assert MARKER not in str(stored)
+    assert HOME not in str(stored)
     assert {name: stored[name] for name in ("_id", "type", "person_id")} == {
         "_id": "1",
         "type": "person_v1.0",
@@ -89,13 +80,13 @@ async def test_what_was_encrypted_is_read_as_it_was(own: Encryption) -> None:
     assert await decrypted(own, stored) == person()
 
 
-async def test_equal_values_are_stored_differently(own: Encryption) -> None:
+async def test_equal_values_have_different_ciphertexts(own: Encryption) -> None:
     assert (await own.encrypted(Person, person()))["address"] != (await own.encrypted(Person, person()))[
         "address"
     ]
 
 
-async def test_nothing_is_encrypted_where_there_is_nothing(
+async def test_document_without_values_to_encrypt_is_stored_as_it_is(
     own: Encryption, store: MemoryDataKeyStore
 ) -> None:
     document = person(person_id=None, address=None, ages=None)
@@ -135,23 +126,23 @@ async def test_ciphertext_of_another_subject_does_not_decrypt(own: Encryption) -
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        (MARKER, "is not encrypted"),
-        ({"encrypted": "?"}, "is no ciphertext"),
+        (HOME, "is not encrypted"),
+        ({"encrypted": "?"}, "is not a ciphertext"),
         ({"encrypted": ""}, "is encrypted by a key that its subject does not have"),
         ({"encrypted": 7}, "is not encrypted"),
         (["x"], "is not encrypted"),
     ],
 )
-async def test_what_is_no_ciphertext_is_refused_and_not_shown(
+async def test_value_that_is_no_ciphertext_is_refused_and_not_quoted(
     own: Encryption, address: Any, reason: str
 ) -> None:
     stored = await own.encrypted(Person, person())
     with pytest.raises(InvalidDocumentError, match=f"property 'address' of document '1': {reason}") as error:
         await decrypted(own, stored | {"address": address})
-    assert MARKER not in str(error.value)
+    assert HOME not in str(error.value)
 
 
-async def test_missing_key_is_an_error_and_not_taken_for_a_deleted_one(
+async def test_missing_key_is_not_taken_for_a_deleted_one(
     own: Encryption, store: MemoryDataKeyStore, data_keys: DataKeys
 ) -> None:
     stored = await own.encrypted(Person, person())
@@ -160,27 +151,27 @@ async def test_missing_key_is_an_error_and_not_taken_for_a_deleted_one(
         await decrypted(Encryption(data_keys), stored)
 
 
-async def test_forgotten_subjects_values_are_none_and_can_not_be_written_any_more(
+async def test_values_of_an_erased_subject_are_none_and_can_not_be_written_any_more(
     own: Encryption, data_keys: DataKeys
 ) -> None:
     stored = await own.encrypted(Person, person())
     await own.erase("jane")
     assert await decrypted(own, stored) == person(address=None, ages=None)
     assert await decrypted(Encryption(data_keys), stored) == person(address=None, ages=None)
-    with pytest.raises(SubjectErasedError, match="the subject of document '1' has been forgotten"):
+    with pytest.raises(SubjectErasedError, match="the subject of document '1' has been erased"):
         await own.encrypted(Person, person())
-    assert MARKER in str(await decrypted(own, await own.encrypted(Person, person(person_id="joe"))))
+    assert HOME in str(await decrypted(own, await own.encrypted(Person, person(person_id="joe"))))
 
 
-async def test_subject_without_a_key_can_be_forgotten_too(own: Encryption) -> None:
+async def test_subject_without_a_key_can_be_erased_too(own: Encryption) -> None:
     await own.erase("jane")
     with pytest.raises(SubjectErasedError):
         await own.encrypted(Person, person())
 
 
-async def test_keys_are_kept_for_a_while(
-    own: Encryption, store: MemoryDataKeyStore, data_keys: DataKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_keys_are_cached_until_they_are_too_old(store: MemoryDataKeyStore, data_keys: DataKeys) -> None:
+    now_s = 1000.0
+    own = Encryption(data_keys, now=lambda: now_s)
     stored = await own.encrypted(Person, person())
     await decrypted(own, stored)
     before = len(store.fetches)
@@ -188,15 +179,16 @@ async def test_keys_are_kept_for_a_while(
     await own.encrypted(Person, person())
     assert len(store.fetches) == before
     data_keys.erase("jane")  # by another process
-    now_s = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now_s + encryption.MAX_AGE_S + 1)
+    now_s += 0.999 * encryption.MAX_AGE_S
+    assert (await decrypted(own, stored))["address"] == HOME
+    now_s += 0.002 * encryption.MAX_AGE_S
     assert (await decrypted(own, stored))["address"] is None
 
 
-async def test_only_the_last_keys_are_kept(
-    own: Encryption, store: MemoryDataKeyStore, monkeypatch: pytest.MonkeyPatch
+async def test_only_the_keys_that_were_used_last_are_cached(
+    store: MemoryDataKeyStore, data_keys: DataKeys
 ) -> None:
-    monkeypatch.setattr(encryption, "_MAX_KEPT", 2)
+    own = Encryption(data_keys, max_cached=2)
     stored = [await own.encrypted(Person, person(person_id=name)) for name in ("a", "b", "c")]
     store.fetches.clear()
     for document in reversed(stored):
@@ -210,11 +202,11 @@ async def test_keys_of_many_documents_are_fetched_at_once(
     stored = [await own.encrypted(Person, person(person_id=name)) for name in ("a", "b", "a")]
     store.fetches.clear()
     decrypt = await Encryption(data_keys).decrypter(Person, stored)
-    assert [decrypt(document)["address"] for document in stored] == [MARKER] * 3
+    assert [decrypt(document)["address"] for document in stored] == [HOME] * 3
     assert store.fetches == [["a", "b"]]
 
 
-async def test_key_of_another_process_s_rotation_is_fetched_when_it_is_met(
+async def test_key_that_another_process_rotated_in_is_fetched_when_it_is_needed(
     own: Encryption, data_keys: DataKeys
 ) -> None:
     old = await own.encrypted(Person, person())
@@ -223,72 +215,162 @@ async def test_key_of_another_process_s_rotation_is_fetched_when_it_is_met(
     assert await decrypted(own, new) == await decrypted(own, old) == person()
 
 
-async def test_each_document_is_a_subject_where_the_model_names_none(own: Encryption) -> None:
+async def test_each_document_is_a_subject_if_the_model_names_none(own: Encryption) -> None:
     class Note(Model, tag="note_v1.0"):
         text: Annotated[str | None, Protection.ENCRYPTED]
 
-    stored = await own.encrypted(Note, {"_id": "n", "type": "note_v1.0", "text": MARKER})
+    stored = await own.encrypted(Note, {"_id": "n", "type": "note_v1.0", "text": HOME})
     await own.erase("n")
     assert (await own.decrypter(Note, [stored]))(stored)["text"] is None
 
 
-async def test_model_with_encrypted_properties_is_never_stored_without_an_encryption() -> None:
-    with pytest.raises(TypeError, match="set the encryption of its database"):
-        await Encryption().encrypted(Person, person())
-    assert await Encryption().encrypted(Basket, {"_id": "1"}) == {"_id": "1"}
+async def test_model_without_encrypted_properties_needs_no_key(
+    own: Encryption, store: MemoryDataKeyStore
+) -> None:
+    document = {"_id": "1", "color": "red"}
+    assert await own.encrypted(Basket, document) == document
+    assert (await own.decrypter(Basket, [document]))(document) == document
+    assert (store.fetches, store.wrapped) == ([], {})
+
+
+class HangingStore(MemoryDataKeyStore):
+    """A store that does not answer before the test releases it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.release = threading.Event()
+        self.remaining_s: list[float] = []
+
+    def hang(self) -> None:
+        self.remaining_s.append(deadline.current().remaining_s())
+        assert self.release.wait(10)
+
+    def fetch(self, subject_ids: Collection[str]) -> Mapping[str, bytes | None]:
+        self.hang()
+        return super().fetch(subject_ids)
+
+    def erase(self, subject_id: str) -> None:
+        self.hang()
+        super().erase(subject_id)
+
+
+@pytest.fixture
+def hanging() -> Iterator[HangingStore]:
+    store = HangingStore()
+    yield store
+    store.release.set()
+
+
+async def encrypted_elsewhere(hanging: HangingStore, master_key: AeadKeySet) -> Document:
+    """A document whose data key is in the store, but not in the cache of the encryption under test."""
+    hanging.release.set()
+    stored = await Encryption(DataKeys(hanging, master_key)).encrypted(Person, person())
+    hanging.release.clear()
+    hanging.remaining_s.clear()
+    return stored
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda own, stored: own.encrypted(Person, person()),
+        lambda own, stored: own.decrypter(Person, [stored]),
+        lambda own, stored: own.erase("jane"),
+    ],
+    ids=["encrypt", "decrypt", "erase"],
+)
+async def test_store_that_hangs_is_waited_for_until_the_deadline(
+    hanging: HangingStore, use: Callable[[Encryption, Document], Awaitable[Any]]
+) -> None:
+    master_key = AeadKeySet.new()
+    stored = await encrypted_elsewhere(hanging, master_key)
+    own = Encryption(DataKeys(hanging, master_key))
+    with deadline.within(0.1), pytest.raises(DataKeyError, match="did not answer before the deadline"):
+        await use(own, stored)
+    assert not hanging.release.is_set()
+    (remaining_s,) = hanging.remaining_s
+    assert 0 < remaining_s <= 0.1, "the store can't ask for the deadline"
+
+
+async def test_store_that_hangs_does_not_take_the_threads_of_others(hanging: HangingStore) -> None:
+    own = Encryption(DataKeys(hanging, AeadKeySet.new()))
+    with deadline.within(0.1):
+        results = await asyncio.gather(
+            *(own.encrypted(Person, person(person_id=f"{i}")) for i in range(100)), return_exceptions=True
+        )
+    assert {type(result) for result in results} == {DataKeyError}
+    assert await asyncio.to_thread(lambda: "runs") == "runs"
+
+
+async def test_model_is_neither_written_nor_read_if_the_store_hangs(
+    hanging: HangingStore, connect: Connect, documents: Documents
+) -> None:
+    master_key = AeadKeySet.new()
+    documents.put(**await encrypted_elsewhere(hanging, master_key))
+    database = connect(guard=ProtectingGuard(encryption=Encryption(DataKeys(hanging, master_key))))
+    actions: list[Awaitable[Any]] = [
+        AsyncPersister(Person(person_id="joe", address="x"), database=database).persist(),
+        PersonRetriever("1", database=database).fetch(),
+    ]
+    for action in actions:
+        with deadline.within(0.5), pytest.raises(CouchDBError) as caught:
+            await action
+        assert isinstance(caught.value, DataKeyError)
+    assert documents.count() == 1
 
 
 @given(value=st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(), st.lists))
 @settings(deadline=None, max_examples=50)
-def test_any_value_comes_back(value: Any) -> None:
+def test_any_value_decrypts_to_itself(value: Any) -> None:
     key = AeadKeySet.new()
     stored = encryption.encrypted(Person, person(address=value), key)
     assert encryption.decrypted(Person, stored, {"jane": key}) == person(address=value)
 
 
 def test_model_shows_no_protected_value() -> None:
-    shown = Person(id="1", person_id="jane", address=MARKER, ages=[1], pin_hash="hash")
+    shown = Person(id="1", person_id="jane", address=HOME, ages=[1], pin_hash="hash")
     assert repr(shown) == (
-        "Person(id='1', rev=None, person_id='jane', address=Ellipsis, ages=Ellipsis, pin_hash=Ellipsis)"
+        "Person(id='1', rev=None, attachments=None, person_id='jane', address=Ellipsis, ages=Ellipsis,"
+        " pin_hash=Ellipsis)"
     )
-    assert MARKER not in str(shown.__rich_repr__())
+    assert HOME not in str(shown.__rich_repr__())
 
 
 async def test_decrypted_value_that_does_not_fit_is_not_quoted(own: Encryption) -> None:
     class Choice(Model, tag="choice_v1.0"):
         size: Annotated[Literal["small", "large"] | None, Protection.ENCRYPTED]
 
-    stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": MARKER})
+    stored = await own.encrypted(Choice, {"_id": "1", "type": "choice_v1.0", "size": HOME})
     readable = (await own.decrypter(Choice, [stored]))(stored)
     with pytest.raises(InvalidDocumentError, match=r"does not fit its model at `\$\.size`") as error:
         Choice.from_doc(readable)
-    assert MARKER not in "".join(traceback.format_exception(error.value))
+    assert HOME not in "".join(traceback.format_exception(error.value))
 
 
 class PersonRetriever(AsyncModelRetrieverByDocumentID[Person]):
-    model_class = Person
+    """Finds a person by a document's id."""
 
 
 class PeopleRetriever(AsyncModelsRetriever[Person]):
-    model_class = Person
+    """Finds people."""
 
 
-async def test_model_is_encrypted_in_the_database_alone(
-    database: Database, documents: Documents, own: Encryption
+async def test_model_is_encrypted_in_the_database_only(
+    connect: Connect, documents: Documents, own: Encryption
 ) -> None:
-    database.encryption = own
-    new = Person(person_id="jane", address=MARKER, ages=[7])
+    database = connect(guard=ProtectingGuard(encryption=own))
+    new = Person(person_id="jane", address=HOME, ages=[7])
     stored = await AsyncPersister(new, database=database).persist()
-    assert stored == msgspec.structs.replace(new, id=stored.id, rev=stored.rev)
+    assert stored == new.replace(id=stored.id, rev=stored.rev)
     assert stored.id is not None
-    assert MARKER not in str(documents.get(stored.id))
+    assert HOME not in str(documents.get(stored.id))
     assert await PersonRetriever(stored.id, database=database).fetch() == stored
 
 
-async def test_list_goes_without_what_does_not_decrypt(
-    database: Database, documents: Documents, own: Encryption
+async def test_document_that_does_not_decrypt_is_left_out_of_a_list(
+    connect: Connect, documents: Documents, own: Encryption
 ) -> None:
-    database.encryption = own
+    database = connect(guard=ProtectingGuard(encryption=own))
     documents.put(
         _id="_design/people", views={"people": {"map": "function(doc) { if (doc.type) emit(doc._id); }"}}
     )
@@ -303,10 +385,10 @@ async def test_list_goes_without_what_does_not_decrypt(
 
 
 class SecretBasket(Basket, tag="secret_basket_v1.0"):
-    """What its values are stored as is another text each time, for equal values too."""
+    """Equal values of it have other ciphertexts and hashes each time."""
 
     basket_id: Annotated[str, Immutable(), Protection.PUBLIC, Subject()]
-    color: Annotated[str | None, LatestBy("updated_on"), Protection.ENCRYPTED]  # type: ignore[assignment]  # it may be forgotten
+    color: Annotated[str | None, LatestBy("updated_on"), Protection.ENCRYPTED]  # type: ignore[assignment]  # its subject may be erased
     pin_hash: Annotated[str, LatestBy("updated_on"), Protection.HASHED] = ""
     superseded: Annotated[dict[str, int], Latest(), Protection.PUBLIC]
     updated_on: Annotated[int, Latest(), Protection.PUBLIC]
@@ -319,11 +401,11 @@ _QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 class SecretMaster(Master):
-    """A master whose service encrypts and signs, and keeps data keys for a while, as services do."""
+    """A master whose service encrypts and signs, and caches data keys."""
 
     def __init__(self, name: str, data_keys: DataKeys, signer: TamperingSigner, runner: asyncio.Runner):
         super().__init__(name, SecretBasket)
-        self.signer: TamperingSigner = signer
+        self.signer = signer
         self._data_keys = data_keys
         self._runner = runner
         self.fetch_keys_anew()
@@ -331,28 +413,31 @@ class SecretMaster(Master):
     def fetch_keys_anew(self) -> None:
         self.encryption = Encryption(self._data_keys)
 
-    def decrypter(self, leaves: Sequence[Document]) -> Open:
+    def opener(self, leaves: Sequence[Document]) -> Open:
         live = [leaf for leaf in leaves if "_deleted" not in leaf]
         return self._runner.run(self.encryption.decrypter(SecretBasket, live))
 
+    def sign(self, document: Document) -> Document:
+        return signing.sign(self.signer, document)
+
     def document_of(self, basket: Basket) -> Document:
-        salted = msgspec.structs.replace(basket, pin_hash=_QUICK.hash("1234"))
+        salted = basket.replace(pin_hash=_QUICK.hash("1234"))
         document = salted.as_doc_for_store()
         try:
             stored = self._runner.run(self.encryption.encrypted(SecretBasket, document))
         except SubjectErasedError:
             stored = document | {"color": None}
-        return signing.sign(self.signer, stored)
+        return self.sign(stored)
 
     def re_encrypted(self) -> list[Document]:
-        """What re-encrypting would write now."""
+        """The revisions that re-encrypting would write now."""
         leaves = self.trees.live_leaves(ID)
         renewed = [re_encrypted(SecretBasket, leaf, self._data_keys, self.signer) for leaf in leaves]
         return [new for new, leaf in zip(renewed, leaves, strict=True) if new != leaf]
 
 
 class SecretMesh(Mesh):
-    """Encrypted, hashed and signed, while all keys are rotated: one store of data keys for all masters."""
+    """Encrypts, hashes and signs, while all keys are rotated. The masters share a store of data keys."""
 
     model_class = SecretBasket
 
@@ -380,7 +465,7 @@ class SecretMesh(Mesh):
 
     @rule(number=st.integers(0, 9))
     def sign_by_the_new_key(self, number: int) -> None:
-        self.masters[self.a(number)].signer = self.new_signer
+        self.secret_masters()[self.a(number)].signer = self.new_signer
 
     @rule()
     def rotate_the_data_keys(self) -> None:
@@ -420,7 +505,7 @@ class SecretMesh(Mesh):
             self.folder.cleanup()
 
     def end_of_a_rotation(self) -> None:
-        """One master re-encrypts; then nothing is under the old key, and nobody else writes anything."""
+        """One master re-encrypts. Then no ciphertext has an old key, and no other master has to write."""
         color = self.color()
         self.data_keys.rotate()
         self.write(0, self.secret_masters()[0].re_encrypted())
@@ -445,8 +530,8 @@ class SecretMesh(Mesh):
         return self.masters[0].model_of(document).color
 
 
-class ForgettingMesh(SecretMesh):
-    """The same, and the subject is forgotten on the way."""
+class ErasingMesh(SecretMesh):
+    """Also erases the subject, at any moment."""
 
     @rule()
     def erase(self) -> None:
@@ -456,13 +541,13 @@ class ForgettingMesh(SecretMesh):
 
 
 TestSecretMesh = SecretMesh.TestCase
-TestForgettingMesh = ForgettingMesh.TestCase
-for test_case in (TestSecretMesh, TestForgettingMesh):
+TestErasingMesh = ErasingMesh.TestCase
+for test_case in (TestSecretMesh, TestErasingMesh):
     test_case.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 del test_case
 
 
-def test_equal_values_under_different_nonces_are_not_written_for_ever(tmp_path: Path) -> None:
+def test_masters_end_with_one_ciphertext_of_equal_values(tmp_path: Path) -> None:
     signing.new_key_set(tmp_path / "keys.json")
     signer = TamperingSigner.from_file(tmp_path / "keys.json")
     data_keys = DataKeys(MemoryDataKeyStore(), AeadKeySet.new())

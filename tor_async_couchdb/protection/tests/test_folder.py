@@ -18,7 +18,7 @@ def text_of_key(folder: Path, name: str = "jane") -> str:
     return key.text
 
 
-def test_new_secrets_are_their_owners_alone_and_can_be_used(folder: Path) -> None:
+def test_new_secrets_are_readable_by_their_owner_only_and_usable(folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
     assert text_of_key(folder) == text_of_key(folder)
@@ -27,7 +27,7 @@ def test_new_secrets_are_their_owners_alone_and_can_be_used(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["master_key.json", "data_keys.sqlite", "pepper"])
-def test_file_that_is_missing_or_wrong_is_named(folder: Path, name: str) -> None:
+def test_file_that_is_missing_or_wrong_is_an_error_that_names_it(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"wrong " * 1000)
     with pytest.raises(ValueError, match=name):
         Protector.from_folder(folder)

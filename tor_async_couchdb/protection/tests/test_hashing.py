@@ -4,6 +4,7 @@ import hmac
 import stat
 import threading
 from pathlib import Path
+from typing import Literal
 
 import argon2
 import pytest
@@ -21,7 +22,7 @@ def hasher() -> SlowHasher:
     return SlowHasher(Pepper(SECRET), QUICK)
 
 
-def test_hash_to_look_up_is_hmac_with_sha3_512() -> None:
+def test_lookup_hash_is_hmac_with_sha3_512() -> None:
     expected = hmac.new(SECRET, b"email\0jane@example.com", hashlib.sha3_512).hexdigest()
     assert Pepper(SECRET).hash("email", "jane@example.com") == expected
 
@@ -36,7 +37,7 @@ def test_hash_depends_on_purpose_text_and_pepper() -> None:
     assert len(set(hashes)) == len(hashes)
 
 
-def test_pepper_is_a_file_of_its_owners(tmp_path: Path) -> None:
+def test_pepper_is_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     path = tmp_path / "pepper"
     Pepper.create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -48,13 +49,15 @@ def test_pepper_is_a_file_of_its_owners(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"c2hvcnQ=", b"?", b"\xff"])
-def test_file_without_a_pepper_is_named_and_not_quoted(tmp_path: Path, content: bytes) -> None:
+def test_file_without_a_pepper_is_an_error_that_names_but_does_not_quote_it(
+    tmp_path: Path, content: bytes
+) -> None:
     (tmp_path / "pepper").write_bytes(content)
     with pytest.raises(ValueError, match="pepper' holds no pepper"):
         Pepper.from_file(tmp_path / "pepper")
 
 
-async def test_secret_matches_its_hash_alone(hasher: SlowHasher) -> None:
+async def test_secret_matches_its_own_hash_only(hasher: SlowHasher) -> None:
     hashed = await hasher.hash("1234")
     assert hashed.startswith("$argon2id$")
     assert await hasher.matches("1234", hashed)
@@ -71,12 +74,12 @@ async def test_equal_secrets_have_different_hashes_that_another_pepper_does_not_
         QUICK.verify(hashed, "1234")
 
 
-async def test_what_is_no_hash_or_too_costly_is_refused(hasher: SlowHasher) -> None:
+async def test_text_that_is_no_hash_and_costly_hash_are_refused(hasher: SlowHasher) -> None:
     costly = argon2.PasswordHasher(time_cost=2, memory_cost=8, parallelism=1).hash("1234")
     with pytest.raises(InvalidDocumentError, match="takes too much"):
         await hasher.matches("1234", costly)
     for text in ("", "1234", "$argon2id$v=19$m=8,t=1,p=1$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"):
-        with pytest.raises(InvalidDocumentError, match="a hash in it is none of argon2"):
+        with pytest.raises(InvalidDocumentError, match="one of its hashes is no argon2 hash"):
             await hasher.matches("1234", text)
 
 
@@ -88,7 +91,7 @@ def test_default_is_argon2id_as_rfc_9106_recommends() -> None:
 
 
 class Blocked(argon2.PasswordHasher):
-    """Hashes once it is told to; knows how many do at the same time, and in which thread."""
+    """Waits with each hash until `go_on` is set, and counts them."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=8, parallelism=1)
@@ -98,13 +101,20 @@ class Blocked(argon2.PasswordHasher):
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         assert threading.current_thread() is not threading.main_thread()
+        self.wait()
+        return super().hash(password, salt=salt)
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        self.wait()
+        return super().verify(hash, password)
+
+    def wait(self) -> None:
         self.count += 1
         self.entered.release()
         assert self.go_on.wait(10)
-        return super().hash(password, salt=salt)
 
 
-async def test_the_event_loop_goes_on_and_only_a_few_hash_at_once() -> None:
+async def test_event_loop_is_not_blocked_and_two_hashes_run_at_once() -> None:
     blocked = Blocked()
     hasher = SlowHasher(Pepper(SECRET), blocked)
     hashing = [asyncio.create_task(hasher.hash("1234")) for _ in range(5)]
@@ -115,7 +125,7 @@ async def test_the_event_loop_goes_on_and_only_a_few_hash_at_once() -> None:
     assert len({await each for each in hashing}) == 5
 
 
-async def test_who_waits_until_the_deadline_is_told_so_and_is_not_hashed_any_more() -> None:
+async def test_hash_that_waits_until_the_deadline_is_an_error_and_never_computed() -> None:
     blocked = Blocked()
     hasher = SlowHasher(Pepper(SECRET), blocked)
     others = [asyncio.create_task(hasher.hash("1234")) for _ in range(2)]
@@ -123,9 +133,19 @@ async def test_who_waits_until_the_deadline_is_told_so_and_is_not_hashed_any_mor
         assert await asyncio.to_thread(blocked.entered.acquire, timeout=10)
     with (
         deadline.within(timeout_s=0.05),
-        pytest.raises(HashingError, match="not made before the deadline"),
+        pytest.raises(HashingError, match="not computed before the deadline"),
     ):
         await hasher.hash("1234")
     blocked.go_on.set()
     await asyncio.gather(*others)
     assert blocked.count == 2
+
+
+@pytest.mark.parametrize("is_hash", [True, False])
+async def test_hash_that_hangs_is_waited_for_until_the_deadline(is_hash: bool) -> None:
+    blocked = Blocked()
+    hasher = SlowHasher(Pepper(SECRET), blocked)
+    with deadline.within(timeout_s=0.1), pytest.raises(HashingError):
+        await (hasher.hash("1234") if is_hash else hasher.matches("1234", QUICK.hash("x")))
+    assert await asyncio.to_thread(blocked.entered.acquire, timeout=10)
+    blocked.go_on.set()

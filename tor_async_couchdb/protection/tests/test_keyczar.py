@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.keyczar import KeyczarKeySet, KeyczarSigner, TransitionalSigner
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.protection.signing import TamperingSigner
 
 # Key sets and signatures that python-keyczar 0.716 made.
 VECTORS = Path(__file__).parent / "vectors" / "keyczar"
@@ -70,13 +71,13 @@ def test_changed_documents_do_not_verify(signer: KeyczarSigner, doc: dict[str, A
 
 
 @pytest.mark.parametrize("doc", _DOCS)
-def test_copy_under_another_id_verifies_as_keyczar_never_covered_the_id(
+def test_copy_under_another_id_verifies_because_keyczar_does_not_cover_the_id(
     signer: KeyczarSigner, doc: dict[str, Any]
 ) -> None:
     assert signing.verify(signer, doc | {"_id": "another"})
 
 
-def test_keyczar_signs_nothing_unless_it_is_told_to(key_set: KeyczarKeySet) -> None:
+def test_keyczar_signs_only_if_it_is_asked_to(key_set: KeyczarKeySet) -> None:
     doc = {key: value for key, value in _DOCS[-1].items() if key != SIGNATURE_PROPERTY_NAME}
     with pytest.raises(TypeError, match="signs=True"):
         signing.sign(KeyczarSigner(key_set), doc)
@@ -97,7 +98,7 @@ def test_transition_signs_with_the_new_key_set_and_verifies_both(
     assert not signing.verify(tink, _DOCS[-1])
 
 
-def test_transition_verifies_what_the_new_form_has_no_room_for(
+def test_transition_verifies_documents_that_have_no_canonical_form(
     key_set: KeyczarKeySet, tink: TamperingSigner
 ) -> None:
     old = KeyczarSigner(key_set, signs=True)
@@ -136,7 +137,7 @@ def test_malformed_signature_does_not_verify(key_set: KeyczarKeySet, change: str
 @pytest.mark.parametrize(
     "changes", [{"type": "AES"}, {"purpose": "DECRYPT_AND_ENCRYPT"}, {"encrypted": True}, {"versions": 7}]
 )
-def test_key_set_of_another_kind_is_refused_by_its_name(folder: Path, changes: dict[str, Any]) -> None:
+def test_key_set_of_another_kind_is_an_error_that_names_it(folder: Path, changes: dict[str, Any]) -> None:
     _changed_meta(folder, **changes)
     with pytest.raises(ValueError, match=r"'.*sign' holds no Keyczar key set"):
         KeyczarKeySet.from_folder(folder)

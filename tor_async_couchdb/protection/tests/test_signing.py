@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tor_async_couchdb.errors import InvalidDocumentError
+from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.protection import signing
-from tor_async_couchdb.protection.signing import SIGNATURE_PROPERTY_NAME, TamperingSigner
+from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 _LARGEST_EXACT = 2**53 - 1
@@ -82,18 +83,18 @@ def test_signing_again_gives_the_same_signature(signer: TamperingSigner) -> None
         {SIGNATURE_PROPERTY_NAME: 7},
     ],
 )
-def test_a_changed_document_does_not_verify(signer: TamperingSigner, change: dict[str, Any]) -> None:
+def test_changed_document_does_not_verify(signer: TamperingSigner, change: dict[str, Any]) -> None:
     assert signing.verify(signer, signing.sign(signer, _fruit()) | change) is False
 
 
 @pytest.mark.parametrize("name", ["color", "type", "_id", SIGNATURE_PROPERTY_NAME])
-def test_a_document_that_lost_a_property_does_not_verify(signer: TamperingSigner, name: str) -> None:
+def test_document_that_lost_a_property_does_not_verify(signer: TamperingSigner, name: str) -> None:
     doc = signing.sign(signer, _fruit())
     del doc[name]
     assert signing.verify(signer, doc) is False
 
 
-def test_what_couchdb_adds_to_a_read_document_changes_nothing(signer: TamperingSigner) -> None:
+def test_members_that_couchdb_adds_on_read_are_not_covered(signer: TamperingSigner) -> None:
     doc = signing.sign(signer, _fruit(_rev="1-a"))
     added = {
         "_rev": "2-b",
@@ -108,7 +109,7 @@ def test_what_couchdb_adds_to_a_read_document_changes_nothing(signer: TamperingS
     assert signing.verify(signer, doc | added) is True
 
 
-def test_the_order_of_properties_does_not_matter(signer: TamperingSigner) -> None:
+def test_order_of_properties_does_not_matter(signer: TamperingSigner) -> None:
     doc = signing.sign(signer, _fruit(nested={"b": 1, "a": 2}))
     turned = dict(reversed(doc.items())) | {"nested": {"a": 2, "b": 1}}
     assert list(turned) != list(doc)
@@ -116,7 +117,7 @@ def test_the_order_of_properties_does_not_matter(signer: TamperingSigner) -> Non
 
 
 @pytest.mark.parametrize(("written", "read"), [(1.0, 1), (1, 1.0), (-0.0, 0.0), (-0.0, 0), (1e21, 1e21)])
-def test_a_number_that_comes_back_in_another_form_verifies(
+def test_number_that_is_returned_in_another_form_verifies(
     signer: TamperingSigner, written: float, read: float
 ) -> None:
     assert signing.verify(signer, signing.sign(signer, _fruit(size=written)) | {"size": read}) is True
@@ -141,7 +142,7 @@ def test_a_number_that_comes_back_in_another_form_verifies(
         ({1, 2}, "size"),
     ],
 )
-def test_what_couchdb_would_change_is_refused_by_the_property_s_name(
+def test_value_that_couchdb_would_change_is_an_error_that_names_the_property(
     signer: TamperingSigner, value: object, path: str
 ) -> None:
     doc = _fruit(size=value)
@@ -154,18 +155,18 @@ def test_what_couchdb_would_change_is_refused_by_the_property_s_name(
 
 @pytest.mark.parametrize("name", ["_id", "type"])
 @pytest.mark.parametrize("value", [None, 7])
-def test_a_document_without_id_or_type_is_refused(signer: TamperingSigner, name: str, value: object) -> None:
+def test_document_without_id_or_type_is_refused(signer: TamperingSigner, name: str, value: object) -> None:
     with pytest.raises(InvalidDocumentError) as caught:
         signing.sign(signer, _fruit() | {name: value})
     assert caught.value.property_name == name
 
 
-def test_names_that_are_no_text_are_refused(signer: TamperingSigner) -> None:
+def test_names_that_are_no_strings_are_refused(signer: TamperingSigner) -> None:
     with pytest.raises(InvalidDocumentError, match="keys must be strings"):
         signing.sign(signer, _fruit(size={1: 2}))
 
 
-def test_bottomless_nesting_is_refused_and_does_not_verify(signer: TamperingSigner) -> None:
+def test_document_nested_too_deeply_is_refused_and_does_not_verify(signer: TamperingSigner) -> None:
     nested: list[Any] = []
     for _ in range(100_000):
         nested = [nested]
@@ -175,7 +176,7 @@ def test_bottomless_nesting_is_refused_and_does_not_verify(signer: TamperingSign
 
 
 @given(body=bodies)
-def test_a_signed_document_verifies_after_a_json_round_trip(
+def test_signed_document_verifies_after_a_json_round_trip(
     signer: TamperingSigner, body: dict[str, Any]
 ) -> None:
     doc = signing.sign(signer, {**body, "_id": "1", "type": "fruit_v1.0"})
@@ -183,7 +184,7 @@ def test_a_signed_document_verifies_after_a_json_round_trip(
 
 
 @given(body=bodies, name=property_names, value=json_values)
-def test_any_changed_property_shows(
+def test_document_with_any_changed_property_does_not_verify(
     signer: TamperingSigner, body: dict[str, Any], name: str, value: object
 ) -> None:
     doc = signing.sign(signer, {**body, "_id": "1", "type": "fruit_v1.0"})
@@ -205,7 +206,7 @@ def database_path(couchdb: CouchDBServer) -> Iterator[str]:
 
 @settings(max_examples=50, deadline=None)  # each example is two requests
 @given(body=bodies)
-def test_a_signed_document_verifies_after_couchdb_had_it(
+def test_signed_document_verifies_after_a_round_trip_through_couchdb(
     couchdb: CouchDBServer, database_path: str, signer: TamperingSigner, body: dict[str, Any]
 ) -> None:
     path = f"{database_path}/{uuid.uuid4().hex}"
@@ -220,7 +221,7 @@ def test_another_key_set_does_not_verify(signer: TamperingSigner, tmp_path: Path
     assert signing.verify(_new_signer(tmp_path / "other.json"), signing.sign(signer, _fruit())) is False
 
 
-def test_the_primary_key_signs_and_any_key_of_the_set_verifies(tmp_path: Path) -> None:
+def test_primary_key_signs_and_any_key_of_the_set_verifies(tmp_path: Path) -> None:
     old, new, both = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "both.json"
     old_signer, new_signer = _new_signer(old), _new_signer(new)
     keys = json.loads(new.read_text())
@@ -232,7 +233,7 @@ def test_the_primary_key_signs_and_any_key_of_the_set_verifies(tmp_path: Path) -
     assert signing.verify(old_signer, signing.sign(both_signer, _fruit())) is False
 
 
-def test_a_new_key_set_is_for_its_owner_s_eyes_only(tmp_path: Path) -> None:
+def test_new_key_set_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     umask = os.umask(0)
     try:
@@ -242,7 +243,7 @@ def test_a_new_key_set_is_for_its_owner_s_eyes_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_key_set_is_never_overwritten(tmp_path: Path) -> None:
+def test_key_set_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     signing.new_key_set(path)
     before = path.read_text()
@@ -264,7 +265,7 @@ def test_a_key_set_is_never_overwritten(tmp_path: Path) -> None:
         "secret \udcff",
     ],
 )
-def test_a_file_without_a_key_set_is_refused_without_quoting_it(tmp_path: Path, text: str) -> None:
+def test_file_without_a_key_set_is_an_error_that_quotes_nothing(tmp_path: Path, text: str) -> None:
     path = tmp_path / "set.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ValueError, match=r"set\.json") as caught:
@@ -273,7 +274,7 @@ def test_a_file_without_a_key_set_is_refused_without_quoting_it(tmp_path: Path, 
     assert caught.value.__suppress_context__
 
 
-def test_a_key_set_for_encryption_is_refused(tmp_path: Path) -> None:
+def test_key_set_for_encryption_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "set.json"
     signing.new_key_set(path)
     path.write_text(path.read_text().replace("HmacKey", "AesGcmKey"))
@@ -281,11 +282,11 @@ def test_a_key_set_for_encryption_is_refused(tmp_path: Path) -> None:
         TamperingSigner.from_file(path)
 
 
-def test_a_missing_key_set_is_an_os_error(tmp_path: Path) -> None:
+def test_missing_key_set_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         TamperingSigner.from_file(tmp_path / "set.json")
 
 
-def test_who_signs_nothing_does_not_load_tink() -> None:
+def test_service_that_does_not_sign_does_not_load_tink() -> None:
     code = "import sys, tor_async_couchdb.protection.signing; sys.exit('tink' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)  # noqa: S603 - our own interpreter

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.errors import ConflictError, NotFoundError
-from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import (
     Pause,
     RetryBudget,
@@ -20,6 +19,7 @@ from tor_async_couchdb.retries import (
     immediately,
     retry,
 )
+from tor_async_couchdb.tests.recording_observer import RecordingObserver
 
 
 class Clock:
@@ -58,16 +58,6 @@ class Race:
 
 def strategy(clock: Clock, pause: Pause = immediately, *, max_retries: int | None = 20) -> RetryStrategy:
     return RetryStrategy(pause, max_retries=max_retries, sleep=clock.sleep, now=clock.now)
-
-
-class Recorder(Observer):
-    """Records the pauses before retries."""
-
-    def __init__(self) -> None:
-        self.pauses_s: list[float] = []
-
-    def retried(self, pause_s: float) -> None:
-        self.pauses_s.append(pause_s)
 
 
 async def test_attempt_that_succeeds_is_the_last() -> None:
@@ -201,7 +191,7 @@ async def test_deadline_is_never_exceeded(pause_s: float, takes_s: float, deadli
 
 
 async def test_observer_learns_of_each_retry_and_its_pause() -> None:
-    clock, recorder = Clock(), Recorder()
+    clock, recorder = Clock(), RecordingObserver()
     pauses = strategy(clock, exponential(base_s=1, cap_s=4))
     await pauses.run(Race(4, clock).attempt, observer=recorder)
     assert recorder.pauses_s == [1, 2, 4, 4]
@@ -275,7 +265,7 @@ class ObservedDatabase:
     """What `retry` needs of an action's database."""
 
     def __init__(self) -> None:
-        self.observer = Recorder()
+        self.observer = RecordingObserver()
 
 
 class Updater:

@@ -1,0 +1,1 @@
+"""Changes that are counted under load."""

@@ -1,0 +1,1 @@
+"""Calls to CouchDB for each change."""

@@ -1,0 +1,1 @@
+"""tor_async_etcd beside other clients."""

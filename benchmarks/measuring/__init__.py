@@ -1,0 +1,1 @@
+"""What benchmarks share: load, fruits, rounds, processor time, tables and plots."""

@@ -1,0 +1,1 @@
+"""The query server couch_named_python."""

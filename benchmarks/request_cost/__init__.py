@@ -1,0 +1,1 @@
+"""What one request costs, before and after a change."""

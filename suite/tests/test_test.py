@@ -1,0 +1,30 @@
+"""The options of test_all_samples.sh."""
+
+import pytest
+
+from suite.test import commands, parse_options
+
+
+def _pytest_of(*arguments: str) -> tuple[str, ...]:
+    (command,) = (command for command in commands(parse_options(arguments)) if command[0] == "pytest")
+    return command
+
+
+def test_long_tests_run_only_with_all() -> None:
+    assert "-m" not in _pytest_of()  # so that the expression of pyproject.toml holds
+    assert _pytest_of("--all")[2:4] == ("-m", "long or not long")
+
+
+def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse_options(["--help"])
+    assert exit_.value.code == 0
+    assert "--all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--twice", "--al", "all"])
+def test_unknown_option_is_an_error(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        parse_options([option])
+    assert exit_.value.code == 2
+    assert option in capsys.readouterr().err
