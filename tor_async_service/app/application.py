@@ -43,7 +43,7 @@ class Parts:
 class ServiceApplication(tornado.web.Application):
     """Serves `routes` and `/_health`, `/_metrics`, `/_version` and `/_noop`.
 
-    `health_checks` run, beside the one of the database, for `/_health?quick=false`, which shows them by their
+    `/_health?quick=false` runs `health_checks`, and the check of the database, and shows failures by their
     names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's own.
     `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
     """

@@ -17,11 +17,11 @@ _MAX_PORT_DIGITS = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """An option of one service's own, as in `--master=NAME`.
+    """An option of one service's own, such as `--master=NAME`.
 
-    It is given on the command line or as the environment's `variable`. It is required unless it
-    `is_optional`; then it is None by default. `read` converts its text, and raises OSError or ValueError if
-    it can't. An option that makes no sense without another one `needs` it.
+    It is given on the command line or in the environment `variable`. It is required unless it `is_optional`;
+    then it is None by default. `read` converts its text, and raises OSError or ValueError if it can't. An
+    option that makes no sense without another one `needs` it.
     """
 
     name: str

@@ -89,14 +89,17 @@ def _values(own_options: Sequence[Option], configuration: Configuration) -> dict
 
 
 def _end_on_signals_while_starting() -> None:
-    """Until the service handles its signals itself there is nothing that has to end in an orderly way."""
+    """Ends the process at once with status 0: before the service runs, nothing needs a graceful end."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _open_standard_streams() -> None:
-    """Opens those that are closed, or sockets would get their numbers, which libuv refuses to close."""
+    """Opens the null device for each standard stream that is closed.
+
+    Else a socket gets the number of the stream, and libuv refuses to close it.
+    """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= _STANDARD_ERROR:
         descriptor = os.open(os.devnull, os.O_RDWR)
@@ -145,7 +148,7 @@ async def _serve(
 
 
 async def _warn_if_unusable(database: Database) -> None:
-    """Logs at start what is wrong with the database. The service runs, and recovers with the database."""
+    """Logs a warning if the database can't be used. The service runs on, and recovers with the database."""
     try:
         await AsyncCouchDBHealthCheck(database=database).check()
     except CouchDBError as error:

@@ -86,12 +86,12 @@ class ServiceHandler(tornado.web.RequestHandler):
         if self._body_size_bytes > MAX_BODY_SIZE_BYTES:
             raise tornado.web.HTTPError(413, f"The body is larger than {MAX_BODY_SIZE_BYTES} bytes.")
         if not _is_json(self.request.headers.get("Content-Type", "")):
-            raise tornado.web.HTTPError(415, "The body has to be application/json, in UTF-8.")
+            raise tornado.web.HTTPError(415, "The body must be application/json, in UTF-8.")
         try:
             return msgspec.json.decode(bytes(self._body), type=body_type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             reason = _REGEX.sub(" of another form", str(error))
-            raise tornado.web.HTTPError(400, f"The body is not what it has to be: {reason}.") from error
+            raise tornado.web.HTTPError(400, f"The body is invalid: {reason}.") from error
 
     def found(self, value: T | None) -> T:
         """The value; 404 if it is None."""
@@ -133,7 +133,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     async def _stream(self, retriever: AsyncModelsRetriever[M], cursor: Cursor | None) -> None:
         page = await retriever.fetch_page(pages.STREAMED_PAGE_SIZE, cursor)
         # A long answer begins before its end, and so its counts, are known.
-        has_trailer = page.next is not None and trailers.are_taken(self.request)
+        has_trailer = page.next is not None and trailers.are_accepted(self.request)
         if has_trailer:
             self.set_header("Trailer", _TAMPERED_COUNT)
         else:
@@ -228,7 +228,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             super().log_exception(typ, value, tb)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Ends the answer; its headers say how many conflicts the request met."""
+        """Ends the answer; its headers say how many conflicts there were."""
         if not self._headers_written:
             self._set_counts()
             if chunk is None and not self._write_buffer:
@@ -274,7 +274,7 @@ def log_request(handler: tornado.web.RequestHandler) -> None:
 
 
 class UnknownPathHandler(ServiceHandler):
-    """Answers 404 to requests for other paths, whatever their method."""
+    """Answers 404 to requests for all other paths, with any method."""
 
     def get(self) -> None:
         """404; not from `prepare`, where an answer would come before the request's body and break it off."""

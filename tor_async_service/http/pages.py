@@ -18,7 +18,7 @@ def page_size_of(text: str) -> int:
     """The size of a page that a client asks for; 400 if it is not a number from 1 to `MAX_PAGE_SIZE`."""
     is_short_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE_SIZE))
     if not (is_short_number and 1 <= int(text) <= MAX_PAGE_SIZE):
-        raise tornado.web.HTTPError(400, f"limit has to be a number from 1 to {MAX_PAGE_SIZE}.")
+        raise tornado.web.HTTPError(400, f"limit must be a number from 1 to {MAX_PAGE_SIZE}.")
     return int(text)
 
 
@@ -36,7 +36,7 @@ def cursor_of(text: str) -> Cursor:
         cursor = Cursor(*msgspec.json.decode(decoded, type=tuple[Any, str]))
         text_of_cursor(cursor)  # a number may be too large to be sent to CouchDB
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
-        raise tornado.web.HTTPError(400, "start has to be taken from the link to the next page.") from error
+        raise tornado.web.HTTPError(400, "start must be taken from the link to the next page.") from error
     return cursor
 
 

@@ -34,7 +34,7 @@ async def service(couchdb: CouchDBServer, proxy: FaultProxy, documents: Document
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well(
+async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_with_status_0(
     service: Service, proxy: FaultProxy, documents: Documents, number: signal.Signals
 ) -> None:
     in_flight, go_on = asyncio.Event(), asyncio.Event()
@@ -65,7 +65,7 @@ async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well
     assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
 
 
-async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
+async def test_draining_service_is_red_to_a_client_that_is_connected(
     service: Service, proxy: FaultProxy
 ) -> None:
     url = await service.url()
@@ -112,7 +112,7 @@ async def test_port_in_use_is_one_line_and_status_1(proxy: FaultProxy) -> None:
     assert service.log == [f"can't listen on 127.0.0.1 port {port}: Address already in use"]
 
 
-async def test_address_that_is_not_ours_is_one_line_and_status_1(proxy: FaultProxy) -> None:
+async def test_address_of_another_host_is_one_line_and_status_1(proxy: FaultProxy) -> None:
     async with running(SERVICE, "--ip", "192.0.2.1", "--port", "0", "--database", proxy.url) as service:
         assert await service.status() == 1
     (line,) = service.log
@@ -168,7 +168,7 @@ async def test_database_that_can_be_used_is_no_warning(service: Service) -> None
     assert not [line for line in service.log if "WARNING" in line]
 
 
-async def test_address_of_version_6_is_logged_in_brackets() -> None:
+async def test_ipv6_address_is_logged_in_brackets() -> None:
     arguments = ("--ip", "::1", "--port", "0", "--database", "http://127.0.0.1:1/absent")
     async with running(SERVICE, *arguments) as service:
         url = await service.url()
@@ -177,7 +177,7 @@ async def test_address_of_version_6_is_logged_in_brackets() -> None:
             assert response.status == 200
 
 
-async def test_service_survives_the_end_of_its_terminal(service: Service) -> None:
+async def test_sighup_does_not_end_the_service(service: Service) -> None:
     url = await service.url()
     service.process.send_signal(signal.SIGHUP)
     async with aiohttp.ClientSession(url) as client, client.get("/_noop") as response:
@@ -186,7 +186,7 @@ async def test_service_survives_the_end_of_its_terminal(service: Service) -> Non
     assert await service.status() == 0
 
 
-async def test_service_without_standard_streams_ends_normally(proxy: FaultProxy) -> None:
+async def test_service_without_standard_streams_ends_with_status_0(proxy: FaultProxy) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -236,7 +236,7 @@ def hang(*_, **__):
         'run(None, "x", Option("size", "N", "x", variable="HOME", read=hang))',
     ],
 )
-async def test_service_that_is_stopped_while_it_starts_ends_normally(
+async def test_service_that_is_stopped_during_start_up_ends_with_status_0(
     tmp_path: Path, number: signal.Signals, mainline: str
 ) -> None:
     async with running_text(HANGING + mainline, tmp_path) as service:

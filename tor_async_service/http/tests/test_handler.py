@@ -67,7 +67,7 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
         (b"red", "malformed"),
         (b'{"key":"a"} x', "trailing"),
         (b'{"key":"\xff"}', "utf-8"),
-        (b'{"key":"\\ud800 "}', "The body is not what it has to be"),
+        (b'{"key":"\\ud800 "}', "The body is invalid"),
         (b"[]", "Expected `object`"),
         (b"null", "Expected `object`"),
         (b"{}", "missing required field `key`"),
@@ -77,10 +77,10 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
         (b'{"key":"a","count":-1}', "at `$.count`"),
         (b'{"key":"a","count":1.5}', "at `$.count`"),
         (b'{"key":"a","color":"red"}', "unknown field `color`"),
-        (b'{"key":' + b"[" * 60_000, "The body is not what it has to be"),
+        (b'{"key":' + b"[" * 60_000, "The body is invalid"),
     ],
 )
-async def test_body_that_is_not_what_it_has_to_be_is_told_why(
+async def test_invalid_body_is_refused_with_the_reason(
     lone_client: aiohttp.ClientSession, body: bytes, words: str
 ) -> None:
     async with lone_client.post("/things", data=body, headers=JSON) as response:
@@ -149,7 +149,7 @@ async def test_client_sees_where_a_text_is_wrong_but_no_regular_expression(
     app = ServiceApplication([("/form", FormHandler)], absent_database, version="1")
     async with serving(app) as client, client.post("/form", json=body) as response:
         detail = (await problem_of(response, 400))["detail"]
-    assert detail == f"The body is not what it has to be: Expected `str` of another form - at `{place}`."
+    assert detail == f"The body is invalid: Expected `str` of another form - at `{place}`."
 
 
 async def test_head_of_a_path_that_has_no_get_is_not_allowed(absent_database: Database) -> None:
@@ -198,7 +198,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size_bytes", [MAX_BODY_SIZE_BYTES + 1, 900_000])
-async def test_body_that_is_too_large_is_answered_so(
+async def test_body_that_is_too_large_is_413(
     lone_client: aiohttp.ClientSession, is_chunked: bool, size_bytes: int
 ) -> None:
     body = body_of_size(size_bytes)
@@ -225,7 +225,7 @@ async def test_body_of_exactly_the_limit_is_taken(client: aiohttp.ClientSession,
         ("BREW", "/things/a", {"GET", "HEAD", "PUT"}),
     ],
 )
-async def test_other_method_is_told_which_are_allowed(
+async def test_other_method_is_refused_with_the_allowed_ones(
     lone_client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
 ) -> None:
     async with lone_client.request(method, path) as response:
@@ -325,7 +325,7 @@ async def test_client_is_asked_to_wait_an_hour_at_most(
         assert response.headers["Retry-After"] == "3600"
 
 
-async def test_durations_are_measured_by_a_clock_that_nobody_sets(
+async def test_durations_are_measured_by_a_monotonic_clock(
     absent_database: Database, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def set_clock_back(_: Database) -> None:
@@ -446,7 +446,7 @@ def raise_(error: Exception) -> Behavior:
     return behave
 
 
-async def test_error_that_nobody_expected_is_a_problem_too_and_is_logged(
+async def test_unexpected_error_is_a_problem_and_is_logged(
     absent_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = odd_app(absent_database, raise_(ZeroDivisionError("s3cr3t")))
@@ -653,7 +653,7 @@ async def endless(absent_database: Database, parts: Parts) -> AsyncIterator[Endl
 
 
 @pytest.mark.parametrize("deadline_s", [0.5])
-async def test_list_is_read_no_faster_than_its_client_takes_it_and_cut_when_it_stops(
+async def test_list_is_read_at_the_pace_of_its_client_and_cut_off_when_the_client_stops(
     endless: Endless,
 ) -> None:
     async with endless.client.get("/endless") as response:
@@ -733,7 +733,7 @@ async def test_read_for_a_client_that_leaves_is_cut_off(
     await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
 
 
-async def test_nothing_is_tried_again_for_a_client_that_leaves(
+async def test_nothing_is_retried_for_a_client_that_leaves(
     app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
     before = asyncio.all_tasks()
@@ -755,7 +755,7 @@ async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
     await wait_until(lambda: documents.count() == 2)
 
 
-async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+async def test_client_that_leaves_in_the_middle_of_its_request_is_not_waited_for(
     app: ServiceApplication, client: aiohttp.ClientSession
 ) -> None:
     url = client._build_url("/things")

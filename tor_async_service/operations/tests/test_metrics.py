@@ -11,7 +11,7 @@ from tor_async_service.tests.serving import problem_of
 
 
 async def samples(client: aiohttp.ClientSession) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """All that Prometheus is told, by name and labels."""
+    """All samples that Prometheus scrapes, by name and labels."""
     async with client.get("/_metrics", headers={"Accept": "text/plain"}) as response:
         assert response.status == 200
         assert response.content_type == "text/plain"
@@ -45,7 +45,7 @@ async def value(client: aiohttp.ClientSession, name: str, **labels: str) -> floa
         ",;,",
     ],
 )
-async def test_metrics_are_json_to_a_person(
+async def test_metrics_are_json_unless_another_form_is_preferred(
     client: aiohttp.ClientSession, documents: Documents, path: str, accept: str
 ) -> None:
     documents.put_thing("a")
@@ -119,7 +119,7 @@ async def test_metrics_of_a_database_that_is_down_are_a_problem(
         await problem_of(response, 503)
 
 
-async def test_prometheus_is_told_the_sizes_of_the_database(
+async def test_prometheus_gets_the_sizes_of_the_database(
     client: aiohttp.ClientSession, documents: Documents
 ) -> None:
     documents.put_thing("a")
@@ -128,9 +128,7 @@ async def test_prometheus_is_told_the_sizes_of_the_database(
     assert ("couchdb_data_bytes", frozenset({("design_doc", "thing_by_key")})) in await samples(client)
 
 
-async def test_view_that_is_gone_has_no_size_any_more(
-    client: aiohttp.ClientSession, documents: Documents
-) -> None:
+async def test_deleted_view_has_no_size_any_more(client: aiohttp.ClientSession, documents: Documents) -> None:
     labels = frozenset({("design_doc", "thing_by_key")})
     assert ("couchdb_disk_bytes", labels) in await samples(client)
     documents.delete(documents.get("_design/thing_by_key"))
@@ -146,7 +144,7 @@ async def test_scraper_is_answered_while_the_database_is_down(
     assert await value(client, "couchdb_call_duration_seconds_count", **failed) > before
 
 
-async def test_openmetrics_is_spoken_too(client: aiohttp.ClientSession) -> None:
+async def test_openmetrics_is_supported(client: aiohttp.ClientSession) -> None:
     headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with client.get("/_metrics", headers=headers) as response:
         assert response.content_type == "application/openmetrics-text"
@@ -169,7 +167,7 @@ async def test_requests_and_calls_to_couchdb_are_counted(
     assert await value(client, name, operation="query_view", status="200") == 2
 
 
-async def test_methods_of_clients_own_invention_are_one_time_series(client: aiohttp.ClientSession) -> None:
+async def test_all_unknown_methods_are_one_time_series(client: aiohttp.ClientSession) -> None:
     for method in ("BREW", "WHEN"):
         async with client.request(method, "/things", headers={"Connection": "close"}) as response:
             assert response.status == 405
@@ -191,7 +189,7 @@ async def test_conflicts_that_end_in_a_refusal_are_given_up(
     assert await value(client, "conflicts_resolved_total") == 0
 
 
-async def test_document_that_a_list_goes_without_is_counted(
+async def test_document_that_a_list_leaves_out_is_counted(
     client: aiohttp.ClientSession, documents: Documents
 ) -> None:
     documents.put_thing("a", count="many")
