@@ -27,6 +27,7 @@ from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.metrics import ServiceMetrics
 
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_TIMEOUT_S = 10.0
 _STANDARD_ERROR = 2  # the highest number of a standard stream
 # A client that stalls in the middle of a request must not hold its connection for ever.
@@ -90,7 +91,7 @@ def _values(own_options: Sequence[Option], configuration: Configuration) -> dict
 
 def _end_on_signals_while_starting() -> None:
     """Ends the process at once with status 0: before the service runs, nothing needs a graceful end."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _ENDING_SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
@@ -113,7 +114,7 @@ async def _serve(
     guard: Guard | None,
     sockets: list[socket.socket],
 ) -> None:
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     metrics = ServiceMetrics()
     async with Database(
         configuration.database_url,
@@ -130,8 +131,8 @@ async def _serve(
             idle_connection_timeout=_IDLE_CONNECTION_TIMEOUT_S,
         )
         server.add_sockets(sockets)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, stop.set)
         ip, port = sockets[0].getsockname()[:2]
         host = f"[{ip}]" if ":" in ip else ip
         _logger.info(
@@ -145,6 +146,9 @@ async def _serve(
         await stop.wait()
         await _drain(server, app)
         await _end([checking, *tasks])
+    for number in _ENDING_SIGNALS:  # the process ends now, with its own status
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _warn_if_unusable(database: Database) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import re
 import signal
 import socket
@@ -175,6 +176,19 @@ async def test_ipv6_address_is_logged_in_brackets() -> None:
         assert url.startswith("http://[::1]:")
         async with aiohttp.ClientSession(url) as client, client.get("/_noop") as response:
             assert response.status == 200
+
+
+async def test_service_that_gets_many_signals_ends_with_status_0(service: Service) -> None:
+    await service.url()
+    while service.process.returncode is None:  # until the process is gone, not only until the service ends
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(
+                    service.process.pid, number
+                )  # send_signal would reap the process behind asyncio's back
+        await asyncio.sleep(0.001)
+    assert await service.status() == 0
+    assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
 
 
 async def test_sighup_does_not_end_the_service(service: Service) -> None:
