@@ -1,4 +1,4 @@
-"""The commands of all READMEs, run as a reader would, and their answers, compared with what the README shows.
+"""The commands of all documents, run as a reader would, and their answers, compared with those shown there.
 
 A ```bash block is a script that has to succeed; one that starts a server leaves it running until its README
 ends. The two main commands and the benchmarks take too long: only their options are checked. In a ```console
@@ -27,11 +27,12 @@ from suite.services import running
 from suite.table import ROOT, SAMPLES, sample_named
 
 _BIN = Path(sys.executable).parent
-_NOT_OURS = {"node_modules", ".venv", ".run"}
-_READMES = sorted(
-    path for path in ROOT.rglob("README.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
+_NOT_OURS = {"node_modules", ".venv", ".run", ".nox", ".pytest_cache"}
+_DOCUMENTS = sorted(
+    path for path in ROOT.rglob("*.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
 )
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(
     r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
     re.DOTALL,
@@ -176,7 +177,7 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
 
 @pytest.mark.parametrize(
     "readme",
-    [readme for readme in _READMES if _BLOCK.search(readme.read_text())],
+    [document for document in _DOCUMENTS if _BLOCK.search(document.read_text())],
     ids=lambda readme: str(readme.relative_to(ROOT)),
 )
 def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_path: Path) -> None:
@@ -186,11 +187,23 @@ def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_pa
             terminal.run(kind, block)
 
 
-@pytest.mark.parametrize("readme", _READMES, ids=lambda readme: str(readme.relative_to(ROOT)))
-def test_relative_links_of_a_readme_lead_somewhere(readme: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", readme.read_text())
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_relative_links_of_a_document_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)[^)]*\)|src=\"([^\"]+)\"", document.read_text())
     targets = [link or source for link, source in links if ":" not in (link or source)]
-    assert [target for target in targets if not (readme.parent / target).exists()] == []
+    assert [target for target in targets if not _leads_somewhere(document, target)] == []
+
+
+def _leads_somewhere(document: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = document.parent / path if path else document
+    return file.exists() and (not anchor or anchor in _anchors(file))
+
+
+def _anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_ladder_has_a_row_with_its_ports_for_each_sample() -> None:
