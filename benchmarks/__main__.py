@@ -20,6 +20,8 @@ MODULES: Mapping[str, str] = {
     "protection": "protection",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
+    "cluster_simulation": "cluster.simulation",
+    "cluster": "cluster.nodes",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",

@@ -46,6 +46,13 @@ class _SettledAfter202(Sealer):
         return await super()._settle(attempt, observer)
 
 
+class _TakenForSealed(Sealer):
+    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
+        stored = await super()._settle(attempt, observer)
+        self._sealed.add(stored["_rev"])
+        return stored
+
+
 class _FewerCopies:
     """The I/O with other quorums: `w` of writes, `r` of reads."""
 
@@ -127,5 +134,6 @@ MISTAKES: Mapping[str, Mistake] = {
 # These show in one schedule of some thousands.
 RARE_MISTAKES: Mapping[str, Mistake] = {
     "buries in two requests": Mistake(_with_io(_BuriedFirst), "two nodes crash"),
-    "does not push dead leaves": Mistake(_deciding(_without_dead_leaves), "clients crash"),
+    "does not push dead leaves": Mistake(_deciding(_without_dead_leaves), "deletions, a node crashes"),
+    "takes what it acknowledged for sealed": Mistake(_TakenForSealed, "clients crash"),
 }
