@@ -20,6 +20,8 @@ from tor_async_couchdb.conflicts.attachments import (
 )
 from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of
 from tor_async_couchdb.conflicts.merge import Leaf, merge
+from tor_async_couchdb.documents import nonces
+from tor_async_couchdb.documents.sealing import is_undone
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import OnDeleteConflict, Superseded
@@ -58,7 +60,7 @@ def resolve(
         InvalidDocumentError: a leaf does not fit the model.
     """
     live = [leaf for leaf in leaves if "_deleted" not in leaf]
-    deletions = [leaf for leaf in leaves if "_deleted" in leaf and not is_merge_tombstone(leaf)]
+    deletions = [leaf for leaf in leaves if is_deletion(leaf)]
     if model_class.on_delete_conflict is OnDeleteConflict.KEEP_DELETION and deletions:
         for leaf in live:
             open_document(leaf)
@@ -79,7 +81,8 @@ def resolve(
     superseded_count = _newly_superseded(model_class, merged, readable)
     if complete:
         return Resolution(winner, tombstones, superseded_count)
-    revision = _with_attachments(winner, sign({"_id": winner["_id"]} | merged.document), attachments)
+    body = {"_id": winner["_id"], **merged.document, **nonces.merged(live)}
+    revision = _with_attachments(winner, sign(body), attachments)
     document = {name: value for name, value in revision.items() if name != "_revisions"}
     return Resolution(document, [revision, *tombstones], superseded_count)
 
@@ -95,6 +98,11 @@ def _with_attachments(parent: Document, body: Document, attachments: Stubs | Non
 def _tombstone(model_class: type[Model], leaf: Document, sign: Sign) -> Document:
     merged = {"rev": leaf["_rev"], "counts": counts_of(model_class, leaf)}
     return child(leaf, sign({"_id": leaf["_id"], "_deleted": True, "type": leaf["type"], "merged": merged}))
+
+
+def is_deletion(leaf: Document) -> bool:
+    """Whether a client deleted the document in this leaf."""
+    return "_deleted" in leaf and not is_merge_tombstone(leaf) and not is_undone(leaf)
 
 
 def is_merge_tombstone(leaf: Document) -> bool:

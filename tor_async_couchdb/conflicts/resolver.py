@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tor_async_couchdb.conflicts.attachments import has_all, new_attachments, stubs_of
 from tor_async_couchdb.conflicts.merge import check_mergeable
-from tor_async_couchdb.conflicts.plan import Resolution, is_merge_tombstone, resolve
+from tor_async_couchdb.conflicts.plan import Resolution, is_deletion, resolve
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, UnmergeableError
 from tor_async_couchdb.model import Document, Model
@@ -67,16 +67,11 @@ class ConflictResolver:
 
     async def _leaves(self, document_id: str) -> list[Document]:
         """The live leaves, and tombstones if deletions are kept; [] if there is no live leaf."""
-        leaves = await self._database.revisions.fetch_live_leaves(document_id)
-        if leaves and self.keeps_deletion(leaves[0]):
-            leaves = [
-                leaf
-                for leaf in await self._database.fetch_leaves(document_id)
-                if not is_merge_tombstone(leaf)
-            ]
-            if all("_deleted" in leaf for leaf in leaves):
-                return []
-        return leaves
+        live = await self._database.fetch_conflict(document_id)
+        if live and self.keeps_deletion(live[0]):
+            leaves = await self._database.fetch_leaves(document_id)
+            return [*live, *(leaf for leaf in leaves if is_deletion(leaf))]
+        return live
 
     async def _resolution(self, leaves: Sequence[Document]) -> Resolution:
         live = [leaf for leaf in leaves if "_deleted" not in leaf]

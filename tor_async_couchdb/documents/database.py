@@ -14,6 +14,7 @@ from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.cluster import ChosenRule
 from tor_async_couchdb.documents.revisions import Revisions
+from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
@@ -209,6 +210,17 @@ class Database:
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """The leaf revisions of a document, tombstones included, with `_revisions`; [] if there are none."""
         return await self._leaves.submit(document_id)
+
+    async def fetch_conflict(self, document_id: str) -> list[Document]:
+        """The live leaves that are to be merged, the winner first; [] if there are none.
+
+        On a cluster they are without the leaves that lost a race here, which their writers bury.
+        """
+        leaves = await self.revisions.fetch_live_leaves(document_id)
+        if len(leaves) < 2 or await self.copies() < 2:
+            return leaves
+        rule = await self._rule()
+        return mergeable(await self.fetch_leaves(document_id), rule.nonces.database_id)
 
     async def query_view(self, design_doc: str, **options: Any) -> list[Row]:
         """The rows of the view that has the name of its design document.

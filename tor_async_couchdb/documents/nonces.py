@@ -10,7 +10,7 @@ program changes the document, or replication brings a change, the next nonce beg
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from tor_async_couchdb.model import Document
@@ -19,6 +19,8 @@ from tor_async_couchdb.wire.revision import generation_and_hash
 
 # Of the last writes; each takes some 30 bytes.
 MAX_NONCES = 8
+# A merge keeps those of its leaves, until the next write.
+_MAX_MERGED = 32
 
 
 def _token() -> str:
@@ -49,6 +51,18 @@ def parsed(nonce: str) -> Nonce | None:
     ):
         return None
     return Nonce(parts[0], int(parts[1]), int(parts[2]))
+
+
+def merged(documents: Iterable[Document]) -> Document:
+    """The property of a merge of these leaves, which each master makes alike: it has no nonce of its own."""
+    nonces = {nonce for document in documents for nonce in nonces_of(document)}
+    latest_first = sorted(nonces, key=_recency, reverse=True)
+    return {NONCES_PROPERTY_NAME: latest_first[:_MAX_MERGED]} if nonces else {}
+
+
+def _recency(nonce: str) -> tuple[int, str]:
+    parts = parsed(nonce)
+    return (0 if parts is None else parts.generation), nonce
 
 
 class Nonces:

@@ -18,7 +18,7 @@ import enum
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from tor_async_couchdb.documents.nonces import Nonces, nonces_of, parsed
+from tor_async_couchdb.documents.nonces import MAX_NONCES, Nonces, nonces_of, parsed
 from tor_async_couchdb.documents.writer import replaced
 from tor_async_couchdb.errors import (
     ConflictError,
@@ -86,7 +86,7 @@ class Leaf:
         self.rank = generation_and_hash(self.rev)
         self.generation = self.rank[0]
         self.is_deleted = bool(document.get("_deleted"))
-        self.is_undone = self.is_deleted and _UNDONE in document
+        self.is_undone = is_undone(document)
         self.nonces = nonces_of(document)
         self._hashes: Sequence[str] = document["_revisions"]["ids"]
 
@@ -130,8 +130,10 @@ class Attempt:
 
     def _fits(self, leaf: Leaf) -> bool:
         # A program that changes a document, and keeps the property with the nonces, makes another generation.
+        # CouchDB itself may make a create the child of a tombstone.
         head = parsed(leaf.nonces[0])
-        return head is None or self.base is None or head.generation == leaf.generation
+        is_create_without_answer = self.base is None and not self.revs
+        return head is None or is_create_without_answer or head.generation == leaf.generation
 
     def is_surely_not_in(self, leaf: Leaf) -> bool:
         """Whether the leaf can't contain this write; False also if that is not known any more."""
@@ -139,6 +141,8 @@ class Attempt:
             return False
         if leaf.generation < self.generation:
             return True
+        if len(leaf.nonces) >= MAX_NONCES and not _is_pure_since(leaf, self.generation):
+            return False  # a merge may have taken it in, and its nonce have been dropped since
         if self.revs and not self.is_unanswered:
             return all(leaf.reaches(generation_and_hash(rev)[0]) for rev in self.revs)
         # Each write since then has added a nonce, and they are all still there.
@@ -270,6 +274,20 @@ def _may_be_buried(lower: Leaf, highest: Leaf, database_id: str) -> bool:
     return _is_pure(lower, fork, database_id) and _is_pure(highest, fork, database_id)
 
 
+def mergeable(leaves: Sequence[Document], database_id: str) -> list[Document]:
+    """The live leaves that are to be merged, the highest first: without those that their writers bury."""
+    live = sorted(
+        (Leaf(leaf) for leaf in leaves if "_deleted" not in leaf), key=lambda leaf: leaf.rank, reverse=True
+    )
+    lower = [leaf for leaf in live[1:] if not _may_be_buried(leaf, live[0], database_id)]
+    return [leaf.document for leaf in [*live[:1], *lower]]
+
+
+def is_undone(document: Document) -> bool:
+    """Whether this is the tombstone of a write that lost a race."""
+    return "_deleted" in document and _UNDONE in document
+
+
 def _fork(one: Leaf, other: Leaf) -> int | None:
     """The generation after which the histories of two leaves part; None if they do not reach back to it."""
     generation = min(one.generation, other.generation)
@@ -278,11 +296,16 @@ def _fork(one: Leaf, other: Leaf) -> int | None:
     return None if generation and one.rev_at(generation) is None else generation
 
 
+def _is_pure_since(leaf: Leaf, generation: int) -> bool:
+    head = parsed(leaf.nonces[0]) if leaf.nonces else None
+    return head is not None and head.generation == leaf.generation and head.since <= generation
+
+
 def _is_pure(leaf: Leaf, after: int | None, database_id: str) -> bool:
     """Whether all revisions of the branch after a generation were written through this database."""
     head = parsed(leaf.nonces[0]) if leaf.nonces else None
-    is_own = head is not None and head[:2] == (database_id, leaf.generation)
-    return is_own and after is not None and head is not None and head.since <= after + 1
+    is_own = head is not None and head.database_id == database_id
+    return is_own and after is not None and _is_pure_since(leaf, after + 1)
 
 
 class Decide(Protocol):
