@@ -11,6 +11,7 @@
     │   ├── NotFoundError            404: no such database, design document or document
     │   ├── ConflictError            409: the document has changed since it was read
     │   └── TooLargeError            413
+    ├── NoMajorityError              most copies of a cluster's documents are down
     ├── TamperedError                a signature or a ciphertext in a stored document is wrong
     ├── SubjectErasedError           the data key of the document's subject was deleted
     ├── DataKeyError                 the store of the data keys can't be used
@@ -115,6 +116,14 @@ _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
     409: ConflictError,
     413: TooLargeError,
 }
+
+
+class NoMajorityError(CouchDBError):
+    """Most copies of a cluster's documents are down; no write can be acknowledged until they are back."""
+
+    def __init__(self, database: str, copies: int) -> None:
+        majority = copies // 2 + 1
+        super().__init__(f"fewer than {majority} of the {copies} copies of database {database!r} are up")
 
 
 class TamperedError(CouchDBError):

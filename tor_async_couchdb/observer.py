@@ -15,8 +15,11 @@ class Observer:
     def retried(self, pause_s: float) -> None:
         """An attempt failed and is made again after a pause of `pause_s` seconds."""
 
-    def write_sealed(self, how: str) -> None:
-        """A write to a cluster was acknowledged.
+    def write_partly_accepted(self) -> None:
+        """Fewer copies on a cluster took a write than it asked for; others refused it, or are down."""
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        """A write to a cluster was acknowledged, `duration_s` seconds after it was sent.
 
         `how` says what that took: "unread" nothing but the write, "read" a read of all copies, "pushed" a
         push to all copies as well, "padded" also a child without a change.
@@ -24,6 +27,15 @@ class Observer:
 
     def leaves_buried(self, count: int) -> None:
         """So many leaf revisions that had lost a race on a cluster were deleted."""
+
+    def foreign_leaves_met(self, count: int) -> None:
+        """A write to a cluster met so many live leaf revisions that this library did not write there.
+
+        Replication brought them, or another program wrote them. They are never buried.
+        """
+
+    def dead_leaves_met(self, count: int) -> None:
+        """A write to a cluster read its document, which has so many leaf revisions that are deleted."""
 
     def tampering_detected(self, error: TamperedError) -> None:
         """A read met a document that was tampered with. It is reported at each such read."""

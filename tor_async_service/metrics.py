@@ -46,6 +46,7 @@ class ServiceMetrics(Observer):
         self._documents_left_out = Counter(
             "documents_left_out", "Documents that lists left out.", ["error"], registry=self.registry
         )
+        self.cluster = ClusterMetrics(self.registry)
         self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)
 
@@ -62,6 +63,26 @@ class ServiceMetrics(Observer):
     def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
         """See `Observer.request_finished`."""
         self._labelled(self._couchdb_calls, operation, status or 0).observe(duration_s)
+
+    def write_partly_accepted(self) -> None:
+        """See `Observer.write_partly_accepted`."""
+        self.cluster.partly_accepted.inc()
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        """See `Observer.write_sealed`."""
+        self._labelled(self.cluster.sealed, how).observe(duration_s)
+
+    def leaves_buried(self, count: int) -> None:
+        """See `Observer.leaves_buried`."""
+        self.cluster.buried.inc(count)
+
+    def foreign_leaves_met(self, count: int) -> None:
+        """See `Observer.foreign_leaves_met`."""
+        self.cluster.foreign.inc(count)
+
+    def dead_leaves_met(self, count: int) -> None:
+        """See `Observer.dead_leaves_met`."""
+        self.cluster.dead.observe(count)
 
     def tampering_detected(self, error: TamperedError) -> None:
         """See `Observer.tampering_detected`."""
@@ -112,6 +133,38 @@ class ServiceMetrics(Observer):
     def database_measured(self, metrics: DatabaseMetrics) -> None:
         """Sets the gauges of the database and of its views."""
         self._database.set(metrics)
+
+
+class ClusterMetrics:
+    """What writes to a cluster take, and what they meet; all zero on a database with one copy."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.sealed = Histogram(
+            "cluster_seal_duration_seconds",
+            "Writes to a cluster that were acknowledged, and how long each took, by what it needed.",
+            ["how"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=registry,
+        )
+        self.partly_accepted = Counter(
+            "cluster_writes_partly_accepted",
+            "Writes that only some of the copies took at once (CouchDB's 202).",
+            registry=registry,
+        )
+        self.buried = Counter(
+            "cluster_leaves_buried", "Leaf revisions deleted because they lost a race.", registry=registry
+        )
+        self.foreign = Counter(
+            "cluster_foreign_leaves_met",
+            "Live leaf revisions that writes met, brought by replication or by another program.",
+            registry=registry,
+        )
+        self.dead = Histogram(
+            "cluster_dead_leaves",
+            "Deleted leaf revisions of a document, whenever a write has to read it.",
+            buckets=(0, 1, 3, 10, 30, 100, 300, 1000),
+            registry=registry,
+        )
 
 
 class ReplicationConflictMetrics:

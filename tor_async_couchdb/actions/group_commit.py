@@ -150,6 +150,21 @@ class _TurnObserver(Observer):
         for entry in self.entries:
             entry.observer.retried(pause_s)
 
+    def write_partly_accepted(self) -> None:
+        self._origin.write_partly_accepted()
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        self._origin.write_sealed(how, duration_s)
+
+    def leaves_buried(self, count: int) -> None:
+        self._origin.leaves_buried(count)
+
+    def foreign_leaves_met(self, count: int) -> None:
+        self._origin.foreign_leaves_met(count)
+
+    def dead_leaves_met(self, count: int) -> None:
+        self._origin.dead_leaves_met(count)
+
     def tampering_detected(self, error: TamperedError) -> None:
         self._origin.tampering_detected(error)
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import NotFoundError
+from tor_async_couchdb.errors import NoMajorityError, NotFoundError
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,10 @@ class DatabaseMetrics:
 
 
 class AsyncCouchDBHealthCheck(AsyncAction):
-    """Asks CouchDB whether the database exists and whether it accepts the credentials."""
+    """Asks CouchDB whether the database exists and whether it accepts the credentials.
+
+    On a cluster it also writes a `_local` document, as nothing else shows whether enough nodes are up.
+    """
 
     async def check(self) -> None:
         """Returns if all is well.
@@ -61,9 +64,13 @@ class AsyncCouchDBHealthCheck(AsyncAction):
         Raises:
             NotFoundError: there is no such database.
             UnauthorizedError, ForbiddenError: CouchDB refuses the credentials.
+            NoMajorityError: most of a cluster's nodes are down.
             TransportError: CouchDB can't be reached.
         """
-        await self.database.information()
+        information = await self.database.information()
+        copies = information.get("cluster", {}).get("n", 1)
+        if copies > 1 and not await self.database.has_majority():
+            raise NoMajorityError(self.database.name, copies)
 
 
 class AsyncViewMetricsRetriever(AsyncAction):

@@ -26,6 +26,9 @@ from tor_async_couchdb.wire.endpoint import Endpoint
 
 # A local document, so that replication does not carry it to another cluster.
 _IDENTITY = "tor_async_couchdb"
+# Another one, which says nothing. Each write replaces the last: there is no conflict check.
+_PROBE = "tor_async_couchdb_majority"
+_ACCEPTED = 202
 # Two processes may name a new database at once; by then each has overwritten the other's name.
 _NAMING_TIME_S = 0.5
 
@@ -36,6 +39,17 @@ class _Copies(msgspec.Struct, frozen=True):
 
 class _Information(msgspec.Struct, frozen=True):
     cluster: _Copies = _Copies()
+
+
+async def has_majority(endpoint: Endpoint) -> bool:
+    """Whether most copies take writes at the moment.
+
+    CouchDB answers every read while a single copy is alive, whatever `r` it is asked for. A write is the only
+    request of a plain user that shows how many are: the status is 202 if fewer than a majority took it.
+    """
+    path = f"_local/{_PROBE}"
+    response = await endpoint.request("check_majority", "PUT", path, body=b"{}")
+    return response.status != _ACCEPTED
 
 
 class ChosenRule:

@@ -12,7 +12,7 @@ import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
-from tor_async_couchdb.documents.cluster import ChosenRule
+from tor_async_couchdb.documents.cluster import ChosenRule, has_majority
 from tor_async_couchdb.documents.revisions import Revisions
 from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
@@ -175,6 +175,10 @@ class Database:
     async def copies(self) -> int:
         """How many copies of each document CouchDB keeps (`n`); it is asked once, before the first write."""
         return await self._rule.copies()
+
+    async def has_majority(self) -> bool:
+        """Whether most copies on a cluster take writes at the moment; it writes a `_local` document."""
+        return await has_majority(self._endpoint)
 
     async def fetch(self, document_id: str) -> Document:
         """The winning revision of a document.

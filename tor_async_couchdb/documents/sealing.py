@@ -26,6 +26,7 @@ from tor_async_couchdb.errors import (
     CouchDBError,
     OutcomeUnknownError,
     ResponseError,
+    TransportError,
 )
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
@@ -397,20 +398,31 @@ class Sealer:
             OutcomeUnknownError: it can't be told any more whether the write was applied.
             CouchDBError: the write was not sent, or CouchDB refused it for another reason.
         """
+        started_s = self._io.now()
         attempt = Attempt(document)
-        written = await self._send(attempt, document, self._copies)
+        written = await self._send(attempt, observer)
         # A first revision that all copies took has no rival: each would refuse a second one.
         is_first = attempt.base is None and all(rev.startswith("1-") for rev in attempt.revs)
         if written is not None and written.is_on_all_copies and (attempt.base in self._sealed or is_first):
             self._sealed.add(written.rev)
-            observer.write_sealed("unread")
+            observer.write_sealed("unread", self._io.now() - started_s)
             return document | {"_rev": written.rev}
-        return await self._settle(attempt, observer)
+        try:
+            stored, how = await self._settle(attempt, observer)
+        except (ConflictError, OutcomeUnknownError):
+            raise
+        except (TransportError, ResponseError) as error:
+            # A copy may have the write, whatever became of the requests after it.
+            raise OutcomeUnknownError(
+                f"the copies of document {attempt.document_id!r} did not confirm its write in time"
+            ) from error
+        observer.write_sealed(how, self._io.now() - started_s)
+        return stored
 
-    async def _send(self, attempt: Attempt, document: Document, copies: int) -> Written | None:
+    async def _send(self, attempt: Attempt, observer: Observer) -> Written | None:
         """What CouchDB answers; None if there is no answer, so that the write may or may not be applied."""
         try:
-            written = await self._io.write(document, copies)
+            written = await self._io.write(attempt.document, self._copies)
         except CouchDBError as error:
             if isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status < 500):
                 if isinstance(error, ConflictError) and attempt.is_unanswered:
@@ -421,14 +433,18 @@ class Sealer:
         attempt.revs.add(written.rev)
         if written.is_on_all_copies:
             attempt.revs_on_all_copies.add(written.rev)
+        else:
+            observer.write_partly_accepted()
         return written
 
-    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
+        """The document as it is stored, and what that took, as `Observer.write_sealed` is told."""
         seen_s: dict[str, float] = {}
         pushed: Pushed | None = None
         polls, how = 0, "read"
         while True:
             leaves = [Leaf(document) for document in await self._io.fetch_leaves(attempt.document_id)]
+            self._report(leaves, seen_s, observer)
             now_s = self._io.now()
             seen_s = {leaf.rev: seen_s.get(leaf.rev, now_s) for leaf in leaves}
             decision = self._decide(
@@ -443,7 +459,7 @@ class Sealer:
             leaf, others = decision.leaf, decision.others
             match decision.step:
                 case Step.ACKNOWLEDGE if leaf is not None:
-                    return self._acknowledged(attempt, leaf, others, how, observer)
+                    return self._acknowledged(attempt, leaf, others), how
                 case Step.CONFLICT:
                     raise replaced(attempt.document)
                 case Step.UNKNOWN:
@@ -461,15 +477,15 @@ class Sealer:
                 case Step.PAD if leaf is not None:
                     how = "padded"
                     pushed = None
-                    padded = await self._pad(attempt, leaf)
+                    padded = await self._pad(attempt, leaf, observer)
                     if padded is not None:
-                        return self._acknowledged(attempt, padded, others, how, observer)
+                        return self._acknowledged(attempt, padded, others), how
                     await self._wait(polls)
                     polls += 1
                 case Step.RESEND:
                     await self._wait(polls)
                     polls += 1
-                    await self._send(attempt, attempt.document, self._copies)
+                    await self._send(attempt, observer)
                 case _:
                     await self._wait(polls)
                     polls += 1
@@ -477,7 +493,17 @@ class Sealer:
     async def _wait(self, polls: int) -> None:
         await self._io.sleep(self._pause(min(polls + 1, 6), 0.0))
 
-    async def _pad(self, attempt: Attempt, leaf: Leaf) -> Leaf | None:
+    def _report(self, leaves: Sequence[Leaf], seen: Container[str], observer: Observer) -> None:
+        new = [leaf for leaf in leaves if leaf.rev not in seen]
+        if foreign := sum(self._is_foreign(leaf) for leaf in new):
+            observer.foreign_leaves_met(foreign)
+        if not seen:
+            observer.dead_leaves_met(sum(leaf.is_deleted for leaf in leaves))
+
+    def _is_foreign(self, leaf: Leaf) -> bool:
+        return not leaf.is_deleted and not _is_pure(leaf, leaf.generation, self.nonces.database_id)
+
+    async def _pad(self, attempt: Attempt, leaf: Leaf, observer: Observer) -> Leaf | None:
         """The child of the leaf, if a majority of the copies took it."""
         body = {name: value for name, value in leaf.document.items() if name != "_revisions"}
         pad = self._renew(self.nonces.added_to(body), body)
@@ -488,6 +514,7 @@ class Sealer:
             return None
         attempt.revs.add(written.rev)
         if not written.is_on_all_copies:  # which here are a majority
+            observer.write_partly_accepted()
             return None
         start, ids = leaf.document["_revisions"]["start"], leaf.document["_revisions"]["ids"]
         history = {"start": start + 1, "ids": [generation_and_hash(written.rev)[1], *ids]}
@@ -500,12 +527,9 @@ class Sealer:
             body["type"] = leaf.document["type"]
         return child(leaf.document, self._sign(body))
 
-    def _acknowledged(
-        self, attempt: Attempt, leaf: Leaf, tombstones: Sequence[Leaf], how: str, observer: Observer
-    ) -> Document:
+    def _acknowledged(self, attempt: Attempt, leaf: Leaf, tombstones: Sequence[Leaf]) -> Document:
         for tombstone in tombstones:
             self._buried.add(tombstone.rev)
-        observer.write_sealed(how)
         if leaf.rev in attempt.revs_on_all_copies:
             self._sealed.add(leaf.rev)
         if attempt.is_tip_of(leaf):

@@ -68,7 +68,7 @@ class _Counting(Observer):
     def __init__(self) -> None:
         self.hows: collections.Counter[str] = collections.Counter()
 
-    def write_sealed(self, how: str) -> None:
+    def write_sealed(self, how: str, duration_s: float) -> None:
         self.hows[how] += 1
 
     def leaves_buried(self, count: int) -> None:

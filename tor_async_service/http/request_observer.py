@@ -25,6 +25,26 @@ class RequestObserver(Observer):
         self.retry_count += 1
         self.retry_wait_s += pause_s
 
+    def write_partly_accepted(self) -> None:
+        """See `Observer.write_partly_accepted`."""
+        self._service.write_partly_accepted()
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        """See `Observer.write_sealed`."""
+        self._service.write_sealed(how, duration_s)
+
+    def leaves_buried(self, count: int) -> None:
+        """See `Observer.leaves_buried`."""
+        self._service.leaves_buried(count)
+
+    def foreign_leaves_met(self, count: int) -> None:
+        """See `Observer.foreign_leaves_met`."""
+        self._service.foreign_leaves_met(count)
+
+    def dead_leaves_met(self, count: int) -> None:
+        """See `Observer.dead_leaves_met`."""
+        self._service.dead_leaves_met(count)
+
     def tampering_detected(self, error: TamperedError) -> None:
         """See `Observer.tampering_detected`."""
         self._service.tampering_detected(error)

@@ -23,6 +23,7 @@ _REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
     (errors.UnauthorizedError, "credentials refused"),
     (errors.ForbiddenError, "credentials refused"),
     (errors.TransportError, "unreachable"),
+    (errors.NoMajorityError, "most nodes of the cluster are down, so no write can be acknowledged"),
 )
 
 

@@ -55,3 +55,22 @@ def test_replication_conflicts_are_counted_by_their_outcome() -> None:
     assert "replication_values_superseded_total 3.0" in shown
     assert 'replication_conflicts_failed_total{error="TamperedError"} 1.0' in shown
     assert "replication_convergence_lag_seconds_sum 1.5" in shown
+
+
+def test_writes_to_a_cluster_are_counted() -> None:
+    metrics = ServiceMetrics()
+    metrics.write_sealed("unread", 0.25)
+    metrics.write_sealed("pushed", 0.5)
+    metrics.write_sealed("pushed", 1.0)
+    metrics.write_partly_accepted()
+    metrics.leaves_buried(2)
+    metrics.foreign_leaves_met(3)
+    metrics.dead_leaves_met(7)
+    told = lines(metrics)
+    assert 'cluster_seal_duration_seconds_count{how="unread"} 1.0' in told
+    assert 'cluster_seal_duration_seconds_sum{how="pushed"} 1.5' in told
+    assert "cluster_writes_partly_accepted_total 1.0" in told
+    assert "cluster_leaves_buried_total 2.0" in told
+    assert "cluster_foreign_leaves_met_total 3.0" in told
+    assert 'cluster_dead_leaves_bucket{le="3.0"} 0.0' in told
+    assert 'cluster_dead_leaves_bucket{le="10.0"} 1.0' in told

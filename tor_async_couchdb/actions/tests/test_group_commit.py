@@ -32,6 +32,7 @@ from tor_async_couchdb.errors import (
 )
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import UniqueKey
+from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.testing.fault_proxy import (
@@ -46,6 +47,7 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, MemoryTransport, memory_database
 from tor_async_couchdb.tests.fixtures import Connect
+from tor_async_couchdb.tests.pretended_cluster import cluster_of
 from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
@@ -506,6 +508,31 @@ async def test_conflicts_and_retries_are_reported_to_the_observer_of_each_caller
         assert observer.conflict_count == 2
         assert len(observer.pauses_s) == 2
         assert sum(observer.pauses_s) > 0
+
+
+class SealingObserver(Observer):
+    def __init__(self) -> None:
+        self.how: list[str] = []
+        self.dead_leaf_counts: list[int] = []
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        self.how.append(how)
+
+    def dead_leaves_met(self, count: int) -> None:
+        self.dead_leaf_counts.append(count)
+
+
+async def test_what_a_cluster_needed_for_a_turn_is_reported_to_the_observer_of_the_database(
+    committing: Committing, connect: Connect
+) -> None:
+    observer = SealingObserver()
+    committing.proxy.inject(cluster_of(committing.proxy.url), times=math.inf)
+    committing.database = connect(observer=observer)
+    await committing.database.revisions.write_local("tor_async_couchdb", {"database_id": "here"})
+    for _ in range(2):
+        assert ANY_ERROR not in await committing.outcomes(increment)
+    assert observer.how == ["read", "unread"]  # only this process's own revision is known to be sealed
+    assert observer.dead_leaf_counts == [0]
 
 
 async def test_conflicts_are_reported_to_the_observer_of_the_database(

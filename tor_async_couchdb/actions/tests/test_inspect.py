@@ -9,9 +9,16 @@ from tor_async_couchdb.actions.inspect import (
     AsyncViewMetricsRetriever,
 )
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ConnectError, NotFoundError, TransportError, UnauthorizedError
+from tor_async_couchdb.errors import (
+    ConnectError,
+    NoMajorityError,
+    NotFoundError,
+    TransportError,
+    UnauthorizedError,
+)
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_before
 from tor_async_couchdb.tests.fixtures import Connect
+from tor_async_couchdb.tests.pretended_cluster import cluster_of
 from tor_async_couchdb.tests.things import Documents
 
 
@@ -26,6 +33,23 @@ async def test_each_reason_of_bad_health_has_an_error_of_its_own(proxy: FaultPro
         await AsyncCouchDBHealthCheck(database=connect(password="wrong")).check()
     with pytest.raises(ConnectError):
         await AsyncCouchDBHealthCheck(database=connect("http://127.0.0.1:1/db")).check()
+
+
+async def test_cluster_is_healthy_while_most_of_its_nodes_are_up(
+    proxy: FaultProxy, database: Database
+) -> None:
+    proxy.inject(cluster_of(proxy.url), times=math.inf)
+    await AsyncCouchDBHealthCheck(database=database).check()
+    assert await database.revisions.read_local("tor_async_couchdb_majority") is not None
+    proxy.clear()
+    proxy.inject(cluster_of(proxy.url, has_majority=False), times=math.inf)
+    with pytest.raises(NoMajorityError, match="fewer than 2 of the 3 copies"):
+        await AsyncCouchDBHealthCheck(database=database).check()
+
+
+async def test_health_check_writes_nothing_on_one_node(proxy: FaultProxy, database: Database) -> None:
+    await AsyncCouchDBHealthCheck(database=database).check()
+    assert [request.method for request in proxy.requests] == ["GET"]
 
 
 async def test_metrics_of_a_database_count_all_documents_and_measure_all_views(

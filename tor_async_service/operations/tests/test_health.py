@@ -6,6 +6,7 @@ import pytest
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
+from tor_async_couchdb.tests.pretended_cluster import cluster_of
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.operations.health import UnhealthyError
 from tor_async_service.tests.serving import problem_of, serving
@@ -87,6 +88,19 @@ async def test_each_failure_of_the_database_has_its_reason(couchdb: CouchDBServe
             proxy.clear()
             proxy.inject(answered(200, answer), times=math.inf)
             assert await reason(broken) == "unreachable"
+
+
+async def test_cluster_with_a_majority_is_well(client: aiohttp.ClientSession, proxy: FaultProxy) -> None:
+    proxy.inject(cluster_of(proxy.url), times=math.inf)
+    async with client.get("/_health?quick=false") as response:
+        assert response.status == 200
+    assert [request.method for request in proxy.requests] == ["GET", "PUT"]
+
+
+async def test_cluster_without_a_majority_is_red(database: Database, proxy: FaultProxy) -> None:
+    proxy.inject(cluster_of(proxy.url, has_majority=False), times=math.inf)
+    expected = "most nodes of the cluster are down, so no write can be acknowledged"
+    assert await reason(database) == expected
 
 
 async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, proxy: FaultProxy) -> None:

@@ -1,0 +1,181 @@
+"""What sealing reports while it writes to a cluster, with answers that a script gives."""
+
+import collections
+from collections.abc import Sequence
+
+import pytest
+
+from tor_async_couchdb.documents.nonces import Nonces
+from tor_async_couchdb.documents.sealing import Sealer, Written
+from tor_async_couchdb.errors import (
+    ConflictError,
+    ConnectError,
+    CouchDBError,
+    OutcomeUnknownError,
+    ResponseError,
+    TransportError,
+)
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.observer import Observer
+from tor_async_couchdb.retries.pauses import immediately
+
+NONCES = Nonces("here")
+BASE = "1-aa"
+
+
+class Reports(Observer):
+    """What was reported: counts by name, and how each write was sealed, with its duration in seconds."""
+
+    def __init__(self) -> None:
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.sealed: list[tuple[str, float]] = []
+
+    def write_partly_accepted(self) -> None:
+        self.counts["partly accepted"] += 1
+
+    def write_sealed(self, how: str, duration_s: float) -> None:
+        self.sealed.append((how, duration_s))
+
+    def leaves_buried(self, count: int) -> None:
+        self.counts["buried"] += count
+
+    def foreign_leaves_met(self, count: int) -> None:
+        self.counts["foreign"] += count
+
+    def dead_leaves_met(self, count: int) -> None:
+        self.counts["dead"] += count
+
+
+class ScriptedIO:
+    """Gives the answers that it has, in their order, the last one again and again. A request takes 1 s."""
+
+    def __init__(
+        self,
+        writes: Sequence[Written | CouchDBError],
+        reads: Sequence[Sequence[Document] | CouchDBError] = (),
+    ) -> None:
+        self.writes, self.reads = [*writes], [*reads]
+        self.push_count = 0
+        self.time_s = 0.0
+
+    async def write(self, document: Document, copies: int) -> Written:
+        self.time_s += 1.0
+        answer = self.writes.pop(0)
+        if isinstance(answer, CouchDBError):
+            raise answer
+        return answer
+
+    async def fetch_leaves(self, document_id: str) -> Sequence[Document]:
+        self.time_s += 1.0
+        answer = self.reads.pop(0) if len(self.reads) > 1 else self.reads[0]
+        if isinstance(answer, CouchDBError):
+            raise answer
+        return answer
+
+    async def push(self, revisions: Sequence[Document]) -> None:
+        self.time_s += 1.0
+        self.push_count += 1
+
+    async def sleep(self, seconds: float) -> None:
+        self.time_s += seconds
+
+    def now(self) -> float:
+        return self.time_s
+
+
+def change() -> Document:
+    """A change of the base, which no one knows to be sealed."""
+    return NONCES.added_to({"_id": "d", "_rev": BASE})
+
+
+def leaf(document: Document, rev: str, *, parents: Sequence[str] = ("aa",), **more: object) -> Document:
+    generation, name = rev.split("-")
+    history = {"start": int(generation), "ids": [name, *parents]}
+    return document | {"_rev": rev, "_revisions": history} | more
+
+
+async def reports_of(io: ScriptedIO, document: Document) -> Reports:
+    reports = Reports()
+    await Sealer(io, copies=3, nonces=NONCES, pause=immediately).write(document, reports)
+    return reports
+
+
+async def test_first_revision_that_all_copies_took_is_sealed_without_a_read() -> None:
+    io = ScriptedIO([Written("1-aa", True)])
+    reports = await reports_of(io, NONCES.added_to({"_id": "d"}))
+    assert reports.sealed == [("unread", 1.0)]
+    assert not reports.counts
+
+
+async def test_change_of_a_revision_that_may_not_be_sealed_needs_a_read() -> None:
+    document = change()
+    io = ScriptedIO([Written("2-bb", True)], [[leaf(document, "2-bb")]])
+    reports = await reports_of(io, document)
+    assert reports.sealed == [("read", 2.0)]
+    assert reports.counts["partly accepted"] == 0
+
+
+async def test_change_that_met_a_rival_is_pushed() -> None:
+    document = change()
+    dead = leaf({"_id": "d", "undone": {"rev": "2-aa"}}, "3-cc", parents=("aa", "aa"), _deleted=True)
+    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb"), dead]])
+    reports = await reports_of(io, document)
+    assert reports.counts == {"partly accepted": 1, "dead": 1}
+    assert [how for how, _ in reports.sealed] == ["pushed"]
+    assert io.push_count == 1
+
+
+async def test_change_that_a_copy_did_not_take_without_a_rival_is_padded() -> None:
+    document = change()
+    writes = [Written("2-bb", False), Written("3-cc", False), Written("3-dd", True)]
+    io = ScriptedIO(writes, [[leaf(document, "2-bb")]])
+    reports = await reports_of(io, document)
+    assert [how for how, _ in reports.sealed] == ["padded"]
+    assert reports.counts["partly accepted"] == 2  # the change, and the first try to pad it
+
+
+async def test_leaf_of_another_writer_that_crashed_is_buried() -> None:
+    document, other = change(), change()
+    both = [leaf(document, "2-bb"), leaf(other, "2-ab")]
+    io = ScriptedIO([Written("2-bb", True)], [both, both, both, [leaf(document, "2-bb")]])
+    reports = await reports_of(io, document)
+    assert reports.counts["buried"] >= 1
+    assert reports.counts["foreign"] == 0
+    assert len(reports.sealed) == 1
+
+
+async def test_leaf_that_replication_brought_is_counted_once_a_write() -> None:
+    document = change()
+    foreign = leaf(Nonces("elsewhere").added_to({"_id": "d", "_rev": BASE}), "2-ab")
+    unmarked = leaf({"_id": "d"}, "2-aa")
+    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb"), foreign, unmarked]])
+    reports = await reports_of(io, document)
+    assert reports.counts["foreign"] == 2
+    assert reports.counts["buried"] == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("the deadline passed before CouchDB was asked"),
+        TransportError("CouchDB did not answer"),
+        ResponseError(500, "error", "no", method="POST", path="_bulk_get"),
+    ],
+)
+async def test_outcome_is_unknown_if_the_write_was_sent_and_can_not_be_confirmed(error: CouchDBError) -> None:
+    with pytest.raises(OutcomeUnknownError, match="'d' did not confirm its write in time"):
+        await reports_of(ScriptedIO([Written("2-bb", False)], [error]), change())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectError("no connection"),
+        ConflictError(409, "conflict", "no", method="POST", path="_bulk_docs"),
+        ResponseError(400, "bad_request", "no", method="POST", path="_bulk_docs"),
+    ],
+)
+async def test_write_that_was_not_applied_keeps_its_error(error: CouchDBError) -> None:
+    with pytest.raises(type(error)) as caught:
+        await reports_of(ScriptedIO([error]), change())
+    assert caught.value is error
