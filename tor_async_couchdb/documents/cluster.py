@@ -140,7 +140,7 @@ class _Requests:
 
     async def sleep(self, seconds: float) -> None:
         """See `ClusterIO.sleep`."""
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(max(0.0, min(seconds, deadline.current().remaining_s())))
 
     def now(self) -> float:
         """See `ClusterIO.now`."""

@@ -40,6 +40,10 @@ PATIENCE_S = 1.0
 
 _PAUSE = full_jitter(base_s=0.01, cap_s=0.5)
 
+_LONGEST_WAIT = 6  # the number of doublings until the cap of the pause
+# While most copies are down each pad is one more revision on the others.
+_MAX_PADS = 4
+
 # Revisions that this process knows to be sealed, or buried on all copies; some 100 bytes each.
 _MAX_REMEMBERED = 10_000
 
@@ -118,6 +122,7 @@ class Attempt:
         self.revs: set[str] = set()
         self.revs_on_all_copies: set[str] = set()
         self.is_unanswered = False
+        self.pads_without_majority = 0
 
     def is_in(self, leaf: Leaf) -> bool:
         """Whether the leaf contains this write."""
@@ -228,7 +233,7 @@ def decide(
 def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf]) -> Decision:
     if attempt.is_unanswered and highest.rev == attempt.base:
         return Decision(Step.RESEND)
-    if any(attempt.is_in(leaf) for leaf in leaves if not leaf.is_deleted):
+    if any(attempt.is_in(leaf) for leaf in leaves if not leaf.is_undone):
         return Decision(Step.WAIT)  # another writer has built on it, and has to bury that
     if not attempt.is_surely_not_in(highest):
         return Decision(Step.UNKNOWN)
@@ -480,8 +485,7 @@ class Sealer:
                     padded = await self._pad(attempt, leaf, observer)
                     if padded is not None:
                         return self._acknowledged(attempt, padded, others), how
-                    await self._wait(polls)
-                    polls += 1
+                    await self._wait(_LONGEST_WAIT)
                 case Step.RESEND:
                     await self._wait(polls)
                     polls += 1
@@ -491,7 +495,7 @@ class Sealer:
                     polls += 1
 
     async def _wait(self, polls: int) -> None:
-        await self._io.sleep(self._pause(min(polls + 1, 6), 0.0))
+        await self._io.sleep(self._pause(min(polls + 1, _LONGEST_WAIT), 0.0))
 
     def _report(self, leaves: Sequence[Leaf], seen: Container[str], observer: Observer) -> None:
         new = [leaf for leaf in leaves if leaf.rev not in seen]
@@ -515,6 +519,11 @@ class Sealer:
         attempt.revs.add(written.rev)
         if not written.is_on_all_copies:  # which here are a majority
             observer.write_partly_accepted()
+            attempt.pads_without_majority += 1
+            if attempt.pads_without_majority == _MAX_PADS:
+                raise OutcomeUnknownError(
+                    f"most copies of document {attempt.document_id!r} are down; its write may be taken back"
+                )
             return None
         start, ids = leaf.document["_revisions"]["start"], leaf.document["_revisions"]["ids"]
         history = {"start": start + 1, "ids": [generation_and_hash(written.rev)[1], *ids]}

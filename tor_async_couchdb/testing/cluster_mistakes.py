@@ -33,24 +33,24 @@ class Mistake(NamedTuple):
 
 
 class _Unsettled(Sealer):
-    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
         if attempt.revs:
-            return attempt.document | {"_rev": max(attempt.revs)}
+            return attempt.document | {"_rev": max(attempt.revs)}, "unread"
         return await super()._settle(attempt, observer)
 
 
 class _SettledAfter202(Sealer):
-    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
         if attempt.revs_on_all_copies:
-            return attempt.document | {"_rev": max(attempt.revs)}
+            return attempt.document | {"_rev": max(attempt.revs)}, "unread"
         return await super()._settle(attempt, observer)
 
 
 class _TakenForSealed(Sealer):
-    async def _settle(self, attempt: Attempt, observer: Observer) -> Document:
-        stored = await super()._settle(attempt, observer)
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
+        stored, how = await super()._settle(attempt, observer)
         self._sealed.add(stored["_rev"])
-        return stored
+        return stored, how
 
 
 class _FewerCopies:
