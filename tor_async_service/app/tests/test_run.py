@@ -183,9 +183,8 @@ async def test_service_that_gets_many_signals_ends_with_status_0(service: Servic
     while service.process.returncode is None:  # until the process is gone, not only until the service ends
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(
-                    service.process.pid, number
-                )  # send_signal would reap the process behind asyncio's back
+                # send_signal would reap the process itself, and asyncio would not see its status.
+                os.kill(service.process.pid, number)
         await asyncio.sleep(0.001)
     assert await service.status() == 0
     assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
