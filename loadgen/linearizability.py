@@ -23,7 +23,7 @@ import bisect
 import enum
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from loadgen.history import HistoryError, Operation
 
@@ -171,24 +171,23 @@ class _Step:
     kind: str
     count: int
     write: Operation | None
-    earliest: Operation | None
-    latest: Operation | None
+    earliest: Operation | None = None
+    latest: Operation | None = None
+    earliest_ns: float = -math.inf
+    latest_ns: float = math.inf
 
-    @property
-    def earliest_ns(self) -> float:
-        return _NEVER if self.earliest is None else self.earliest.start_ns
+    def __post_init__(self) -> None:
+        if self.write is not None:
+            self.earliest = self.latest = self.write
+            self.earliest_ns, self.latest_ns = self.write.start_ns, self.write.end_ns
 
-    @property
-    def latest_ns(self) -> float:
-        return _ALWAYS if self.latest is None else self.latest.end_ns
+    def not_before(self, operation: Operation) -> None:
+        if operation.start_ns > self.earliest_ns:
+            self.earliest, self.earliest_ns = operation, operation.start_ns
 
-    def not_before(self, operation: Operation | None) -> None:
-        if operation is not None and operation.start_ns > self.earliest_ns:
-            self.earliest = operation
-
-    def not_after(self, operation: Operation | None) -> None:
-        if operation is not None and operation.end_ns < self.latest_ns:
-            self.latest = operation
+    def not_after(self, operation: Operation) -> None:
+        if operation.end_ns < self.latest_ns:
+            self.latest, self.latest_ns = operation, operation.end_ns
 
     @property
     def name(self) -> str:
@@ -250,7 +249,7 @@ class _Document:
             if operation.is_unknown:
                 self._unknown[operation.kind].append(operation)
             return
-        if operation.kind == "read" and operation.status == 404:
+        if operation.status == 404:
             self._add_absence(operation)
             return
         epoch = self._epochs.get(operation.epoch)
@@ -317,7 +316,11 @@ class _Document:
         self._drop_needless_deletion(epochs)
         return (
             next(filter(None, (_misplaced_step(epoch.steps) for epoch in epochs)), None)
-            or _misplaced_step([step for epoch in epochs for step in epoch.steps])
+            or (
+                _misplaced_step([step for epoch in epochs for step in epoch.steps])
+                if len(epochs) > 1
+                else None
+            )
             or self._misplaced_session()
             or self._missing_write(epochs)
         )
@@ -337,18 +340,22 @@ class _Document:
             return
         is_linearizable = self._reads is Reads.LINEARIZABLE
         steps = epoch.steps
-        reads: Operation | None = None
+        read: Operation | None = None
         for count in range(base, last + 1):
             version = epoch.versions.get(count) or _Version()
             write = creation if count == base else version.write
-            step = _Step("create" if count == base else "update", count, write, write, write)
-            step.not_before(reads)
-            step.not_after(version.first_ended)
+            step = _Step("create" if count == base else "update", count, write)
+            if read is not None:
+                step.not_before(read)
+            if version.first_ended is not None:
+                step.not_after(version.first_ended)
             steps.append(step)
-            reads = version.last_started if is_linearizable else None
-        deletion = _Step("delete", last, epoch.deletion, epoch.deletion, epoch.deletion)
-        deletion.not_before(reads)
-        deletion.not_after(epoch.first_absence)
+            read = version.last_started if is_linearizable else None
+        deletion = _Step("delete", last, epoch.deletion)
+        if read is not None:
+            deletion.not_before(read)
+        if epoch.first_absence is not None:
+            deletion.not_after(epoch.first_absence)
         steps.append(deletion)
         epoch.earliest_end_ns = max(step.earliest_ns for step in steps)
         epoch.latest_begin_ns = min(step.latest_ns for step in steps)
@@ -424,7 +431,10 @@ def _misplaced_step(steps: Sequence[_Step]) -> _Finding | None:
     if pair is None:
         return None
     # One read of the future makes right reads look stale, so it is looked for first.
-    writes = [replace(step, earliest=step.write) for step in steps]
+    writes = [_Step(step.kind, step.count, step.write) for step in steps]
+    for write, step in zip(writes, steps, strict=True):
+        if step.latest is not None:
+            write.not_after(step.latest)
     return _explain(*(_first_misplaced(writes) or pair))
 
 

@@ -46,7 +46,10 @@ def valid_histories(
     free_at_ns = [2] * clients
     history = [operation("create", 0, 1, 0, client=0, epoch="1")]
     moment_ns, count, epoch, is_there = 2, 0, 1, True
-    kinds = ["read", "read", "update", "update", "update"] + ["delete"] * epochs
+    kinds: list[Kind] = ["read", "read", "update", "update", "update"]
+    if epochs:
+        kinds.append("delete")
+    kinds_without: list[Kind] = ["read", "create"]
     for _ in range(draw(st.integers(0, most))):
         moment_ns += draw(st.integers(1, 5))
         client = draw(st.integers(0, clients - 1))
@@ -54,7 +57,7 @@ def valid_histories(
         moment_ns = max(moment_ns, start_ns)
         end_ns = moment_ns + draw(st.integers(0, 20))
         free_at_ns[client] = end_ns + 1
-        kind: Kind = draw(st.sampled_from(kinds)) if is_there else draw(st.sampled_from(["read", "create"]))  # type: ignore[arg-type]  # lists of names
+        kind: Kind = draw(st.sampled_from(kinds if is_there else kinds_without))
         is_answered = kind == "read" or settled or draw(st.integers(0, 9)) > 0
         is_applied = is_answered or draw(st.booleans())
         if is_applied:
