@@ -1,4 +1,4 @@
-"""The load that the run puts on some samples, here on each CRUD sample and for longer."""
+"""Load on each CRUD sample, for longer than the run puts it on some."""
 
 from pathlib import Path
 
