@@ -29,9 +29,13 @@ class Answer:
     conflicts: int = 0
     """How many conflicts the request met, by the header `Conflict-Count`."""
     change_count: int | None = None
-    """The fruit's `change_count` in the answer to a successful update."""
+    """The fruit's `change_count` in a successful answer."""
     detail: str = ""
     """Why it didn't succeed."""
+    status: int | None = None
+    """The HTTP status; None if there was no answer."""
+    epoch: str = ""
+    """When the fruit was made, in a successful answer."""
 
 
 NOT_SENT = Answer(Outcome.REFUSED, detail="connection refused")
@@ -42,10 +46,11 @@ NO_FRUIT = "200 without the fruit and its change_count"
 def answer_to_read(status: int, conflicts: int, body: bytes, fruit_id: str) -> Answer:
     """What an answer to GET means: 200 with the fruit succeeded, anything else was refused."""
     if status != 200:
-        return Answer(Outcome.REFUSED, conflicts, detail=problem_summary(status, body))
-    if change_count_of(body, fruit_id) is None:
-        return Answer(Outcome.REFUSED, conflicts, detail=NO_FRUIT)
-    return Answer(Outcome.SUCCEEDED, conflicts)
+        return Answer(Outcome.REFUSED, conflicts, detail=problem_summary(status, body), status=status)
+    change_count = change_count_of(body, fruit_id)
+    if change_count is None:
+        return Answer(Outcome.REFUSED, conflicts, detail=NO_FRUIT, status=status)
+    return Answer(Outcome.SUCCEEDED, conflicts, change_count, status=status, epoch=epoch_of(body))
 
 
 def answer_to_update(status: int, conflicts: int, body: bytes, fruit_id: str) -> Answer:
@@ -53,14 +58,14 @@ def answer_to_update(status: int, conflicts: int, body: bytes, fruit_id: str) ->
     if status == 200:
         change_count = change_count_of(body, fruit_id)
         if change_count is None:
-            return Answer(Outcome.UNKNOWN, conflicts, detail=NO_FRUIT)
-        return Answer(Outcome.SUCCEEDED, conflicts, change_count)
+            return Answer(Outcome.UNKNOWN, conflicts, detail=NO_FRUIT, status=status)
+        return Answer(Outcome.SUCCEEDED, conflicts, change_count, status=status, epoch=epoch_of(body))
     detail = problem_summary(status, body)
     if status == 409:
-        return Answer(Outcome.GIVEN_UP, conflicts, detail=detail)
+        return Answer(Outcome.GIVEN_UP, conflicts, detail=detail, status=status)
     if status == 503 and json_object(body).get("type") == OUTCOME_UNKNOWN_PROBLEM:
-        return Answer(Outcome.UNKNOWN, conflicts, detail=detail)
-    return Answer(Outcome.REFUSED, conflicts, detail=detail)
+        return Answer(Outcome.UNKNOWN, conflicts, detail=detail, status=status)
+    return Answer(Outcome.REFUSED, conflicts, detail=detail, status=status)
 
 
 def change_count_of(body: bytes, fruit_id: str) -> int | None:
@@ -70,6 +75,12 @@ def change_count_of(body: bytes, fruit_id: str) -> int | None:
     if fruit.get("fruit_id") != fruit_id or type(change_count) is not int or not 0 <= change_count < 2**63:
         return None
     return change_count
+
+
+def epoch_of(body: bytes) -> str:
+    """The `created_on` of the fruit in a body: it tells one life of a fruit from the next; empty without."""
+    created_on = json_object(body).get("created_on")
+    return created_on if isinstance(created_on, str) else ""
 
 
 def conflict_count(header: object) -> int:

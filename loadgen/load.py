@@ -4,7 +4,9 @@ import itertools
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from loadgen.answers import NOT_SENT
 from loadgen.fruits import Fruits, ServiceError
+from loadgen.history import HistoryLog, Operation
 from loadgen.ledger import Ledger, Verdict
 from loadgen.report import Summary
 from loadgen.request_log import RequestLog
@@ -15,22 +17,32 @@ READ_BACK_DEADLINE_S = 15.0
 
 
 class Load:
-    """Creates `fruits` fruits at `host` and records the requests for them.
+    """Creates `fruits` fruits at the first of `hosts` and records the requests for them.
 
     Raises:
         ServiceError: the fruits can't be created.
-        OSError: the file `tsv` can't be written.
+        OSError: the file `tsv` or `history` can't be written.
     """
 
-    def __init__(self, host: str, *, fruits: int, percent_put: int, tsv: Path | None = None) -> None:
-        self._host = host
+    def __init__(
+        self,
+        *hosts: str,
+        fruits: int,
+        percent_put: int,
+        tsv: Path | None = None,
+        history: Path | None = None,
+    ) -> None:
+        self.hosts = hosts
+        """The services that share the fruits; each user asks one of them."""
         self.percent_put = percent_put
         self.clients = itertools.count(1)
         """Numbers for the users."""
         self._traffic = Traffic()
         with ExitStack() as resources:
-            self._fruits = resources.enter_context(closing(Fruits(host)))
             self._log = resources.enter_context(closing(RequestLog(tsv))) if tsv else None
+            self._history = resources.enter_context(closing(HistoryLog(history))) if history else None
+            record = self._history.write if self._history else _forget
+            self._fruits = resources.enter_context(closing(Fruits(hosts[0], record)))
             first_counts = self._fruits.create(fruits)
             self._resources = resources.pop_all()
         self.fruit_ids = tuple(first_counts)
@@ -43,6 +55,8 @@ class Load:
             self._ledger.record(request.fruit_id, request.answer)
         if self._log:
             self._log.write(request)
+        if self._history and request.answer is not NOT_SENT:
+            self._history.write(_operation(request))
 
     def end(self, *, read_back_deadline_s: float = READ_BACK_DEADLINE_S) -> Summary:
         """Compare the ledger with the database, delete the fruits, and return the figures."""
@@ -57,10 +71,10 @@ class Load:
         return summary
 
     def close(self) -> None:
-        """Close the connections and the file.
+        """Close the connections and the files.
 
         Raises:
-            OSError: the file `tsv` can't be written.
+            OSError: the file `tsv` or `history` can't be written.
         """
         self._resources.close()
 
@@ -70,7 +84,7 @@ class Load:
         if traffic.succeeded == 0:
             problems = (*problems, "no request succeeded")
         return Summary(
-            host=self._host,
+            host=",".join(self.hosts),
             fruits=len(self.fruit_ids),
             percent_put=self.percent_put,
             requests=traffic.requests,
@@ -88,6 +102,24 @@ class Load:
             lost=verdict.lost if verdict else None,
             problems=problems,
         )
+
+
+def _forget(operation: Operation) -> None:
+    """What becomes of operations without a history."""
+
+
+def _operation(request: Request) -> Operation:
+    answer = request.answer
+    return Operation(
+        document=request.fruit_id,
+        kind="update" if request.method == "PUT" else "read",
+        client=request.client,
+        start_ns=request.started_ns,
+        end_ns=request.started_ns + round(request.duration_s * 1e9),
+        status=answer.status,
+        change_count=answer.change_count,
+        epoch=answer.epoch,
+    )
 
 
 def _findings(verdict: Verdict) -> tuple[str, ...]:

@@ -85,6 +85,7 @@ class FruitUser(FastHttpUser):
     def on_start(self) -> None:
         """Take a number, and clients that send each request once."""
         self.number = next(self.load.clients)
+        self.service = self.load.hosts[self.number % len(self.load.hosts)]
         agent = self.client.client
         agent.clientpool = SendOncePool(**agent.clientpool.client_args)
 
@@ -93,19 +94,21 @@ class FruitUser(FastHttpUser):
         """Send one request, and record it whatever its answer is."""
         method = "PUT" if random.random() * 100 < self.load.percent_put else "GET"  # noqa: S311 - not a secret
         fruit_id = random.choice(self.load.fruit_ids)  # noqa: S311 - not a secret
-        sent_at_s, started_s = time.time(), time.perf_counter()
+        sent_at_s, started_ns = time.time(), time.monotonic_ns()
         answer = NO_ANSWER
         try:
             answer = self.send(method, fruit_id)
         finally:
-            duration_s = time.perf_counter() - started_s
-            self.load.record(Request(method, fruit_id, self.number, sent_at_s, duration_s, answer))
+            duration_s = (time.monotonic_ns() - started_ns) / 1e9
+            request = Request(method, fruit_id, self.number, sent_at_s, duration_s, answer, started_ns)
+            self.load.record(request)
 
     def send(self, method: str, fruit_id: str) -> Answer:
         """Send the request and report it to locust, where 409 has a row of its own and is no failure."""
         body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
+        url = f"{self.service}/v1.0/fruits/{fruit_id}"
         with self.client.request(
-            method, f"/v1.0/fruits/{fruit_id}", name="/v1.0/fruits/{id}", json=body, catch_response=True
+            method, url, name="/v1.0/fruits/{id}", json=body, catch_response=True
         ) as response:
             answer = answer_in(response, method, fruit_id)
             if answer.outcome is Outcome.GIVEN_UP:
@@ -136,8 +139,24 @@ def add_options(parser: LocustArgumentParser) -> None:
     group.add_argument(
         "--percent-put", type=options.percentage, default=80, help="How many of 100 requests are updates"
     )
+    # Several --host are services on one database. Locust's own option would keep the last one only.
+    common: Any = parser._optionals
+    common.conflict_handler = "resolve"
+    common.add_argument(
+        "-H",
+        "--host",
+        action=options.Hosts,
+        metavar="URL",
+        env_var="LOCUST_HOST",
+        help="The service, such as http://127.0.0.1:8446; several --host are services on one database",
+    )
     # The page must not write files on locust's machine.
-    for flag, what in (("--tsv", "a row a request"), ("--summary", "the figures as JSON")):
+    files = {
+        "--tsv": "a row a request",
+        "--summary": "the figures as JSON",
+        "--history": "what each client was told, for loadgen.check",
+    }
+    for flag, what in files.items():
         parser.add_argument(
             flag, type=options.writable_file, metavar="FILE", help=f"Write {what}", include_in_web_ui=False
         )
@@ -212,17 +231,19 @@ def load_of(environment: Environment) -> Load:
     Raises:
         argparse.ArgumentTypeError: a value isn't one that the command line would take.
         ServiceError: there is no host, or the fruits can't be created there.
-        OSError: the file of the rows can't be written.
+        OSError: the file of the rows or of the history can't be written.
     """
     given: Any = environment.parsed_options
-    environment.host = (environment.host or "").rstrip("/")
-    if not environment.host:
+    hosts = options.hosts(environment.host or "")
+    environment.host = ",".join(hosts)
+    if not hosts:
         raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446")
     return Load(
-        environment.host,
+        *hosts,
         fruits=options.number_of_fruits(str(given.fruits)),
         percent_put=options.percentage(str(given.percent_put)),
         tsv=given.tsv,
+        history=given.history,
     )
 
 

@@ -2,7 +2,30 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+
+class Hosts(argparse.Action):
+    """Joins the values of an option that is given several times with commas, as locust's page shows them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Add a value to those so far."""
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, f"{before},{values}" if before else values)
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """The URLs between the commas, without slashes at their ends."""
+    urls = (url.strip().rstrip("/") for url in text.split(","))
+    return tuple(url for url in urls if url)
 
 
 def number_of_fruits(text: str) -> int:

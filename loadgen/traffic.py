@@ -19,6 +19,8 @@ class Request:
     """Seconds since the epoch."""
     duration_s: float
     answer: Answer
+    started_ns: int = 0
+    """When it was sent, on the monotonic clock."""
 
 
 class Traffic:

@@ -8,10 +8,15 @@ from typing import Any
 
 from rich.table import Table
 
+from loadgen.check import check_file
+from loadgen.history import HistoryError
+from loadgen.linearizability import Reads, Verdict
+from suite.couchdb import CouchDB
 from suite.errors import SuiteError
 from suite.processes import Process, signals_wait
 from suite.services import Service
 from suite.table import ROOT
+from tor_async_couchdb.errors import CouchDBError
 
 _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
 _USERS = 25
@@ -38,8 +43,13 @@ def locust_command(service: Service) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--host", service.url, *load, *rate]
 
 
+def history_of(service: Service, logs: Path) -> Path:
+    """The file where a load on a service leaves its history."""
+    return logs / f"loadgen_{service.sample.name.replace('/', '_')}.history.jsonl"
+
+
 def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
-    """The summary that loadgen writes of a load of `duration_s` seconds.
+    """The summary that loadgen writes of a load of `duration_s` seconds; it leaves a history too.
 
     Raises:
         SuiteError: the load generator ended without a summary.
@@ -48,18 +58,45 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
     summary = logs / f"loadgen_{name}.json"
     summary.unlink(missing_ok=True)
     command = [*locust_command(service), "--headless", "--run-time", f"{duration_s}s", "--only-summary"]
+    files = ["--summary", str(summary), "--history", str(history_of(service, logs))]
     log = logs / f"loadgen_{name}.log"
     with contextlib.ExitStack() as stack:
         with signals_wait():
-            load = Process(
-                f"the load on {service.sample.name}", [*command, "--summary", str(summary)], log, {}
-            )
+            load = Process(f"the load on {service.sample.name}", [*command, *files], log, {})
             stack.enter_context(load)
         load.wait()
     if not summary.exists():
         raise SuiteError(f"The load on {service.sample.name} ended without a summary: see {log}.")
     figures: dict[str, Any] = json.loads(summary.read_text())
     return figures
+
+
+def reads_promised(service: Service, couchdb: CouchDB) -> Reads:
+    """What the service's database promises reads: the newest version, or on a cluster a session.
+
+    Raises:
+        SuiteError: the database can't be asked.
+    """
+    name = service.command.database_url.rpartition("/")[2]
+    try:
+        with couchdb.connect() as server:
+            description = server.ask("GET", name)
+    except CouchDBError as error:
+        raise SuiteError(str(error)) from error
+    copies = description.get("cluster", {}).get("n", 1)
+    return Reads.SESSION if copies > 1 else Reads.LINEARIZABLE
+
+
+def verdict_on(history: Path, reads: Reads) -> Verdict:
+    """Whether the history of a load is linearizable.
+
+    Raises:
+        SuiteError: it can't be checked.
+    """
+    try:
+        return check_file(history, reads)
+    except HistoryError as error:
+        raise SuiteError(str(error)) from error
 
 
 def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:

@@ -23,7 +23,14 @@ from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
 from suite.experiments.partition import part_masters, partition_problems, partition_step, partition_table
 from suite.installations import installed
-from suite.load import comparison_table, locust_command, put_load
+from suite.load import (
+    comparison_table,
+    history_of,
+    locust_command,
+    put_load,
+    reads_promised,
+    verdict_on,
+)
 from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Service, answers, running
 from suite.table import SAMPLES, Sample, without_a_row
@@ -117,7 +124,7 @@ def _run(options: argparse.Namespace, setting: Setting) -> int:
         screen.show(screen.service_table(services))
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
         screen.say(screen.curl_lines(services))
-        is_good = _load(services, options.duration, setting.logs)
+        is_good = _load(services, couchdb, options.duration, setting.logs)
         is_good = _part(services, couchdb) and is_good
         if not options.once:
             _stay(services, setting)
@@ -152,21 +159,28 @@ def _database_step() -> str:
     return "Starting the CouchDB stand-in (the first time its packages are installed) ..."
 
 
-def _load(services: Sequence[Service], duration_s: int, logs: Path) -> bool:
+def _load(services: Sequence[Service], couchdb: CouchDB, duration_s: int, logs: Path) -> bool:
     summaries = {}
+    verdicts = {}
     for service in services:
         if service.sample.is_under_load:
             with screen.step(f"Load on {service.sample.name} for {duration_s} s ..."):
                 summaries[service.sample.name] = put_load(service, duration_s, logs)
+                reads = reads_promised(service, couchdb)
+                verdicts[service.sample.name] = verdict_on(history_of(service, logs), reads)
     if not summaries:
         return True
     screen.say("")
     screen.show(comparison_table(summaries))
     screen.say(_LEGEND)
+    for name, verdict in verdicts.items():
+        screen.say(f"{name}: {verdict}")
     for name, summary in summaries.items():
-        for problem in summary["problems"]:
+        problems = [*summary["problems"], *verdicts[name].violations]
+        for problem in problems:
             screen.complain(f"{name}: {problem}")
-    return not any(summary["problems"] for summary in summaries.values())
+    are_good = (not summary["problems"] for summary in summaries.values())
+    return all(are_good) and all(verdict.is_linearizable for verdict in verdicts.values())
 
 
 def _part(services: Sequence[Service], couchdb: CouchDB) -> bool:

@@ -71,7 +71,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--all", action="store_true", help="also run the long tests: more than an hour on two cores"
+        "--all", action="store_true", help="also run the long tests: up to 80 minutes on two cores"
     )
     return parser.parse_args(arguments)
 

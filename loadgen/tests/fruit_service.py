@@ -29,10 +29,13 @@ class Service:
     refuse_each: int = 0
     hang_each: int = 0
     create_at_most: int = 1_000_000
+    stale_each: int = 0
+    """Each n-th read of a changed fruit shows it as it was before its last change."""
     refuse_reads: int = 0
     """So many more reads are answered 503."""
     url: str = ""
     updates: int = 0
+    reads: int = 0
     change_counts: dict[str, int] = field(default_factory=dict)
 
     def nth(self, each: int) -> bool:
@@ -44,9 +47,10 @@ class _Handler(RequestHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
-    def answer(self, status: int, fruit_id: str) -> None:
+    def answer(self, status: int, fruit_id: str, behind: int = 0) -> None:
         self.set_status(status)
-        self.write({"fruit_id": fruit_id, "change_count": self.service.change_counts[fruit_id]})
+        change_count = max(0, self.service.change_counts[fruit_id] - behind)
+        self.write({"fruit_id": fruit_id, "change_count": change_count, "created_on": "2026-11-26"})
 
     def problem(self, status: int, problem_type: str = "about:blank") -> None:
         self.set_status(status)
@@ -70,7 +74,9 @@ class _Fruit(_Handler):
             self.service.refuse_reads -= 1
             self.problem(503)
         elif fruit_id in self.service.change_counts:
-            self.answer(200, fruit_id)
+            self.service.reads += 1
+            is_stale = self.service.stale_each > 0 and self.service.reads % self.service.stale_each == 0
+            self.answer(200, fruit_id, behind=int(is_stale))
         else:
             self.problem(404)
 

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 import requests
 
+from loadgen.check import check_file
+from loadgen.history import read_history
+from loadgen.linearizability import Fault, Reads, Verdict
 from loadgen.tests.fruit_service import Service, running
 
 ROOT = Path(__file__).parents[2]
@@ -84,6 +87,52 @@ def test_doubled_updates_fail_the_load(tmp_path: Path) -> None:
     assert "applied twice" in summary["problems"][0]
 
 
+def verdict_on(service: Service, folder: Path, *arguments: str) -> Verdict:
+    """The verdict on a short load on one fruit."""
+    history = folder / "history.jsonl"
+    run(service, folder, "--history", str(history), "--fruits", "1", *arguments)
+    return check_file(history, Reads.LINEARIZABLE)
+
+
+def test_history_of_an_honest_service_is_linearizable(tmp_path: Path) -> None:
+    with running(Service(conflict_each=10, unknown_each=19, forget_answer_each=23)) as service:
+        verdict = verdict_on(service, tmp_path)
+    assert verdict.is_linearizable, verdict.violations[0]
+    assert verdict.unknown > 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert verdict.unknown == summary["unknown"]
+    assert verdict.operations == summary["requests"] + 3, "the creation, the read back and the deletion too"
+    operations = [operation for _, operation in read_history(tmp_path / "history.jsonl")]
+    assert [each.kind for each in operations[:1] + operations[-2:]] == ["create", "read", "delete"]
+    assert {each.epoch for each in operations if each.change_count is not None} == {"2026-11-26"}
+
+
+@pytest.mark.parametrize(
+    ("service", "fault"),
+    [
+        (Service(lose_each=20), Fault.LOST_UPDATE),
+        (Service(double_each=20), Fault.UNEXPLAINED_CHANGE),
+        (Service(stale_each=20), Fault.STALE_READ),
+    ],
+    ids=["lost", "doubled", "stale"],
+)
+def test_history_of_a_service_with_a_fault_is_not(tmp_path: Path, service: Service, fault: Fault) -> None:
+    with running(service):
+        (violation,) = verdict_on(service, tmp_path).violations
+    assert violation.fault is fault
+
+
+def test_several_hosts_share_the_users(tmp_path: Path) -> None:
+    with (
+        running(Service()) as service,
+        running(Service(refuse_reads=1_000_000, change_counts=service.change_counts)) as other,
+    ):
+        code, summary = run(service, tmp_path, "--host", f"{other.url}/", "--percent-put", "0")
+    assert (code, summary["problems"]) == (0, [])
+    assert summary["host"] == f"{service.url},{other.url}"
+    assert 0 < summary["succeeded"] < summary["requests"]
+
+
 def test_update_whose_connection_broke_is_unknown_and_not_sent_again(tmp_path: Path) -> None:
     with running(Service(forget_answer_each=10)) as service:
         code, summary = run(service, tmp_path, "--percent-put", "100")
@@ -121,6 +170,7 @@ def test_headless_load_without_a_host_ends_with_one_line() -> None:
     [
         (("--percent-put", "120"), "argument --percent-put: '120' is not a percentage"),
         (("--fruits", "0"), "argument --fruits: '0' is not a number of fruits"),
+        (("--history", "nowhere/x"), "argument --history: 'nowhere/x': there is no folder 'nowhere'"),
         (("--tsv", "nowhere/x.tsv"), "argument --tsv: 'nowhere/x.tsv': there is no folder 'nowhere'"),
         (("--master",), "loadgen keeps its books in one process"),
     ],

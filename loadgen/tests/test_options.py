@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.options import number_of_fruits, percentage, writable_file
+from loadgen.options import Hosts, hosts, number_of_fruits, percentage, writable_file
 
 
 def test_good_values_are_taken(tmp_path: Path) -> None:
@@ -14,6 +14,16 @@ def test_good_values_are_taken(tmp_path: Path) -> None:
     assert (percentage("0"), percentage("100")) == (0, 100)
     assert writable_file(str(tmp_path / "new.tsv")) == tmp_path / "new.tsv"
     assert not (tmp_path / "new.tsv").exists()
+
+
+def test_hosts_are_joined_and_parted_again() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", action=Hosts)
+    assert parser.parse_args([]).host is None
+    joined = parser.parse_args(["--host", "http://a/", "--host", "http://b"]).host
+    assert joined == "http://a/,http://b"
+    assert hosts(joined) == ("http://a", "http://b")
+    assert hosts(" , ") == ()
 
 
 @pytest.mark.parametrize(

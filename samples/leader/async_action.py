@@ -31,7 +31,7 @@ class AsyncLeader:
                     _logger.info("leading in term %d", leadership.token)
                     await leadership.run(self._count(leadership))
             except EtcdError as error:
-                _logger.warning("not leading any more: %s", error)
+                _logger.warning("lost the leadership: %s", error)
                 await asyncio.sleep(_PAUSE_S)
 
     async def _count(self, leadership: Leadership) -> None:

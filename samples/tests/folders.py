@@ -12,5 +12,5 @@ def sample_folders() -> list[Path]:
 
 
 def name_of(path: Path) -> str:
-    """A sample's or a file's name in what a test run shows."""
+    """The name of a sample or of a file, as the output of tests shows it."""
     return str(path.relative_to(SAMPLES))

@@ -1,4 +1,4 @@
-"""Of several leaders only one acts, also when one of them doesn't know that it leads no more."""
+"""Only one leader acts, even if another one has not noticed yet that it lost the leadership."""
 
 import asyncio
 import contextlib

@@ -1,28 +1,65 @@
-"""The load that the run puts on some samples, here on each CRUD sample and for longer."""
+"""What the suite makes of a load's history."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from loadgen.linearizability import Reads
+from suite import load
 from suite.couchdb import CouchDB
-from suite.installations import installed
-from suite.load import put_load
-from suite.services import running
-from suite.table import SAMPLES, Sample
-from tor_async_couchdb.testing.couchdb import CouchDBServer
+from suite.errors import SuiteError
+from suite.processes import Process
+from suite.services import Service, ServiceCommand
+from suite.table import sample_named
+from tor_async_couchdb.errors import TransportError
 
-CRUD = [sample for sample in SAMPLES if sample.name.startswith("crud/")]
-DURATION_S = 30
+SERVICE = Service(
+    ServiceCommand(sample_named("crud/basic"), "http://127.0.0.1:5984/fruits", {}),
+    "http://127.0.0.1:8445",
+    Process.__new__(Process),
+)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("sample", CRUD, ids=lambda sample: sample.name)
-def test_load_loses_no_acknowledged_update(sample: Sample, couchdb: CouchDBServer, tmp_path: Path) -> None:
-    server = CouchDB(couchdb.url, couchdb.username, couchdb.password)
-    with (
-        installed([sample.anywhere()], server, "test") as commands,
-        running(commands, tmp_path) as services,
-    ):
-        summary = put_load(services[0], DURATION_S, tmp_path)
-    assert summary["problems"] == []
-    assert summary["acknowledged"] > 100
+class _CouchDB(CouchDB):
+    """Describes its databases as the test wants."""
+
+    description: Any = {}  # noqa: RUF012 - each test sets its own
+
+    @contextlib.contextmanager
+    def connect(self) -> Iterator[Any]:  # type: ignore[override]  # only what is asked for
+        yield self
+
+    def ask(self, *_: str) -> Any:
+        if isinstance(self.description, Exception):
+            raise self.description
+        return self.description
+
+
+def couchdb(description: object) -> Any:
+    return type("_Described", (_CouchDB,), {"description": description})("http://127.0.0.1:5984", "", "")
+
+
+@pytest.mark.parametrize(
+    ("description", "reads"),
+    [
+        ({"cluster": {"n": 3, "q": 2}}, Reads.SESSION),
+        ({"cluster": {"n": 1, "q": 2}}, Reads.LINEARIZABLE),
+        ({"doc_count": 1}, Reads.LINEARIZABLE),
+    ],
+)
+def test_cluster_promises_reads_per_session(description: object, reads: Reads) -> None:
+    assert load.reads_promised(SERVICE, couchdb(description)) is reads
+
+
+def test_database_that_cannot_be_asked_is_an_error() -> None:
+    with pytest.raises(SuiteError, match="no connection"):
+        load.reads_promised(SERVICE, couchdb(TransportError("no connection")))
+
+
+def test_history_that_cannot_be_checked_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text("{")
+    with pytest.raises(SuiteError, match=r"history\.jsonl:1: "):
+        load.verdict_on(tmp_path / "history.jsonl", Reads.LINEARIZABLE)

@@ -1,4 +1,4 @@
-"""Services in the test's own process, and the form that their problems have."""
+"""Services in the process of the test, and the form of their problem documents."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ async def serving(app: ServiceApplication) -> AsyncIterator[aiohttp.ClientSessio
 
 
 async def problem_of(response: aiohttp.ClientResponse, status: int) -> dict[str, Any]:
-    """The problem document (RFC 9457) that the answer has to be."""
+    """The answer's problem document (RFC 9457); fails if it is none."""
     assert response.status == status, await response.text()
     assert response.content_type == "application/problem+json"
     problem: dict[str, Any] = await response.json(content_type=None)

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+from aiohttp import web
 
 from tor_async_couchdb.actions.inspect import (
     AsyncAllViewMetricsRetriever,
@@ -16,7 +17,7 @@ from tor_async_couchdb.errors import (
     TransportError,
     UnauthorizedError,
 )
-from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_before
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, answered, cut_before
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.pretended_cluster import cluster_of
 from tor_async_couchdb.tests.things import Documents
@@ -79,6 +80,30 @@ async def test_many_design_documents_are_all_measured_one_at_a_time(
     metrics = await AsyncAllViewMetricsRetriever(database=database).fetch()
     assert [view.design_doc for view in metrics] == [f"view_{number:02}" for number in range(20)]
     assert len(proxy.requests) == 21
+
+
+async def test_view_that_is_deleted_meanwhile_is_left_out(
+    proxy: FaultProxy, database: Database, documents: Documents
+) -> None:
+    for name in ("a", "b", "c"):
+        documents.put(_id=f"_design/{name}")
+
+    async def delete_first(request: Request) -> web.StreamResponse:
+        documents.delete(documents.get("_design/b"))
+        return await request.forward()
+
+    proxy.inject(delete_first, "_design/b/_info")
+    metrics = await AsyncDatabaseMetricsRetriever(database=database).fetch()
+    assert [view.design_doc for view in metrics.view_metrics] == ["a", "c"]
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", '{"ok":true}'])
+async def test_answer_of_something_that_is_no_database_is_not_healthy(
+    proxy: FaultProxy, database: Database, answer: str
+) -> None:
+    proxy.inject(answered(200, answer))
+    with pytest.raises(TransportError):
+        await AsyncCouchDBHealthCheck(database=database).check()
 
 
 async def test_database_without_views_has_no_view_metrics(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""The life of a service, as a process of its own."""
+"""The life of a service, which runs as a process."""
 
 import asyncio
 import contextlib
@@ -79,7 +79,7 @@ async def test_draining_service_is_red_to_a_client_that_is_connected(
             await wait_until(lambda: bool(proxy.requests))
             service.process.terminate()
             await service.says("Shutting down ...")
-            async with client.get("/_health") as response:  # by the connection that it has
+            async with client.get("/_health") as response:  # on its open connection
                 assert response.status == 503
                 assert "draining" in await response.text()
             waiting.cancel()
@@ -183,9 +183,8 @@ async def test_service_that_gets_many_signals_ends_with_status_0(service: Servic
     while service.process.returncode is None:  # until the process is gone, not only until the service ends
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(
-                    service.process.pid, number
-                )  # send_signal would reap the process behind asyncio's back
+                # send_signal would reap the process itself, and asyncio would not see its status.
+                os.kill(service.process.pid, number)
         await asyncio.sleep(0.001)
     assert await service.status() == 0
     assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
@@ -224,7 +223,7 @@ async def test_service_without_standard_streams_ends_with_status_0(proxy: FaultP
 
 @contextlib.asynccontextmanager
 async def running_text(text: str, folder: Path) -> AsyncIterator[Service]:
-    """The service that this text is a module of. It has no database."""
+    """A service whose module has this text. It has no database."""
     (folder / "text_service.py").write_text(text)
     arguments = ("--port", "0", "--database", "http://127.0.0.1:1/absent")
     async with running("text_service", *arguments, folder=folder) as service:

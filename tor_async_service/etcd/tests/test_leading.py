@@ -18,7 +18,7 @@ TIMEOUT_S = 30.0
 
 
 class Worker:
-    """A process, as far as it matters here, and when it worked."""
+    """A process that campaigns, and the spans of time in which it worked."""
 
     def __init__(self, url: str, election: bytes) -> None:
         self.registry = CollectorRegistry()

@@ -45,7 +45,7 @@ MAX_BODY_SIZE_BYTES = 64 * 1024
 
 
 def body_of_size(size_bytes: int) -> bytes:
-    """A thing whose JSON is so large."""
+    """A thing whose JSON has this size."""
     frame = b'{"key":"%s"}'
     return frame % (b"x" * (size_bytes - len(frame) + 2))
 
@@ -127,7 +127,7 @@ async def test_other_media_type_is_refused(lone_client: aiohttp.ClientSession, m
 
 
 class FormBody(msgspec.Struct):
-    """What a client sends; its patterns are nothing for clients."""
+    """What a client sends. Clients do not see its patterns."""
 
     code: Annotated[str, msgspec.Meta(pattern=r"^[a-z' - at `]{4}\Z")]
     codes: list[Annotated[str, msgspec.Meta(pattern=r"^\s3cr3t$")]] = []
@@ -622,7 +622,7 @@ class EndlessThings(ThingsRetriever):
 
 
 class EndlessHandler(ServiceHandler):
-    """All of them."""
+    """Answers with the endless list."""
 
     async def get(self) -> None:
         deadlines_s = self.settings["deadlines_s"]
@@ -762,7 +762,34 @@ async def test_client_that_leaves_in_the_middle_of_its_request_is_not_waited_for
     _, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(b"POST /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
     await writer.drain()
-    in_flight = app.service.drain._in_flight
-    await wait_until(lambda: len(in_flight) == 1)
+    await wait_until(lambda: app.service.drain.in_flight_count == 1)
     writer.close()
     assert await app.service.drain.wait(10) == 0
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status_line"),
+    [
+        (b"GET http://a/_noop HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 404 Not Found"),
+        (
+            b"POST /things HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n{}\r\n0\r\n\r\n",
+            b"HTTP/1.1 400 Bad Request",
+        ),
+        (b"GET /_noop HTTP/1.1\r\n\r\n", b"HTTP/1.1 400 Bad Request"),
+        (b"GET /_noop HTTP/2.0\r\nHost: a\r\n\r\n", b"HTTP/1.1 400 Bad Request"),
+        (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 70_000), b""),
+    ],
+    ids=["absolute form", "chunk extension", "no host", "version", "long target"],
+)
+async def test_request_that_is_left_to_tornado_is_answered_as_the_readme_says(
+    lone_client: aiohttp.ClientSession, request_bytes: bytes, status_line: bytes
+) -> None:
+    url = lone_client._build_url("/")
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(request_bytes)
+    async with asyncio.timeout(20):
+        try:
+            assert (await reader.readline()).rstrip() == status_line
+        except ConnectionResetError:
+            assert status_line == b""
+    writer.close()
