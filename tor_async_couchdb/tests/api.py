@@ -37,6 +37,7 @@ from tor_async_couchdb import (
     LatestBy,
     MergedBy,
     Model,
+    NoMajorityError,
     NotFoundError,
     Observer,
     OnDeleteConflict,
@@ -250,6 +251,8 @@ def meaning(error: CouchDBError) -> str:
             return f"{error.status}"
         case UnmergeableError() | InvalidDocumentError():
             return f"{error.document_id}"
+        case NoMajorityError():
+            return "most copies are down"
         case TransportError():
             return f"again in {error.retry_after_s} s"
         case _:

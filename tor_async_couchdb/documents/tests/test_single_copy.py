@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.documents.nonces import MAX_NONCES
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
@@ -27,6 +28,7 @@ from tor_async_couchdb.errors import (
     OutcomeUnknownError,
     ResponseError,
 )
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import RetryBudget, RetryStrategy
 from tor_async_couchdb.testing.couchdb import CouchDBServer
@@ -43,8 +45,10 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.recording_observer import RecordingObserver
-from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.single_copy_transport import SingleCopyTransport
+from tor_async_couchdb.tests.things import Documents, content_of
 from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.transport import Response, Transport
 
@@ -234,12 +238,105 @@ async def test_unanswered_update_of_a_document_that_was_deleted_first_is_a_confl
     assert not writing.is_there()
 
 
-async def test_unanswered_delete_of_a_document_that_was_deleted_first_succeeds(writing: Writing) -> None:
+async def test_unanswered_delete_of_a_document_that_was_deleted_first_is_a_conflict(writing: Writing) -> None:
     writing.proxy.inject(cut_after_change_instead(lambda document: {
         "_id": document["_id"], "_rev": document["_rev"], "_deleted": True
     }), "_bulk_docs")  # fmt: skip
-    assert (await writing.delete()).startswith("2-")
+    with pytest.raises(ConflictError, match="'a' has changed since it was read"):
+        await writing.delete()
     assert not writing.is_there()
+
+
+class EqualChanges:
+    """Two clients that make the same change of a document 'a'; the first of them gets no answer."""
+
+    def __init__(self, writing: Writing, other: Database, kind: str) -> None:
+        self.first, self.other = writing.database, other
+        self.change = {"_id": "a"} | ({"_deleted": True} if kind == "delete" else {"by": "me"})
+        if kind != "create":
+            self.change["_rev"] = writing.documents.put(_id="a", by="first client")["_rev"]
+        self.outcome_of_other: str | ConflictError | None = None
+
+    async def make(self, proxy: FaultProxy, *, is_first_applied: bool) -> str:
+        async def fault(request: Request) -> web.StreamResponse:
+            if is_first_applied:
+                await request.forward()
+            try:
+                self.outcome_of_other = await self.other.save(self.change)
+            except ConflictError as error:
+                self.outcome_of_other = error
+            if not is_first_applied:
+                await request.forward()
+            return request.cut()
+
+        proxy.inject(fault, "_bulk_docs")
+        return await self.first.save(self.change)
+
+
+@pytest.fixture(params=["create", "update", "delete"])
+async def equal_changes(request: pytest.FixtureRequest, writing: Writing, connect: Connect) -> EqualChanges:
+    return EqualChanges(writing, connect(), request.param)
+
+
+def leaf_of(documents: Documents, rev: str) -> dict[str, Any]:
+    leaf = content_of(documents.get("a", rev=rev))
+    assert leaf.pop("_rev") == rev
+    return leaf
+
+
+async def test_unanswered_write_is_a_conflict_if_another_client_made_the_same_change_first(
+    writing: Writing, equal_changes: EqualChanges
+) -> None:
+    with pytest.raises(ConflictError, match="'a' has changed since it was read"):
+        await equal_changes.make(writing.proxy, is_first_applied=False)
+    assert isinstance(equal_changes.outcome_of_other, str)
+    stored = leaf_of(writing.documents, equal_changes.outcome_of_other)
+    assert stored | {"_rev": None} == equal_changes.change | {"_rev": None}
+    assert writing.sends() == 2
+
+
+async def test_unanswered_write_counts_as_applied_if_another_client_made_the_same_change_later(
+    writing: Writing, equal_changes: EqualChanges
+) -> None:
+    rev = await equal_changes.make(writing.proxy, is_first_applied=True)
+    assert isinstance(equal_changes.outcome_of_other, ConflictError)
+    assert leaf_of(writing.documents, rev) | {"_rev": None} == equal_changes.change | {"_rev": None}
+    assert writing.sends() == 2
+
+
+def cut_after_many_changes_on_top(database: Database) -> Fault:
+    """The write is applied, so many others follow that its nonce is dropped, and the answer never comes."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        await request.forward()
+        for number in range(MAX_NONCES + 1):
+            await database.save(await database.fetch("a") | {"number": number})
+        return request.cut()
+
+    return fault
+
+
+@pytest.mark.parametrize("operation", [Writing.create, Writing.update])
+async def test_applied_write_whose_nonce_was_dropped_later_is_found_in_its_own_revision(
+    writing: Writing, connect: Connect, operation: Callable[[Writing], Awaitable[str]]
+) -> None:
+    writing.proxy.inject(cut_after_many_changes_on_top(connect()), "_bulk_docs")
+    rev = await operation(writing)
+    own, current = writing.documents.get("a", rev=rev), writing.documents.get("a")
+    assert own["by"] == "me"
+    assert len(current[NONCES_PROPERTY_NAME]) == MAX_NONCES
+    assert own[NONCES_PROPERTY_NAME][0] not in current[NONCES_PROPERTY_NAME]
+
+
+@pytest.mark.parametrize("operation", [Writing.create, Writing.update])
+async def test_write_whose_revision_was_compacted_is_of_unknown_outcome(
+    writing: Writing, connect: Connect, operation: Callable[[Writing], Awaitable[str]]
+) -> None:
+    writing.proxy.inject(cut_after_many_changes_on_top(connect()), "_bulk_docs")
+    writing.proxy.inject(answered(404, '{"error":"not_found","reason":"missing"}'), "?rev=")
+    with pytest.raises(OutcomeUnknownError, match="write of document 'a' was not answered"):
+        await operation(writing)
+    assert writing.current()["by"] == "me"
 
 
 @pytest.mark.parametrize("operation", [Writing.create, Writing.update, Writing.delete])
@@ -367,8 +464,9 @@ async def test_resend_that_would_come_after_the_deadline_is_not_made(writing: Wr
     assert writing.sends() == 1
 
 
-async def test_write_that_was_never_sent_is_not_of_unknown_outcome() -> None:
-    async with Database("http://127.0.0.1:1/db") as database:
+@pytest.mark.parametrize("transport", [None, SingleCopyTransport()], ids=["question", "write"])
+async def test_write_that_was_never_sent_is_not_of_unknown_outcome(transport: Transport | None) -> None:
+    async with Database("http://127.0.0.1:1/db", transport=transport) as database:
         with pytest.raises(ConnectError):
             await database.save({"_id": "a"})
 
@@ -595,7 +693,7 @@ async def test_write_that_times_out_and_arrives_late_is_not_applied_twice(
     async with asyncio.timeout(10):
         await arrived.wait()
     assert "conflict" in (answers[0].text or "")
-    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
+    assert documents.content("a") == {"_id": "a", "_rev": rev, "n": 1}
 
 
 class Rivals:
