@@ -5,7 +5,9 @@ import pytest
 
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.documents.nonces import MAX_NONCES
 from tor_async_couchdb.errors import ConflictError, InvalidDocumentError, OutcomeUnknownError
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_after, cut_before
 from tor_async_couchdb.tests.things import Documents, Thing
 
@@ -16,7 +18,7 @@ async def test_new_model_gets_an_id_made_by_couchdb_and_a_revision(
     thing = await AsyncPersister(Thing(key="a"), database=database).persist()
     assert thing.id is not None
     assert re.fullmatch("[0-9a-f]{32}", thing.id)
-    assert documents.get(thing.id) == {
+    assert documents.content(thing.id) == {
         "_id": thing.id,
         "_rev": thing.rev,
         "type": "thing_v1.0",
@@ -34,6 +36,24 @@ async def test_new_model_may_have_an_id_already(
     assert documents.get(document_id)["key"] == "a"
     with pytest.raises(ConflictError):
         await AsyncPersister(Thing(id=document_id, key="b"), database=database).persist()
+
+
+async def test_each_write_of_a_model_adds_a_nonce_that_only_the_document_shows(
+    database: Database, documents: Documents
+) -> None:
+    thing = await AsyncPersister(Thing(key="a"), database=database).persist()
+    nonces: list[str] = []
+    for count in range(1, MAX_NONCES + 3):
+        before = documents.get(str(thing.id))[NONCES_PROPERTY_NAME]
+        thing = await AsyncPersister(thing.replace(count=count), database=database).persist()
+        nonces = documents.get(str(thing.id))[NONCES_PROPERTY_NAME]
+        assert nonces[0] not in before
+        assert nonces[1:] == before[: MAX_NONCES - 1]
+        assert thing.representation() == {"key": "a", "count": count}
+        assert "nonce" not in repr(thing)
+    await AsyncDeleter(thing, database=database).delete()
+    (tombstone,) = await database.fetch_leaves(str(thing.id))
+    assert tombstone[NONCES_PROPERTY_NAME][1:] == nonces[: MAX_NONCES - 1]
 
 
 @pytest.mark.parametrize("document_id", ["_design/thing_by_key", "_local/a", "_design", "_"])

@@ -13,6 +13,7 @@ from tor_async_couchdb.conflicts.attachments import new_attachments, stubs_of
 from tor_async_couchdb.conflicts.plan import Resolution, resolve
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
@@ -483,3 +484,30 @@ def test_tombstones_of_a_merge_have_no_attachments() -> None:
     tombstones = [leaf for leaf in masters[0].trees.leaves(ID) if "_deleted" in leaf]
     assert len(tombstones) == 1
     assert stubs_of(tombstones[0]) == {}
+
+
+def leaf_with(rev: str, *nonces: str, basket: Basket | None = None) -> Document:
+    document = (basket or Basket.create(ID)).as_doc_for_store()
+    return document | {"_rev": rev, NONCES_PROPERTY_NAME: list(nonces)}
+
+
+def test_document_without_a_conflict_is_settled_whatever_its_nonces() -> None:
+    leaf = leaf_with("1-a", ".1.1.x")
+    assert resolve(Basket, [leaf]) == Resolution(leaf, [])
+
+
+def test_leaves_that_differ_in_nothing_but_their_nonces_need_no_merged_revision() -> None:
+    lower, higher = leaf_with("2-a", ".2.1.x", ".1.1.z"), leaf_with("2-b", ".2.1.y", ".1.1.z")
+    resolution = resolve(Basket, [lower, higher])
+    assert resolution.document == higher
+    assert [revision["_deleted"] for revision in resolution.revisions] == [True]
+
+
+def test_merge_has_the_nonces_of_its_leaves_and_is_settled() -> None:
+    basket = Basket.create(ID)
+    one = leaf_with("2-a", ".2.1.x", ".1.1.z", basket=basket.change("red", 1, "east"))
+    other = leaf_with("2-b", ".2.1.y", ".1.1.z", basket=basket.change("blue", 2, "west"))
+    merged, tombstone = resolve(Basket, [one, other]).revisions
+    assert merged[NONCES_PROPERTY_NAME] == [".2.1.y", ".2.1.x", ".1.1.z"]
+    assert not resolve(Basket, [merged, tombstone]).revisions
+    assert resolve(Basket, [other, one]).revisions[0] == merged

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.model import Model
-from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME, SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.model.properties import Immutable, Protection
 
 
@@ -46,6 +46,18 @@ def test_model_survives_its_document(name: str, sides: int) -> None:
 def test_members_that_belong_to_couchdb_and_the_signature_are_no_properties() -> None:
     extras = {"_conflicts": ["1-c"], "_revisions": {}, "_foo": 1, SIGNATURE_PROPERTY_NAME: "sig"}
     assert Box.from_doc(stored(**extras)) == Box.from_doc(stored())
+
+
+@pytest.mark.parametrize("nonces", [[".2.1.n0nce", ".1.1.n0nce"], [], "n0nce", {"n0nce": 1}])
+def test_nonces_survive_a_change_and_are_never_shown(nonces: Any) -> None:
+    document = stored(**{NONCES_PROPERTY_NAME: nonces})
+    box = Box.from_doc(document)
+    assert box.replace(sides=5).as_doc_for_store() == document | {"sides": 5}
+    assert box.representation() == {"name": "n", "sides": 4}
+    assert NONCES_PROPERTY_NAME not in Box.properties
+    for shown in (repr(box), str(box.__rich_repr__())):
+        assert "nonce" not in shown
+        assert "n0nce" not in shown
 
 
 def test_attachments_survive_a_change() -> None:

@@ -3,10 +3,11 @@ from typing import Annotated, Any, TypeVar
 
 import pytest
 
+from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.errors import ConnectError, InvalidDocumentError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.model import SIGNATURE_PROPERTY_NAME
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME, SIGNATURE_PROPERTY_NAME
 from tor_async_couchdb.model.properties import Protection
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
@@ -14,9 +15,10 @@ from tor_async_couchdb.protection.aead_key_set import AeadKeySet
 from tor_async_couchdb.protection.data_keys import DataKeys
 from tor_async_couchdb.protection.encryption import Encryption
 from tor_async_couchdb.protection.guard import ProtectingGuard
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
 from tor_async_couchdb.tests.recording_observer import RecordingObserver
-from tor_async_couchdb.tests.things import Thing
+from tor_async_couchdb.tests.things import Documents, Thing, ThingByIDRetriever
 
 M = TypeVar("M", bound=Model)
 
@@ -183,3 +185,33 @@ def test_number_of_remembered_alarms_is_bounded(caplog: pytest.LogCaptureFixture
 def test_id_of_a_document_can_not_forge_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     ProtectingGuard().report_tampering(TamperedError("a\nCRITICAL all is well"), Observer())
     assert "\n" not in caplog.records[0].getMessage()
+
+
+NONCES = [".2.1.second", ".1.1.first"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, *({NONCES_PROPERTY_NAME: other} for other in ([], NONCES[:1], NONCES[::-1], [*NONCES, "x"], None))],
+)
+async def test_signature_covers_the_nonces_of_the_last_writes(changed: Document) -> None:
+    guard = ProtectingGuard(signer=Signer())
+    document = {"_id": "1", "type": "thing_v1.0", "key": "a", "count": 0, NONCES_PROPERTY_NAME: NONCES}
+    sealed = await guard.seal(Thing, document)
+    assert (await guard.opener(Thing, [sealed]))(sealed) == document
+    changed = {name: value for name, value in sealed.items() if name != NONCES_PROPERTY_NAME} | changed
+    with pytest.raises(TamperedError):
+        (await guard.opener(Thing, [changed]))(changed)
+
+
+async def test_change_of_stored_nonces_is_tampering(connect: Connect, documents: Documents) -> None:
+    database = connect(guard=ProtectingGuard(signer=Signer()))
+    thing = await AsyncPersister(Thing(key="a"), database=database).persist()
+    thing = await AsyncPersister(thing.replace(count=1), database=database).persist()
+    retriever = ThingByIDRetriever(str(thing.id), database=database)
+    assert await retriever.fetch() == thing
+    stored = documents.get(str(thing.id))
+    assert len(stored[NONCES_PROPERTY_NAME]) == 2
+    documents.put(**stored | {NONCES_PROPERTY_NAME: stored[NONCES_PROPERTY_NAME][:1]})
+    with pytest.raises(TamperedError):
+        await retriever.fetch()
