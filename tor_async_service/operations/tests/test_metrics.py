@@ -93,13 +93,13 @@ async def test_format_is_the_one_that_the_client_likes_best(
 async def test_view_that_is_deleted_meanwhile_is_left_out(
     client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents, accept: str
 ) -> None:
-    documents.put(_id="_design/another", language="javascript", views={})
-    proxy.inject(answered(404, '{"error":"not_found","reason":"missing"}'), "_design/another/_info")
+    documents.put(_id="_design/vanishing", language="javascript", views={})
+    proxy.inject(answered(404, '{"error":"not_found","reason":"missing"}'), "_design/vanishing/_info")
     async with client.get("/_metrics", headers={"Accept": accept}) as response:
         assert response.status == 200
         text = await response.text()
     assert "thing_by_key" in text
-    assert "another" not in text
+    assert "vanishing" not in text
 
 
 @pytest.mark.parametrize("answer", ["{}", "[]", '{"db_name":"x","doc_count":1,"sizes":{"file":"x"}}'])
