@@ -160,7 +160,7 @@ async def troubled_database(couchdb: MemoryCouchDB, seed: int, trouble: float) -
     return database
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([0.0, 0.0, 0.05, 0.3]))
 async def test_operations_are_linearizable(seed: int, trouble: float) -> None:
     dice = random.Random(seed)  # noqa: S311 - a simulation
@@ -229,7 +229,7 @@ def is_thing(key: str, document: Document) -> bool:
     return (document["type"], document["key"]) == ("thing", key)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([0.0, 0.1]))
 async def test_find_is_correct_whatever_keys_are_remembered(seed: int, trouble: float) -> None:
     dice = random.Random(seed)  # noqa: S311 - a simulation
