@@ -69,7 +69,7 @@ def test_property_that_is_no_list_has_no_nonces(malformed: Any) -> None:
 
 
 def test_what_is_no_text_in_the_list_is_left_out() -> None:
-    document = {NONCES_PROPERTY_NAME: [None, 7, ["here.1.1.x"], "here.1.1.x", {}]}
+    document: Document = {NONCES_PROPERTY_NAME: [None, 7, ["here.1.1.x"], "here.1.1.x", {}]}
     assert nonces_of(document) == ["here.1.1.x"]
 
 
