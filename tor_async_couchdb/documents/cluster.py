@@ -15,7 +15,7 @@ from tor_async_couchdb.documents.nonces import Nonces
 from tor_async_couchdb.documents.revisions import Revisions
 from tor_async_couchdb.documents.sealing import Sealer, Written
 from tor_async_couchdb.documents.writer import Rule
-from tor_async_couchdb.errors import ConflictError
+from tor_async_couchdb.errors import ConflictError, ConnectError, TransportError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
@@ -75,7 +75,10 @@ class ChosenRule:
     async def copies(self) -> int:
         """How many copies of each document the database keeps; a database that does not say so keeps one."""
         if self._copies is None:
-            response = await self._endpoint.request("information", "GET", "")
+            try:
+                response = await self._endpoint.request("information", "GET", "")
+            except TransportError as error:
+                raise ConnectError(f"CouchDB did not say how many copies it keeps: {error}") from error
             self._copies = response.decode(_Information).cluster.n
         return self._copies
 

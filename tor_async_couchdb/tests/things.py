@@ -2,6 +2,7 @@
 
 import base64
 import uuid
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -46,6 +47,11 @@ def inline(content: bytes, **members: Any) -> dict[str, Any]:
     return {"content_type": "text/plain", "data": base64.b64encode(content).decode()} | members
 
 
+def content_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document without the nonces of its writes."""
+    return {name: value for name, value in document.items() if name != NONCES_PROPERTY_NAME}
+
+
 class Documents:
     """The documents of a database, without the library and the proxy in between."""
 
@@ -63,9 +69,7 @@ class Documents:
 
     def content(self, document_id: str) -> dict[str, Any]:
         """The document without the nonces of its writes."""
-        document = self.get(document_id)
-        document.pop(NONCES_PROPERTY_NAME, None)
-        return document
+        return content_of(self.get(document_id))
 
     def all(self) -> list[dict[str, Any]]:
         """All documents, including design documents."""

@@ -19,7 +19,7 @@ from tor_async_couchdb.errors import (
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, never_answer
-from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.things import Documents, content_of
 from tor_async_couchdb.tests.waiting import wait_until
 
 ODD_IDS = [
@@ -174,7 +174,7 @@ async def test_odd_id_names_one_document_and_no_other(
     documents.put(_id="a")
     documents.put(_id="b")
     rev = await database.save({"_id": document_id, "n": 1})
-    assert await database.fetch(document_id) == {"_id": document_id, "_rev": rev, "n": 1}
+    assert content_of(await database.fetch(document_id)) == {"_id": document_id, "_rev": rev, "n": 1}
     (leaf,) = await database.fetch_leaves(document_id)
     assert (leaf["_id"], leaf["_rev"]) == (document_id, rev)
     rev = await database.save({"_id": document_id, "_rev": rev, "n": 2})
@@ -268,9 +268,9 @@ async def test_answer_that_is_no_views_is_not_taken_for_an_empty_view(
 
 async def test_save_returns_the_new_revision(database: Database, documents: Documents) -> None:
     rev = await database.save({"_id": "a", "n": 1})
-    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 1}
+    assert documents.content("a") == {"_id": "a", "_rev": rev, "n": 1}
     rev = await database.save({"_id": "a", "_rev": rev, "n": 2})
-    assert documents.get("a") == {"_id": "a", "_rev": rev, "n": 2}
+    assert documents.content("a") == {"_id": "a", "_rev": rev, "n": 2}
 
 
 async def test_stale_revision_is_a_conflict(database: Database, documents: Documents) -> None:
@@ -340,6 +340,8 @@ async def test_each_caller_observes_its_own_facts_and_the_database_all_requests(
     async with Database(
         proxy.url, username=couchdb.username, password=couchdb.password, observer=own
     ) as database:
+        await database.copies()
+        own.facts.clear()
         await database.observed_by(winner).save({"_id": "a"})
         with pytest.raises(ConflictError):
             await database.observed_by(loser).save({"_id": "a"})

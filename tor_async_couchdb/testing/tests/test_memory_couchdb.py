@@ -4,7 +4,7 @@ import pytest
 
 from tor_async_couchdb import ConflictError, Database, NotFoundError, TransportError
 from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, memory_database
-from tor_async_couchdb.tests.things import THING_BY_KEY
+from tor_async_couchdb.tests.things import THING_BY_KEY, content_of
 
 
 @pytest.fixture(params=["in memory", "over HTTP"])
@@ -18,7 +18,7 @@ def any_database(request: pytest.FixtureRequest) -> Database:
 async def test_document_is_created_changed_and_deleted(any_database: Database) -> None:
     first = await any_database.save({"_id": "a b/c", "n": 1})
     second = await any_database.save({"_id": "a b/c", "_rev": first, "n": 2})
-    assert await any_database.fetch("a b/c") == {"_id": "a b/c", "_rev": second, "n": 2}
+    assert content_of(await any_database.fetch("a b/c")) == {"_id": "a b/c", "_rev": second, "n": 2}
     assert (await any_database.fetch_revision("a b/c", first))["n"] == 1
     third = await any_database.delete("a b/c", second)
     (leaf,) = await any_database.fetch_leaves("a b/c")
@@ -48,7 +48,8 @@ async def test_document_is_found_by_its_key(any_database: Database) -> None:
     await any_database.save({"_id": "_design/thing_by_key", **THING_BY_KEY})
     rev = await any_database.save({"_id": "a", "key": "k"})
     found = await any_database.find("thing_by_key", "k", lambda document: True)
-    assert found == {"_id": "a", "_rev": rev, "key": "k"}
+    assert found is not None
+    assert content_of(found) == {"_id": "a", "_rev": rev, "key": "k"}
     assert await any_database.find("thing_by_key", "other", lambda document: True) is None
 
 

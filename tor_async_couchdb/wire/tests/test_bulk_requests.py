@@ -178,7 +178,7 @@ async def test_each_document_of_a_batch_without_an_answer_is_looked_up(
         database.save(stale), *(database.save({"_id": f"d{n}", "n": n}) for n in range(20))
     )
     assert isinstance(written[0], ConflictError)
-    assert [documents.get(f"d{n}") for n in range(20)] == [
+    assert [documents.content(f"d{n}") for n in range(20)] == [
         {"_id": f"d{n}", "_rev": rev, "n": n} for n, rev in enumerate(written[1:])
     ]
     # The documents are looked up in one batch.

@@ -314,7 +314,7 @@ async def test_write_that_was_never_sent_is_sent_again(unreachable_url: str) -> 
     async with Database(unreachable_url, observer=recorder) as database:
         with pytest.raises(ConnectError):
             await database.save({"_id": "a"})
-    assert recorder.finished == [("bulk_docs", None)] * 3
+    assert recorder.finished == [("information", None)] * 3
 
 
 async def test_write_that_was_not_handled_is_sent_again(
