@@ -125,7 +125,7 @@ class MemoryTransport(Transport):
         await self._travel()
         if self._dice.random() < self.trouble / 2:
             raise ConnectionBrokeError("the connection broke before the request arrived")
-        path = url.raw_path.removeprefix("/db/").lstrip("/")
+        path = url.raw_path.removeprefix("/db").lstrip("/")
         status, answer = self._couchdb.handle(path, url, body or b"")
         await self._travel()
         if self._dice.random() < self.trouble / 2:

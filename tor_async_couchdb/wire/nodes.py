@@ -9,7 +9,7 @@ All processes that know the same URLs choose the same node, and without a node o
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import yarl
 
@@ -39,7 +39,11 @@ def database_urls(text: str) -> list[yarl.URL]:
     parts = [part.strip() for part in text.split(",")]
     if len(parts) > 1 and not all(parts):
         raise ValueError("in the list of a database's URLs one is empty: commas stand only between URLs")
-    urls = [_database_url(part, is_alone=len(parts) == 1) for part in parts]
+    try:
+        urls = [_database_url(part) for part in parts]
+    except ValueError as error:
+        hint = "; a comma separates two URLs, so in a password it is written as %2C"
+        raise ValueError(f"{error}{hint if len(parts) > 1 else ''}") from None  # it may show a password
     if len({url.name for url in urls}) > 1:
         raise ValueError("all URLs of a database must end with the same name")
     if len({_without_credentials(url) for url in urls}) < len(urls):
@@ -49,11 +53,10 @@ def database_urls(text: str) -> list[yarl.URL]:
     return urls
 
 
-def _database_url(text: str, *, is_alone: bool) -> yarl.URL:
+def _database_url(text: str) -> yarl.URL:
     url = yarl.URL(text)
     if url.scheme not in ("http", "https") or not url.host or not url.path.strip("/"):
-        hint = "" if is_alone else "; a comma separates two of them, so in a password it is written as %2C"
-        raise ValueError(f"a database's URL is http[s]://host:port/database{hint}")
+        raise ValueError("a database's URL is http[s]://host:port/database")
     if url.query_string or url.fragment:
         raise ValueError("a database's URL has no query and no fragment")
     # CouchDB takes a plus sign in a path for a space.
@@ -66,16 +69,12 @@ def _without_credentials(url: yarl.URL) -> yarl.URL:
 
 
 class Nodes:
-    """The nodes of a cluster, each by the URL of one database there; a single URL is a node that never fails.
+    """The nodes of a cluster, each by the URL of one database there, and which of them have failed lately."""
 
-    `now` is a clock that only goes forward, in seconds.
-    """
-
-    def __init__(self, urls: Sequence[yarl.URL], *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, urls: Sequence[yarl.URL]) -> None:
         self.urls = [_without_credentials(url) for url in urls]
         self._by_text = {str(url): url for url in self.urls}
         self._turns = itertools.cycle(self.urls)
-        self._now = now
         self._avoided_until_s: dict[yarl.URL, float] = {}
 
     def of_document(self, document_id: str) -> yarl.URL:
@@ -106,7 +105,7 @@ class Nodes:
 
     def avoid(self, node: yarl.URL) -> None:
         """Makes other nodes the first ones for some seconds, because this one has failed."""
-        self._avoided_until_s[node] = self._now() + AVOIDED_FOR_S
+        self._avoided_until_s[node] = time.monotonic() + AVOIDED_FOR_S
 
     def trust(self, node: yarl.URL) -> None:
         """Forgets that a node has failed, because it has answered."""
@@ -119,4 +118,4 @@ class Nodes:
         return sorted(nodes, key=self._is_avoided) if self._avoided_until_s else nodes
 
     def _is_avoided(self, node: yarl.URL) -> bool:
-        return self._now() < self._avoided_until_s.get(node, 0.0)
+        return time.monotonic() < self._avoided_until_s.get(node, 0.0)
