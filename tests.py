@@ -15,7 +15,7 @@ import unittest
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import requests
 from prometheus_client import parser as prometheus_text
@@ -28,6 +28,11 @@ FRUIT_ID = re.compile(r"[0-9a-f]{32}")
 TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00")
 MAX_BODY_BYTES = 64 * 1024
 ABSENT_FRUIT_ID = "0" * 32
+PROMETHEUS_ACCEPTS = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
+    "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
+    "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+)
 
 
 class ServiceTestCase(unittest.TestCase):
@@ -70,6 +75,20 @@ def media_type(response: requests.Response) -> str:
 
 def methods(response: requests.Response) -> set[str]:
     return {method.strip() for method in response.headers["Allow"].split(",")}
+
+
+class TestHead(ServiceTestCase):
+    """HEAD answers as GET does, without the body (RFC 9110, section 9.3.2)."""
+
+    def test_head_is_get_without_the_body(self) -> None:
+        paths = [f"{prefix}/{name}" for prefix in ("", "/v1.0") for name in ("_health", "_version", "_noop")]
+        for path in (*paths, "/_metrics", "/_health?quick=false", "/_health?quick=x", "/_nothing"):
+            with self.subTest(path=path):
+                expected = self.get(path)
+                response = self.request("HEAD", f"{SERVICE_URL}{path}")
+                self.assertEqual(response.status_code, expected.status_code)
+                self.assertEqual(media_type(response), media_type(expected))
+                self.assertEqual(response.content, b"")
 
 
 class FruitTestCase(ServiceTestCase):
@@ -163,6 +182,21 @@ class TestFruit(FruitTestCase):
             updated = self.update(fruit["fruit_id"], color).json()
             self.assertGreater(updated["updated_on"], updated_on)
             updated_on = updated["updated_on"]
+
+    def test_head_of_a_fruit_and_of_the_list_is_get_without_the_body(self) -> None:
+        fruit_id = self.create()["fruit_id"]
+        for path, status in (
+            (f"/{fruit_id}", 200),
+            ("", 200),
+            ("?limit=1", 200),
+            (f"/{ABSENT_FRUIT_ID}", 404),
+        ):
+            with self.subTest(path=path):
+                response = self.request("HEAD", f"{FRUITS_URL}{path}")
+                self.assertEqual(response.status_code, status)
+                self.assertEqual(response.content, b"")
+        length = self.request("HEAD", f"{FRUITS_URL}/{fruit_id}").headers["Content-Length"]
+        self.assertEqual(int(length), len(self.read(fruit_id).content))
 
     def test_deleted_fruit_is_gone(self) -> None:
         fruit_id = self.create()["fruit_id"]
@@ -296,6 +330,7 @@ class TestBadRequests(FruitTestCase):
             "application/json; charset=utf-8",
             "application/json;charset=UTF-8",
             "Application/JSON",
+            "application/json;",
         ):
             with self.subTest(content_type=content_type):
                 created, updated = self.send_both('{"color":"red"}', content_type)
@@ -340,14 +375,13 @@ class TestBadRequests(FruitTestCase):
             with self.subTest(method=method, url=url):
                 self.assert_not_allowed(self.request(method, url, json={"color": "red"}), allowed)
 
-    def test_head_and_options_are_either_supported_or_not_allowed(self) -> None:
+    def test_options_is_either_supported_or_not_allowed(self) -> None:
         for url in (FRUITS_URL, f"{FRUITS_URL}/{self.fruit['fruit_id']}"):
-            for method in ("HEAD", "OPTIONS"):
-                with self.subTest(method=method, url=url):
-                    response = self.request(method, url)
-                    self.assertIn(response.status_code, (200, 204, 405))
-                    if response.status_code == 405:
-                        self.assertIn("GET", methods(response))
+            with self.subTest(url=url):
+                response = self.request("OPTIONS", url)
+                self.assertIn(response.status_code, (200, 204, 405))
+                if response.status_code == 405:
+                    self.assertLessEqual({"GET", "HEAD"}, methods(response))
 
 
 class TestFruits(FruitTestCase):
@@ -407,9 +441,26 @@ class TestFruits(FruitTestCase):
         self.assertLessEqual({*own} - {gone}, {*seen})
 
     def test_bad_limit_is_refused(self) -> None:
-        for limit in ("0", "-1", "x", "", "1.5", "1e3", "9" * 30):
-            with self.subTest(limit=limit):
+        for limit in ("0", "-1", "x", "", "1.5", "1e3", "9" * 30, "9" * 5000):
+            with self.subTest(limit=limit[:50]):
                 self.assert_problem(self.request("GET", FRUITS_URL, params={"limit": limit}), 400)
+
+    def test_start_that_no_link_has_is_refused(self) -> None:
+        for start in ("", "8", "x", ABSENT_FRUIT_ID, "WyJhIl0=", "bm8gSlNPTg==", "x" * 9000):
+            for limit in ({}, {"limit": "2"}):
+                with self.subTest(start=start[:50], limit=limit):
+                    response = self.request("GET", FRUITS_URL, params={"start": start, **limit})
+                    self.assert_problem(response, 400)
+
+    def test_page_starts_where_its_link_says_also_without_a_limit(self) -> None:
+        own = {self.create()["fruit_id"] for _ in range(3)}
+        first = self.request("GET", f"{FRUITS_URL}?limit=1")
+        query = parse_qs(urlsplit(first.links["next"]["url"]).query)
+        rest = self.request("GET", FRUITS_URL, params={"start": query["start"][0]})
+        self.assertEqual(rest.status_code, 200, rest.text)
+        seen = [fruit["fruit_id"] for response in (first, rest) for fruit in response.json()]
+        self.assertEqual(len(seen), len(set(seen)))
+        self.assertLessEqual(own, set(seen))
 
 
 class TestConflicts(FruitTestCase):
@@ -515,6 +566,20 @@ class TestMetrics(ServiceTestCase):
                     self.assertEqual(response.status_code, 200, response.text)
                     self.assertEqual(media_type(response), "application/json")
                     self.assert_metrics(response.json(), f"{SERVICE_URL}{path}")
+
+    def test_format_of_metrics_is_negotiated(self) -> None:
+        for accept, expected in (
+            ("application/json, text/plain, */*", "application/json"),
+            ("text/plain, application/json", "application/json"),
+            ("text/plain;q=0, */*", "application/json"),
+            ("text/*;q=0.9, application/json;q=0.8", "text/plain"),
+            ("application/json;q=0.1, text/plain;version=0.0.4;q=0.2", "text/plain"),
+            (PROMETHEUS_ACCEPTS, "application/openmetrics-text"),
+        ):
+            with self.subTest(accept=accept):
+                response = self.get("/_metrics", headers={"Accept": accept})
+                self.assertEqual(response.status_code, 200, response.text)
+                self.assertEqual(media_type(response), expected)
 
     def assert_metrics(self, metrics: dict[str, Any], href: str) -> None:
         sizes = {"dataSize", "diskSize", "fragmentation"}

@@ -20,6 +20,8 @@ MODULES: Mapping[str, str] = {
     "protection": "protection",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
+    "cluster_simulation": "cluster.simulation",
+    "cluster": "cluster.nodes",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",
@@ -34,11 +36,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given:
         print(listing())
         return 0
+    module, options = parse(given)
+    try:
+        status: int = module.run(options)
+    except SuiteError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return status
+
+
+def parse(arguments: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """The module of a benchmark, and its options. A wrong one ends the process with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measures side by side.", epilog=_EPILOG, allow_abbrev=False
     )
     parser.add_argument("name", metavar="NAME", choices=MODULES, help=", ".join(MODULES))
-    name = parser.parse_args(given[:1]).name
+    name = parser.parse_args(arguments[:1]).name
     module = _module(name)
     own_parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks {name}",
@@ -48,13 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     module.add_options(own_parser)
-    options = own_parser.parse_args(given[1:])
-    try:
-        status: int = module.run(options)
-    except SuiteError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return status
+    return module, own_parser.parse_args(arguments[1:])
 
 
 def listing() -> str:

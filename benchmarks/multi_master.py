@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from db_installer.installer import DESIGN_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER
 from suite.errors import SuiteError
 from suite.experiments import multi_master
 from suite.experiments.multi_master import Experiment, Figures

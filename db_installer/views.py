@@ -1,4 +1,4 @@
-"""The views of design_docs/ in Python, for a CouchDB that has couch_named_python as a query server.
+"""The views of design_docs/ as Python functions, for a CouchDB with couch_named_python as a query server.
 
 The documents of design_docs_python/ name these functions with their versions.
 """
@@ -30,7 +30,7 @@ def fruit_by_color(doc: dict[str, Any]) -> Iterator[Row]:
 
 @version(1)
 def fruit_by_email_hash(doc: dict[str, Any]) -> Iterator[Row]:
-    """Fruits by what their owner's e-mail address is hashed to; those that have no owner are left out."""
+    """Fruits by the hash of their owner's e-mail address; fruits without an owner are left out."""
     if _is_fruit(doc) and isinstance(doc.get("email_hash"), str):
         yield doc["email_hash"], None
 

@@ -1,5 +1,5 @@
-"""What can go wrong with the stand-in."""
+"""The error that this package raises."""
 
 
 class EmbeddedCouchDBError(Exception):
-    """The stand-in can't be installed or started; the message is one sentence that says what to do."""
+    """The stand-in can't be installed or started. The message is one sentence that says what to do."""

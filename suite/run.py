@@ -71,11 +71,12 @@ def main(arguments: Sequence[str] | None = None, setting: Setting | None = None)
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line, checked."""
+    """The options of the command line. A wrong one ends the process with status 2."""
     parser = argparse.ArgumentParser(
         prog="./run_all_samples.sh",
         description="Runs all samples on one database and puts them under load. Ctrl-C ends everything.",
         epilog="A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD.",
+        allow_abbrev=False,
     )
     parser.add_argument("--once", action="store_true", help="end after the load; status 1 if anything failed")
     parser.add_argument(
@@ -89,13 +90,13 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, 1 or more")
     return int(text)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    # From here on everything is being stopped; a second Ctrl-C would leave something running.
+    # From here on everything is being stopped. A second Ctrl-C would leave something running.
     for again in SIGNALS:
         signal.signal(again, signal.SIG_IGN)
     raise KeyboardInterrupt

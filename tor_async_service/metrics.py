@@ -30,10 +30,10 @@ class ServiceMetrics(Observer):
         )
         self._conflicts_met = self._counter("conflicts_met", "Writes that CouchDB refused with a conflict.")
         self._conflicts_resolved = self._counter(
-            "conflicts_resolved", "Requests that met a conflict and succeeded."
+            "conflicts_resolved", "Requests that lost a race and succeeded after all."
         )
         self._conflicts_given_up = self._counter(
-            "conflicts_given_up", "Requests that met a conflict and failed."
+            "conflicts_given_up", "Requests that lost a race and failed."
         )
         self._retry_waits = Histogram(
             "retry_wait_seconds",
@@ -100,7 +100,7 @@ class ServiceMetrics(Observer):
     ) -> None:
         """A request was answered.
 
-        It met `conflict_count` conflicts; `retry_wait_s` is None without retries.
+        `conflict_count` of its writes lost a race; `retry_wait_s` is None without retries.
         """
         self._labelled(self._requests, method, handler, status).observe(duration_s)
         if conflict_count:

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from db_installer.installer import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER, design_docs_folder
+from db_installer.folders import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
 from samples.crud.basic.model import Fruit
 from tor_async_couchdb.installer import CommandLineParser
 from tor_async_couchdb.testing.couchdb import CouchDBServer
@@ -136,18 +135,3 @@ def test_the_readme_names_every_option() -> None:
     text = README.read_text()
     assert len(options) == 10
     assert [option for option in options if f"`{option}`" not in text] == []
-
-
-def test_stand_in_gets_javascript_and_is_said_to(
-    couchdb: CouchDBServer, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = design_docs_folder("python", couchdb.url)
-    if "COUCHDB_URL" in os.environ:
-        assert folder.name == "design_docs_python"
-    else:
-        assert folder == DESIGN_DOCS_FOLDER
-        assert "runs no python" in capsys.readouterr().err
-
-
-def test_unreachable_host_is_left_for_the_installation_to_tell() -> None:
-    assert design_docs_folder("python", "http://127.0.0.1:1").name == "design_docs_python"

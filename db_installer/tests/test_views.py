@@ -11,7 +11,7 @@ from couch_named_python.deploy.design_files import design_documents
 from couch_named_python.twins import TwinsDatabase
 from couch_named_python.views import emitted_rows
 from db_installer import views
-from db_installer.installer import DESIGN_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER
 
 PYTHON_FOLDER = DESIGN_DOCS_FOLDER.with_name("design_docs_python")
 NAMES = [path.stem for path in sorted(DESIGN_DOCS_FOLDER.glob("*.json"))]

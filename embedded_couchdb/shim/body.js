@@ -6,9 +6,10 @@
 const { CouchError, handle } = require('./http');
 
 const MAX_DOCUMENT_BYTES = 8_000_000;
-// CouchDB takes 4 GB. Here a body of small arrays needs many times its size once it is parsed.
 const MAX_REQUEST_BYTES = 64 * 1024 * 1024;
 const MAX_DEPTH = 3000; // PouchDB's recursive functions fail from about 4,000 levels on
+const MAX_CONTAINERS = 1_000_000;
+const [QUOTE, BACKSLASH, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = Buffer.from('"\\[]{}');
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 function readBody(req) {
@@ -35,10 +36,10 @@ function mayHoldUnstorable(text) {
 
 function refuseUnstorable(value) {
   if (typeof value === 'number' && !Number.isFinite(value)) {
-    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
+    throw new SyntaxError('number out of range');
   }
   if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) {
-    throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
+    throw new SyntaxError('lone surrogate');
   }
   if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
@@ -48,43 +49,45 @@ function refuseUnstorable(value) {
   }
 }
 
-// Returns how deep a JSON text nests. A loop, because recursion is what fails on such a text.
-function depthOf(text) {
-  let deepest = 0;
+// Refuses JSON that would exhaust the stack or the memory. It runs before the parser does.
+function refuseHuge(bytes) {
+  let containers = 0;
   let depth = 0;
   let isInString = false;
-  for (let index = 0; index < text.length; index += 1) {
-    const character = text[index];
-    if (isInString && character === '\\') {
-      index += 1;
-    } else if (character === '"') {
+  for (let index = 0; index < bytes.length; index += 1) {
+    const byte = bytes[index];
+    if (byte === QUOTE) {
       isInString = !isInString;
-    } else if (!isInString && (character === '[' || character === '{')) {
+    } else if (isInString) {
+      index += byte === BACKSLASH ? 1 : 0;
+    } else if (byte === OPEN_BRACKET || byte === OPEN_BRACE) {
+      containers += 1;
       depth += 1;
-      deepest = Math.max(deepest, depth);
-    } else if (!isInString && (character === ']' || character === '}')) {
+      if (depth > MAX_DEPTH || containers > MAX_CONTAINERS) {
+        throw new CouchError(413, 'too_large',
+          `The stand-in takes JSON of at most ${MAX_DEPTH} levels and ${MAX_CONTAINERS} arrays and objects`);
+      }
+    } else if (byte === CLOSE_BRACKET || byte === CLOSE_BRACE) {
       depth -= 1;
     }
   }
-  return deepest;
 }
 
 function parseJson(body) {
-  let value;
-  let text;
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+  if (bytes.length > MAX_DEPTH) {
+    refuseHuge(bytes);
+  }
   try {
-    text = typeof body === 'string' ? body : utf8.decode(body);
-    value = JSON.parse(text);
+    const text = utf8.decode(bytes);
+    const value = JSON.parse(text);
+    if (mayHoldUnstorable(text)) {
+      refuseUnstorable(value);
+    }
+    return value;
   } catch {
     throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
   }
-  if (text.length > 2 * MAX_DEPTH && depthOf(text) > MAX_DEPTH) {
-    throw new CouchError(400, 'bad_request', `The stand-in takes JSON of at most ${MAX_DEPTH} levels`);
-  }
-  if (mayHoldUnstorable(text)) {
-    refuseUnstorable(value);
-  }
-  return value;
 }
 
 function requireJsonType(req, res, next) {

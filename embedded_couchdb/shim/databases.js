@@ -34,10 +34,14 @@ class Databases {
     if (!this.names.has(name)) {
       throw new CouchError(404, 'not_found', 'Database does not exist.');
     }
-    if (!this.open.has(name)) {
-      this.open.set(name, Database.open(this.PouchDB, name, folderName(name)));
-    }
-    return this.open.get(name);
+    return this.open.get(name) ?? this.openOne(name);
+  }
+
+  openOne(name) {
+    const opening = Database.open(this.PouchDB, name, folderName(name));
+    this.open.set(name, opening);
+    opening.catch(() => this.open.delete(name)); // the next request tries again
+    return opening;
   }
 
   create(name) {
@@ -45,8 +49,7 @@ class Databases {
       if (this.names.has(name)) {
         throw new CouchError(412, 'file_exists', 'The database could not be created, the file already exists.');
       }
-      this.open.set(name, Database.open(this.PouchDB, name, folderName(name)));
-      await this.open.get(name);
+      await this.openOne(name);
       this.names.add(name);
     });
   }

@@ -354,6 +354,6 @@ function mount(app) {
 }
 
 module.exports = {
-  checkAttachmentName, checkDocument, checkId, checkedRevision, documentId, fillStubs, mount, openRevisions, revisionOf, tag,
+  checkAttachmentName, checkDocument, checkId, checkedRevision, documentId, fillStubs, mount, openRevisions, revisionOf,
   writeOne,
 };

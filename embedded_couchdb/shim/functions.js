@@ -14,6 +14,7 @@ const MAX_OUTPUT_LENGTH = 64 * 1024 * 1024; // of one task, because the server h
 // A task that waits this long for a busy process gets another one, up to MAX_PROCESSES.
 const PATIENCE_MS = 100;
 const IDLE_LIFE_MS = 10_000;
+const MAX_LOGGED = 500; // characters of a program
 
 const processes = new Set();
 const waiting = [];
@@ -76,8 +77,11 @@ class FunctionProcess {
     }
     clearTimeout(this.timer);
     this.child.kill('SIGKILL');
-    this.task?.reject(new CouchError(500, 'os_process_error', reason));
-    this.task = undefined;
+    if (this.task !== undefined) {
+      log(`${reason} ${this.task.program.slice(0, MAX_LOGGED)}`);
+      this.task.reject(new CouchError(500, 'os_process_error', reason));
+      this.task = undefined;
+    }
     dispatch();
   }
 }

@@ -33,7 +33,9 @@ function joined(subtype, parts) {
 // Encodes a document whose attachments have their bytes in `data`: one part for it, and one for each attachment.
 function related(doc) {
   const attachments = Object.entries(doc._attachments);
-  const stubs = attachments.map(([name, { data, stub, ...rest }]) => [name, { ...rest, length: data.length, follows: true }]);
+  const stubs = attachments.map(([name, { data, ...rest }]) => (
+    [name, { ...rest, length: data.length, follows: true }]
+  ));
   const json = JSON.stringify({ ...doc, _attachments: Object.fromEntries(stubs) });
   return joined('related', [
     { headers: { 'Content-Type': 'application/json' }, body: json },

@@ -86,15 +86,13 @@ class Validation {
     if (validators.length === 0) {
       return refused;
     }
-    const validated = [];
-    for (const doc of docs.filter((each) => !isDesign(each))) {
-      const change = await (isReplication ? this.replicatedChange(doc) : this.change(doc));
-      if (change.isConflict) {
-        refuse(doc, new CouchError(409, 'conflict', 'Document update conflict.'));
-      } else if (!change.isKnown) {
-        validated.push({ doc, change });
-      }
-    }
+    const changes = await Promise.all(docs.filter((doc) => !isDesign(doc)).map(async (doc) => (
+      { doc, change: await (isReplication ? this.replicatedChange(doc) : this.change(doc)) }
+    )));
+    changes.filter(({ change }) => change.isConflict).forEach(({ doc }) => (
+      refuse(doc, new CouchError(409, 'conflict', 'Document update conflict.'))
+    ));
+    const validated = changes.filter(({ change }) => !change.isConflict && !change.isKnown);
     const user = { db: this.database.name, ...userCtx };
     for (const ddoc of validators) {
       const asked = validated.filter(({ doc }) => !refused.has(doc));

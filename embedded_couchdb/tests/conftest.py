@@ -1,4 +1,4 @@
-"""Tests of CouchDB's behaviour run against the stand-in and, when COUCHDB_URL is set, that CouchDB too."""
+"""Fixtures that run a test against the stand-in and, if COUCHDB_URL is set, against that CouchDB too."""
 
 import contextlib
 import os

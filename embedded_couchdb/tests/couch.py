@@ -1,4 +1,4 @@
-"""A server or database to ask over HTTP, the same way whatever stands behind it."""
+"""Requests to the stand-in or to a CouchDB, and what tests expect of both."""
 
 import json
 import time
@@ -14,7 +14,7 @@ NOBODY = {"username": "test_embedded_couchdb_nobody", "password": "wrong"}
 
 
 class Couch:
-    """Requests to a URL of a CouchDB, its server's or one database's, as its administrator."""
+    """Requests to the URL of a server, a database or a document, as the administrator."""
 
     def __init__(self, url: str, username: str, password: str) -> None:
         self.url = url
@@ -24,11 +24,11 @@ class Couch:
         self.session.auth = (username, password)
 
     def below(self, path: str) -> "Couch":
-        """Return the same administrator's requests to a URL below this one."""
+        """Return the same for a URL below this one."""
         return Couch(f"{self.url}/{path}", self.username, self.password)
 
     def ask(self, method: str, path: str = "", **options: Any) -> requests.Response:
-        """Send a request and return the answer, whatever its status."""
+        """Send a request and return the response, whatever its status."""
         return self.session.request(method, self.url + path, timeout=TIMEOUT_S, **options)
 
     def get(self, path: str = "", **options: Any) -> requests.Response:
@@ -73,7 +73,7 @@ def save_design(database: Couch, name: str, **members: Any) -> None:
 
 
 def eventually(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
-    """Ask again until the condition gives something true; return that."""
+    """Repeat until the condition returns something true; return that."""
     deadline = time.monotonic() + timeout_s
     while True:
         found = condition()

@@ -178,7 +178,7 @@ def test_document_is_read_with_its_attachments_as_multipart(database: Couch) -> 
 
 
 @pytest.mark.parametrize("accept", ["multipart/mixed", "*/*", "application/json, */*"])
-def test_open_revisions_are_multipart_for_who_accepts_it(database: Couch, accept: str) -> None:
+def test_open_revisions_are_multipart_for_a_client_that_accepts_it(database: Couch, accept: str) -> None:
     database.save_leaf("a", "1-aa", color="red")
     database.save_leaf(
         "a", "1-bb", _attachments={"note": {"data": "aGVsbG8=", "content_type": "application/x"}}
@@ -199,6 +199,6 @@ def test_open_revisions_are_multipart_for_who_accepts_it(database: Couch, accept
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/html"])
-def test_open_revisions_are_json_for_who_accepts_no_multipart(database: Couch, accept: str) -> None:
+def test_open_revisions_are_json_for_a_client_that_accepts_no_multipart(database: Couch, accept: str) -> None:
     database.save_leaf("a", "1-aa")
     assert database.get("/a?open_revs=all", headers={"Accept": accept}).json()[0]["ok"]["_rev"] == "1-aa"

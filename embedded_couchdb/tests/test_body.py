@@ -24,7 +24,7 @@ def test_put_of_a_document_needs_no_media_type(database: Couch) -> None:
 @pytest.mark.parametrize(
     "body", ["", "{", '{"a":1e400}', '{"a":"\\ud800"}', b'{"a":"\xff"}', '{"\\udc00":1}']
 )
-def test_what_is_no_storable_json_is_refused(database: Couch, body: str | bytes) -> None:
+def test_json_that_cannot_be_stored_is_refused(database: Couch, body: str | bytes) -> None:
     put = database.put("/a", data=body)
     assert (put.status_code, put.json()["error"]) == (400, "bad_request")
     bulk = b'{"docs":[' + (body if isinstance(body, bytes) else body.encode()) + b',{"b":1}]}'

@@ -98,7 +98,7 @@ def test_every_leaf_is_read_tombstones_included(database: Couch) -> None:
     assert leaves(result) == {("1-aa", False), ("1-bb", False), ("3-dd", True)}
 
 
-def test_missing_and_deleted_documents_are_told_apart(database: Couch) -> None:
+def test_missing_and_deleted_documents_are_distinguished(database: Couch) -> None:
     rev = database.save("gone")
     tombstone = database.delete(f"/gone?rev={rev}").json()["rev"]
     missing, gone = bulk_get(database, {"id": "missing"}, {"id": "gone"})
@@ -123,14 +123,14 @@ def test_one_revision_is_read(database: Couch) -> None:
     assert missing["docs"][0]["error"]["error"] == "not_found"
 
 
-def test_history_tells_whether_a_write_happened(database: Couch) -> None:
+def test_history_shows_whether_a_write_happened(database: Couch) -> None:
     first = database.save("a")
     second = database.save("a", _rev=first)
     [result] = bulk_get(database, {"id": "a"}, query="?revs=true")
     assert result["docs"][0]["ok"]["_revisions"] == {"start": 2, "ids": [second[2:], first[2:]]}
 
 
-def test_differences_of_revisions_are_told(database: Couch) -> None:
+def test_differences_of_revisions_are_reported(database: Couch) -> None:
     rev = database.save("a")
     response = database.post("/_revs_diff", json={"a": [rev, "2-bb"], "b": ["1-cc"]})
     assert {name: diff["missing"] for name, diff in response.json().items()} == {"a": ["2-bb"], "b": ["1-cc"]}

@@ -61,7 +61,7 @@ def test_plus_in_a_path_is_a_space(database: Couch, path: str, doc_id: str) -> N
     assert database.put(f"/{path}", json={}).json()["id"] == doc_id
 
 
-def test_deleted_conflicts_are_told_on_request(database: Couch) -> None:
+def test_deleted_conflicts_are_reported_on_request(database: Couch) -> None:
     database.save_leaf("a", "1-aa", color="red")
     database.save_leaf("a", "2-bb", _deleted=True)
     assert database.get("/a?deleted_conflicts=true").json()["_deleted_conflicts"] == ["2-bb"]
@@ -120,7 +120,7 @@ def test_malformed_revision_is_refused(database: Couch, rev: str) -> None:
     assert database.get(f"/a?rev={rev}").status_code == 400
 
 
-def test_revisions_are_told_on_request(database: Couch) -> None:
+def test_revisions_are_reported_on_request(database: Couch) -> None:
     first = database.save("a")
     second = database.save("a", _rev=first)
     doc = database.get("/a?revs=true").json()
@@ -128,7 +128,7 @@ def test_revisions_are_told_on_request(database: Couch) -> None:
     assert database.get(f"/a?rev={first}").json()["_rev"] == first
 
 
-def test_conflicts_are_told_on_request(database: Couch) -> None:
+def test_conflicts_are_reported_on_request(database: Couch) -> None:
     database.save_leaf("a", "1-aa", color="red")
     database.save_leaf("a", "1-bb", color="blue")
     doc = database.get("/a?conflicts=true").json()

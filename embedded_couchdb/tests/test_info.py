@@ -27,7 +27,7 @@ def test_unreasonable_number_of_ids_is_refused(couch: Couch, count: str) -> None
     assert couch.get(f"/_uuids?count={count}").status_code == 400
 
 
-def test_database_tells_its_documents_and_sizes(database: Couch) -> None:
+def test_database_reports_its_documents_and_sizes(database: Couch) -> None:
     before = database.get().json()
     assert (before["doc_count"], set(before["sizes"])) == (0, {"file", "external", "active"})
     rev = database.save("a")

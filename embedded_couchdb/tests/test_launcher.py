@@ -207,9 +207,9 @@ def test_second_server_on_a_folder_is_refused_in_one_line(server: EmbeddedCouchD
     second = server_in(node, server.folder)
     with pytest.raises(
         EmbeddedCouchDBError, match=r"did not start: The folder .* is in use by another server"
-    ) as told:
+    ) as raised:
         second.start()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
     assert client_of(server).get("/_up").status_code == 200
 
 
@@ -225,12 +225,12 @@ def test_administrator_needs_the_right_password(server: EmbeddedCouchDB) -> None
     assert Couch(server.url, "other", "secret").get("/_all_dbs").status_code == 401
 
 
-def test_port_in_use_is_told_in_one_line(node: Path, tmp_path: Path) -> None:
+def test_port_in_use_is_reported_in_one_line(node: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with pytest.raises(EmbeddedCouchDBError, match=rf"did not start: Port {port} is in use") as told:
+        with pytest.raises(EmbeddedCouchDBError, match=rf"did not start: Port {port} is in use") as raised:
             server_in(node, tmp_path, port).start()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_server_without_an_administrator_is_refused(node: Path, tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_server_without_an_administrator_is_refused(node: Path, tmp_path: Path) 
         EmbeddedCouchDB(node, tmp_path, username="", password="").start()
 
 
-def test_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedded_couchdb.launcher.START_TIMEOUT_S", 0.2)
     silent = tmp_path / "node"
     silent.write_text("#!/bin/sh\nexec sleep 600\n")

@@ -51,7 +51,7 @@ def test_node_that_is_too_old_is_replaced_by_the_wheel(
     assert find_node() == wheel
 
 
-def test_missing_node_outside_of_a_virtual_environment_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_node_outside_of_a_virtual_environment_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(node_module, "_wheel_node", lambda: None)
     monkeypatch.setattr("sys.prefix", "/usr")
@@ -60,7 +60,7 @@ def test_missing_node_outside_of_a_virtual_environment_is_told(monkeypatch: pyte
         find_node()
 
 
-def test_wheel_that_can_not_be_had_is_told_in_one_line(
+def test_wheel_that_cannot_be_installed_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -71,9 +71,9 @@ def test_wheel_that_can_not_be_had_is_told_in_one_line(
     )
     with pytest.raises(
         EmbeddedCouchDBError, match=r"could not be installed: check the network.*no network"
-    ) as told:
+    ) as raised:
         find_node()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_packages_are_installed_once_for_a_lock_file(server_folder: Path, tmp_path: Path) -> None:
@@ -103,12 +103,14 @@ def test_npm_runs_with_its_node_first_and_the_environment_kept(
     assert (tmp_path / "pwd").read_text().strip() == str(server_folder)
 
 
-def test_failed_installation_is_told_in_one_line_and_tried_again(server_folder: Path, tmp_path: Path) -> None:
+def test_failed_installation_is_reported_in_one_line_and_tried_again(
+    server_folder: Path, tmp_path: Path
+) -> None:
     node = fake_node(tmp_path, "echo 'npm error code ENOTFOUND' >&2; exit 1")
     for _ in range(2):
-        with pytest.raises(EmbeddedCouchDBError, match=r"check the network.*ENOTFOUND") as told:
+        with pytest.raises(EmbeddedCouchDBError, match=r"check the network.*ENOTFOUND") as raised:
             install(node)
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(raised.value)
 
 
 def test_lock_file_is_complete_and_names_no_registry(node: Path) -> None:

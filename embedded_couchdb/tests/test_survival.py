@@ -167,5 +167,21 @@ def test_deeply_nested_document_harms_no_other(database: Couch, levels: int) -> 
 
 def test_document_that_nests_too_deeply_is_refused(stand_in_database: Couch) -> None:
     body = f'{{"x":{"[" * 100_000}{"]" * 100_000}}}'
-    assert stand_in_database.put("/deep", data=body).status_code == 400
+    assert stand_in_database.put("/deep", data=body).status_code == 413
     assert stand_in_database.get().json()["doc_count"] == 0
+
+
+@pytest.mark.parametrize("member", ["[]", "{}", '{"a":[]}', "[[]]"])
+def test_body_that_needs_too_much_memory_is_refused(
+    stand_in: Couch, stand_in_database: Couch, member: str
+) -> None:
+    body = f'{{"docs":[{",".join([member] * 2_000_000)}]}}'
+    for path in ("", "/_bulk_docs", "/_all_docs"):
+        assert stand_in_database.post(path, data=body, headers=JSON).status_code == 413
+    assert stand_in.get("/_up").status_code == 200
+
+
+def test_brackets_in_texts_do_not_count(database: Couch) -> None:
+    text = '[{"\\' * 400_000
+    rev = database.save("a", text=text)
+    assert database.get("/a").json() == {"_id": "a", "_rev": rev, "text": text}

@@ -18,8 +18,8 @@ def test_good_values_are_taken(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "text"),
-    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²")]
-    + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²")],
+    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "9" * 5000)]
+    + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²", "9" * 5000)],
 )
 def test_bad_number_is_named(option: Callable[[str], int], text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:

@@ -1,1 +1,1 @@
-"""Services that create, read, update and delete fruits; they differ in what a lost race does."""
+"""Services that create, read, update and delete fruits. They differ in what happens after a lost race."""

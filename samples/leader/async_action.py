@@ -1,4 +1,4 @@
-"""The interactions: leading while the lease lasts, and finding out who leads."""
+"""The interactions: leading while the lease lasts, and finding out which process leads."""
 
 import asyncio
 import logging
@@ -47,12 +47,12 @@ class AsyncLeader:
 
 @dataclass(frozen=True)
 class AsyncLeaderRetriever:
-    """Finds out who leads, and how far the counter is."""
+    """Finds out which process leads, and the value of the counter."""
 
     client: Client
 
     async def fetch(self) -> tuple[KeyValue | None, Counter]:
-        """The leader's key, whose value is its name, or None while nobody leads; and the counter."""
+        """The leader's key, whose value is its name, or None while there is none; and the counter."""
         leader = await Election(self.client, ELECTION, ttl_s=LEASE_S).leader()
         stored = await self.client.get(COUNTER_KEY)
         return leader, Counter.from_bytes(stored.kvs[0].value) if stored.kvs else Counter()

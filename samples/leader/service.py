@@ -1,4 +1,4 @@
-"""The context: who leads, over HTTP, and the work of leading beside it."""
+"""The context: which process leads, over HTTP, and the background work of leading."""
 
 import os
 import socket

@@ -209,7 +209,7 @@ def without_data_keys(folder: Path) -> Iterator[None]:
         shutil.copyfile(folder / "saved", path)
 
 
-async def test_data_keys_that_can_not_be_read_are_a_503_and_erase_nobody(
+async def test_unreadable_data_keys_are_a_503_and_erase_no_owner(
     couchdb: CouchDBServer, database_url: str, folder: Path
 ) -> None:
     other_process = Protector.from_folder(folder)

@@ -218,6 +218,26 @@ async def test_change_of_unknown_outcome_is_not_retried(
 
 
 @pytest.mark.parametrize("sample", LADDER)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "2024-02-30T00:00:00.000000+00:00",
+        "2025-06-17T23:59:60.000000+00:00",
+        "2025-06-17T24:00:00.000000+00:00",
+        "9999-12-31T23:59:59.999999+00:00",
+    ],
+)
+async def test_fruit_whose_timestamp_does_not_exist_is_502(
+    database: Database, parts: Parts, documents: Documents, sample: str, moment: str
+) -> None:
+    async with fruit_of(sample, database, parts) as fruit:
+        [doc] = [doc for doc in documents.all() if doc.get("fruit_id") == fruit.properties["fruit_id"]]
+        documents.put(**doc | {"updated_on": moment})
+        await problem_of(await fruit.put(), 502)
+        await problem_of(await fruit.delete(), 502)
+
+
+@pytest.mark.parametrize("sample", LADDER)
 async def test_no_change_of_many_at_once_is_lost_or_doubled(
     database: Database, parts: Parts, sample: str
 ) -> None:

@@ -153,25 +153,25 @@ async def test_process_that_ends_normally_does_not_let_the_next_one_wait_for_its
     await until(second.is_leading)
 
 
-async def test_service_works_without_etcd_and_logs_that_nobody_reconciles(
+async def test_service_works_without_etcd_and_logs_that_no_process_reconciles(
     two_processes: list[Process], etcd: EtcdServer
 ) -> None:
     first, second = two_processes
     etcd.kill()
 
-    async def is_nobody_leading() -> bool:
+    async def is_no_process_leading() -> bool:
         return not await first.is_leading() and not await second.is_leading()
 
-    await until(is_nobody_leading)
+    await until(is_no_process_leading)
     for process in two_processes:
         assert await process.status("/_health?quick=false") == 200
         assert await process.status("/v1.0/fruits") == 200
     etcd.start()
 
-    async def is_somebody_leading() -> bool:
+    async def is_a_process_leading() -> bool:
         return await first.is_leading() or await second.is_leading()
 
-    await until(is_somebody_leading)
+    await until(is_a_process_leading)
     assert any("not leading" in line for process in two_processes for line in process.service.log)
 
 
@@ -307,7 +307,7 @@ async def test_rollback_on_one_master_is_caught_on_both(masters: list[Master], e
     east, west = masters
     fruit_id, old = await both_have_a_changed_fruit(masters, etcd)
     west.documents.put(**old | {"_rev": west.document(fruit_id)["_rev"]})
-    await until(west.alarms)  # nobody has read it
+    await until(west.alarms)  # although no client has read it
     await west.request("GET", f"/{fruit_id}", 502)
     await west.request("PUT", f"/{fruit_id}", 502, "black")
     assert await east.alarms() == 0
@@ -320,7 +320,7 @@ async def test_deletion_on_one_master_is_caught_on_both(masters: list[Master], e
     east, west = masters
     fruit_id, _ = await both_have_a_changed_fruit(masters, etcd)
     west.documents.delete(west.document(fruit_id))
-    await until(west.alarms)  # nobody has read it
+    await until(west.alarms)  # although no client has read it
     await west.request("GET", f"/{fruit_id}", 404)
     assert await east.alarms() == 0
     east.pull(west)

@@ -241,7 +241,7 @@ async def test_deleted_document_is_caught_by_the_witness(witnessed: Attacked) ->
     await witnessed.put(doc, 502)
 
 
-async def test_fruit_that_a_client_deleted_and_somebody_restored_is_caught(witnessed: Attacked) -> None:
+async def test_deleted_fruit_that_was_restored_is_caught(witnessed: Attacked) -> None:
     doc = await witnessed.create()
     async with witnessed.client.delete(f"/v1.0/fruits/{doc['fruit_id']}") as response:
         assert response.status == 200

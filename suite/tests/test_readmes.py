@@ -1,8 +1,9 @@
-"""The commands of all READMEs, run as a reader would, and their answers, compared with what the README shows.
+"""The commands of all documents, run as a reader would, and their answers, compared with those shown there.
 
 A ```bash block is a script that has to succeed; one that starts a server leaves it running until its README
-ends. In a ```console block the lines after "$ " are the script, and the others what it has to answer. The
-READMEs' ports are mapped to those where the test's services are. Ids, times and numbers may differ.
+ends. The two main commands and the benchmarks take too long: only their options are checked. In a ```console
+block the lines after "$ " are the script, and the others are what it has to answer. The READMEs' ports are
+mapped to those where the test's services are. Ids, times and numbers may differ.
 """
 
 import contextlib
@@ -26,17 +27,20 @@ from suite.services import running
 from suite.table import ROOT, SAMPLES, sample_named
 
 _BIN = Path(sys.executable).parent
-_NOT_OURS = {"node_modules", ".venv", ".run"}
-_READMES = sorted(
-    path for path in ROOT.rglob("README.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
+_NOT_OURS = {"node_modules", ".venv", ".run", ".nox", ".pytest_cache"}
+_DOCUMENTS = sorted(
+    path for path in ROOT.rglob("*.md") if not _NOT_OURS.intersection(path.relative_to(ROOT).parts)
 )
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(
     r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
     re.DOTALL,
 )
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
+_BENCHMARK = re.compile(r"^.venv/bin/python -m benchmarks (\S.*)$", re.MULTILINE)
+_PARSE_BENCHMARK = "import sys; from benchmarks.__main__ import parse; parse(sys.argv[1:])"
 _TIMEOUT_S = 120.0
 _VARIES = re.compile(
     r"[0-9a-f]{32}|\b[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2}\b|W/\"\w+\"|\"[0-9a-f]{40}\"|\d[\d.,]*"
@@ -89,7 +93,9 @@ class Terminal:
         else:
             for command in _MAIN_COMMAND.finditer(block):
                 self._check_main_command(shlex.split(command[0], comments=True))
-            self._answer(_MAIN_COMMAND.sub("", block))
+            for benchmark in _BENCHMARK.finditer(block):
+                self._check_benchmark(shlex.split(benchmark[1], comments=True))
+            self._answer(_BENCHMARK.sub("", _MAIN_COMMAND.sub("", block)))
 
     def _answer(self, commands: str) -> str:
         completed = subprocess.run(  # noqa: S603 - what the repository's own READMEs say
@@ -109,6 +115,11 @@ class Terminal:
     def _check_main_command(self, words: list[str]) -> None:
         assert os.access(ROOT / words[0], os.X_OK)
         (run if "run_all" in words[0] else test).parse_options(words[1:])
+
+    def _check_benchmark(self, words: list[str]) -> None:
+        # In a process of its own, as the suite imports no benchmarks.
+        command = [sys.executable, "-c", _PARSE_BENCHMARK, *words]
+        subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT_S)  # noqa: S603 - the READMEs' own
 
     def _start_server(self, block: str, port: str) -> None:
         self._ports[port] = _free_port()
@@ -166,7 +177,7 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
 
 @pytest.mark.parametrize(
     "readme",
-    [readme for readme in _READMES if _BLOCK.search(readme.read_text())],
+    [document for document in _DOCUMENTS if _BLOCK.search(document.read_text())],
     ids=lambda readme: str(readme.relative_to(ROOT)),
 )
 def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_path: Path) -> None:
@@ -176,11 +187,23 @@ def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_pa
             terminal.run(kind, block)
 
 
-@pytest.mark.parametrize("readme", _READMES, ids=lambda readme: str(readme.relative_to(ROOT)))
-def test_relative_links_of_a_readme_lead_somewhere(readme: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"", readme.read_text())
+@pytest.mark.parametrize("document", _DOCUMENTS, ids=lambda document: str(document.relative_to(ROOT)))
+def test_relative_links_of_a_document_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)[^)]*\)|src=\"([^\"]+)\"", document.read_text())
     targets = [link or source for link, source in links if ":" not in (link or source)]
-    assert [target for target in targets if not (readme.parent / target).exists()] == []
+    assert [target for target in targets if not _leads_somewhere(document, target)] == []
+
+
+def _leads_somewhere(document: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = document.parent / path if path else document
+    return file.exists() and (not anchor or anchor in _anchors(file))
+
+
+def _anchors(document: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.+)$", _CODE.sub("", document.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_ladder_has_a_row_with_its_ports_for_each_sample() -> None:
@@ -210,3 +233,8 @@ def test_a_failing_command_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) 
 def test_wrong_option_of_a_main_command_is_noticed(command: str, ports: Ports, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(SystemExit):
         Terminal(ports, tmp_path, stack).run("bash", f"{command}\n")
+
+
+def test_wrong_option_of_a_benchmark_is_noticed(ports: Ports, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack, pytest.raises(subprocess.CalledProcessError):
+        Terminal(ports, tmp_path, stack).run("bash", ".venv/bin/python -m benchmarks storm --twice\n")

@@ -144,11 +144,15 @@ class Attempt:
         # Each write since then has added a nonce, and they are all still there.
         return len(leaf.nonces) > leaf.generation - self.generation
 
+    def begins_after(self, leaf: Leaf) -> bool:
+        """Whether the leaf contains all that was there before this write."""
+        return self.base is None or leaf.contains(self.base)
+
     def has_rival(self, leaf: Leaf) -> bool:
         """Whether the leaf descends from the same parent by another write."""
         if self.is_in(leaf):
             return False
-        return self.base is None or (leaf.contains(self.base) and leaf.generation >= self.generation)
+        return self.begins_after(leaf) and leaf.generation >= self.generation
 
 
 class Step(enum.Enum):
@@ -202,8 +206,11 @@ def decide(
     lower = [leaf for leaf in standing if leaf is not highest]
     own = [leaf for leaf in lower if attempt.is_tip_of(leaf)]
     if own:
-        is_all_own = all(_is_pure(leaf, _fork(leaf, highest), database_id) for leaf in own)
-        return Decision(Step.BURY, highest, own) if is_all_own else Decision(Step.UNKNOWN)
+        # Beside a leaf from elsewhere this branch may hold older changes that were acknowledged.
+        is_free = attempt.begins_after(highest) or all(
+            _may_be_buried(leaf, highest, database_id) for leaf in own
+        )
+        return Decision(Step.BURY, highest, own) if is_free else Decision(Step.UNKNOWN)
     if not attempt.is_in(highest):
         return _decide_outranked(attempt, highest, leaves)
     rivals = [leaf for leaf in lower if not leaf.is_deleted and _may_be_buried(leaf, highest, database_id)]
@@ -278,6 +285,23 @@ def _is_pure(leaf: Leaf, after: int | None, database_id: str) -> bool:
     return is_own and after is not None and head is not None and head.since <= after + 1
 
 
+class Decide(Protocol):
+    """What `decide` is; the tests plant mistakes in its place."""
+
+    def __call__(
+        self,
+        attempt: Attempt,
+        leaves: Sequence[Leaf],
+        *,
+        database_id: str,
+        buried: Container[str],
+        pushed: Pushed | None,
+        ages_s: Mapping[str, float],
+        patience_s: float,
+    ) -> Decision:
+        """The next step for a write."""
+
+
 class _Remembered:
     """The revisions that were added last."""
 
@@ -314,6 +338,7 @@ class Sealer:
         renew: Callable[[Document, Document], Document] = _unsigned,
         pause: Pause = _PAUSE,
         patience_s: float = PATIENCE_S,
+        decide: Decide = decide,
     ) -> None:
         self._io = io
         self._copies = copies
@@ -323,11 +348,12 @@ class Sealer:
         self._renew = renew
         self._pause = pause
         self._patience_s = patience_s
+        self._decide = decide
         self._sealed = _Remembered()
         self._buried = _Remembered()
 
     async def base_of_new(self, document_id: str) -> Document:
-        """What a new document under this id needs beside its content: the `_rev` of its tombstone, if it has one.
+        """What a new document under this id needs beside its content: the `_rev` of its tombstone, if any.
 
         Without it each copy would extend a tombstone of its own choice, also one that is made later.
 
@@ -382,7 +408,7 @@ class Sealer:
             leaves = [Leaf(document) for document in await self._io.fetch_leaves(attempt.document_id)]
             now_s = self._io.now()
             seen_s = {leaf.rev: seen_s.get(leaf.rev, now_s) for leaf in leaves}
-            decision = decide(
+            decision = self._decide(
                 attempt,
                 leaves,
                 database_id=self.nonces.database_id,

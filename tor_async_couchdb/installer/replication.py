@@ -48,8 +48,12 @@ class Master:
         host, name = parts.netloc.rpartition("@")[2], unquote(parts.path.strip("/"))
         if parts.scheme not in ("http", "https") or not host or not name:
             raise InstallerError("a database's URL is http[s]://host:port/database")
+        if parts.query or parts.fragment:
+            raise InstallerError("a database's URL has no query and no fragment")
         if parts.username is not None:
             credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
+        if credentials is not None and ":" in credentials.user:
+            raise InstallerError("a username must not contain a colon")
         return cls(f"{parts.scheme}://{host}", name, credentials)
 
     @property

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tor_async_couchdb.documents.nonces import Nonces
@@ -12,7 +12,7 @@ from tor_async_couchdb.errors import ConflictError, CouchDBError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.pauses import full_jitter
-from tor_async_couchdb.testing.simulated_cluster import COPIES, DOCUMENT_ID, ClientIO, Cluster
+from tor_async_couchdb.testing.simulated_cluster import COPIES, DOCUMENT_ID, ClientIO, Cluster, Revision
 
 _DATABASE_ID = "here"
 _MAX_TRIES = 50
@@ -20,9 +20,10 @@ _MAX_TRIES = 50
 
 @dataclasses.dataclass(frozen=True)
 class Circumstances:
-    """What happens beside the clients: crashes of clients, of a node, or of two nodes.
+    """What happens beside the changes of the clients.
 
-    Deletions; short histories.
+    `nodes_crash` nodes of the three crash, and come back. `revs_limit` is CouchDB's `_revs_limit`. With
+    `foreign_leaves` replication brings a change that another cluster has acknowledged.
     """
 
     clients: int = 4
@@ -32,6 +33,22 @@ class Circumstances:
     deletions: bool = False
     revs_limit: int = 1000
     foreign_leaves: bool = False
+
+
+CIRCUMSTANCES: Mapping[str, Circumstances] = {
+    "clients only": Circumstances(),
+    "clients crash": Circumstances(clients_crash=True),
+    "a node crashes": Circumstances(clients_crash=True, nodes_crash=1),
+    "two nodes crash": Circumstances(clients_crash=True, nodes_crash=2),
+    "deletions": Circumstances(deletions=True),
+    "deletions, clients crash": Circumstances(deletions=True, clients_crash=True),
+    "deletions, a node crashes": Circumstances(deletions=True, clients_crash=True, nodes_crash=1),
+    "short histories": Circumstances(clients_crash=True, revs_limit=6),
+    "replication": Circumstances(foreign_leaves=True, clients_crash=True),
+    "all at once": Circumstances(
+        foreign_leaves=True, clients_crash=True, nodes_crash=1, deletions=True, revs_limit=20
+    ),
+}
 
 
 @dataclasses.dataclass
@@ -82,8 +99,9 @@ class Schedule:
         self._acknowledged: dict[str, str] = {}
         self._refused: set[str] = set()
         self._unknown: set[str] = set()
-        self._deletions: dict[str, str] = {}  # the epoch that was deleted, by outcome's certainty
+        self._deletions: dict[str, str] = {}  # by epoch: "acknowledged" or "unknown"
         self._foreign: set[str] = set()
+        self._foreign_revs: set[str] = set()
         first = self._cluster.made(self._nonces.added_to(self._first_body("root")), None)
         for copy in range(COPIES):
             self._cluster.insert(copy, first)
@@ -134,6 +152,7 @@ class Schedule:
         document |= {"_rev": base.rev, "changes": [*document["changes"], name]}
         for _ in range(self._dice.choice([1, 1, 3])):
             made = self._cluster.made(document, document["_rev"])
+            self._foreign_revs.add(made.rev)
             document = document | {"_rev": made.rev, "again": made.rev}
         self._cluster.insert(copy, made)
 
@@ -191,13 +210,10 @@ class Schedule:
             tombstone = {"_id": DOCUMENT_ID, "_rev": base["_rev"], "_deleted": True}
             tombstone |= {key: base[key] for key in ("epoch", "write_nonces_v1.0") if key in base}
             epoch = base["epoch"]
-            certainty = self._deletions.get(epoch)
-            self._deletions[epoch] = certainty or "unknown"
+            self._deletions.setdefault(epoch, "unknown")
             try:
                 await sealer.write(self._nonces.added_to(tombstone), self._observer)
             except ConflictError:
-                if certainty is None and self._deletions[epoch] == "unknown":
-                    pass  # another try, or another client, may have left it unknown
                 await io.sleep(self._dice.random() * 0.02 * 2 ** min(attempt, 5))
             except CouchDBError:
                 return
@@ -210,28 +226,33 @@ class Schedule:
     def _problems(self) -> list[str]:
         cluster = self._cluster
         problems = []
-        if len({frozenset(leaves) for leaves in cluster.leaves}) > 1:
+        # A copy that was away for longer than its history reaches may keep a tombstone.
+        if len({frozenset(leaf.rev for leaf in cluster.live(copy)) for copy in range(COPIES)}) > 1:
             problems.append("copies differ")
         live = cluster.live(0)
         winner = max(live, key=lambda leaf: leaf.rank).document if live else None
-        everywhere = [leaf.document["changes"] for leaf in live]
         final_epoch = None if winner is None else winner["epoch"]
         final = [] if winner is None else winner["changes"]
         counts = collections.Counter(final)
-        for name, epoch in self._acknowledged.items():
-            if epoch == final_epoch:
-                if not counts[name] and not (self._foreign and any(name in each for each in everywhere)):
-                    problems.append(f"lost {name}")
-            elif epoch not in self._deletions:
-                if not any(name in each for each in everywhere):
-                    problems.append(f"lost {name} with its document")
+        problems += [
+            f"lost {name}"
+            for name, epoch in self._acknowledged.items()
+            if not (
+                counts[name]
+                if epoch == final_epoch and not self._foreign
+                else self._is_kept(name, epoch, live)
+            )
+        ]
         problems += [f"doubled {name}" for name, count in counts.items() if count > 1]
-        problems += [f"refused but applied {name}" for name in self._refused if counts[name]]
-        if self._deletions.get(str(final_epoch)) == "acknowledged":
+        brought = set().union(*(cluster.revisions[rev].document["changes"] for rev in self._foreign_revs))
+        problems += [f"refused but applied {name}" for name in self._refused - brought if counts[name]]
+        if self._deletions.get(str(final_epoch)) == "acknowledged" and not self._foreign:
             problems.append(f"deleted document {final_epoch} is back")
-        for name in self._foreign:
-            if not any(name in each for each in everywhere) and not self._deletions:
-                problems.append(f"buried {name}")
+        problems += [f"buried {name}" for name in self._foreign if not self._is_kept(name, "root", live)]
         if len(live) > 1 and not self._foreign:
             problems.append(f"{len(live)} live leaves")
         return problems
+
+    def _is_kept(self, name: str, epoch: str, live: Collection[Revision]) -> bool:
+        """Whether a change is in a live leaf, or may have been deleted with its document."""
+        return epoch in self._deletions or any(name in leaf.document["changes"] for leaf in live)

@@ -314,8 +314,8 @@ class Cluster:
             self.revisions[rev] = Revision(body, hashes[: self._revs_limit])
         return self.revisions[rev]
 
-    def fetch_leaves(self, preferred: int) -> Awaitable[list[Document]]:
-        """A `_bulk_get` of all leaves with `revs` and `r=3`: what the copies that are alive have together."""
+    def fetch_leaves(self, preferred: int, copies: int) -> Awaitable[list[Document]]:
+        """A `_bulk_get` of all leaves with `revs` and `r`: what the first copies to answer have together."""
 
         def start(resume: Callable[[Any], None]) -> None:
             self.calls["leaves"] += 1
@@ -327,7 +327,7 @@ class Cluster:
             def reply(copy: int, leaves: Any) -> None:
                 replies.append(copy)
                 found.update(leaves or ())
-                if len(replies) == COPIES and not is_over():
+                if len(replies) == copies and not is_over():
                     answer([self._as_leaf(rev) for rev in sorted(self._tips(found))])
 
             self._ask_copies(coordinator, lambda copy: set(self.leaves[copy]), reply)
@@ -387,11 +387,11 @@ class ClientIO:
         """See `ClusterIO.write`."""
         return await self._cluster.write(self._preferred, document, copies)
 
-    async def fetch_leaves(self, document_id: str) -> list[Document]:
+    async def fetch_leaves(self, document_id: str, copies: int = COPIES) -> list[Document]:
         """See `ClusterIO.fetch_leaves`; a read is repeated if its node crashes."""
         while True:
             try:
-                return await self._cluster.fetch_leaves(self._preferred)
+                return await self._cluster.fetch_leaves(self._preferred, copies)
             except TransportError:
                 await self._cluster.sleep(0.01)
 

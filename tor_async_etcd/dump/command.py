@@ -17,7 +17,7 @@ from tor_async_etcd.kv.client import Client
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-DISTRIBUTION = "tor-async-couchdb"
+DISTRIBUTION = "tor-async-suite"
 
 
 def parser(description: str) -> argparse.ArgumentParser:

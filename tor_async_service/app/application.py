@@ -9,7 +9,7 @@ import tornado.web
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
-from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler
+from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
@@ -43,7 +43,7 @@ class Parts:
 class ServiceApplication(tornado.web.Application):
     """Serves `routes` and `/_health`, `/_metrics`, `/_version` and `/_noop`.
 
-    `health_checks` run, beside the one of the database, for `/_health?quick=false`, which shows them by their
+    `/_health?quick=false` runs `health_checks`, and the check of the database, and shows failures by their
     names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's own.
     `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
     """
@@ -81,5 +81,6 @@ class ServiceApplication(tornado.web.Application):
             [*_OPERATIONS, *routes],
             default_handler_class=UnknownPathHandler,
             service=self.service,
+            log_function=log_request,
             **(settings or {}),
         )

@@ -12,14 +12,16 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
 
+_MAX_PORT_DIGITS = 5
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """An option of one service's own, as in `--master=NAME`.
+    """An option of one service's own, such as `--master=NAME`.
 
-    It is given on the command line or as the environment's `variable`. It is required unless it
-    `is_optional`; then it is None by default. `read` converts its text, and raises OSError or ValueError if
-    it can't. An option that makes no sense without another one `needs` it.
+    It is given on the command line or in the environment `variable`. It is required unless it `is_optional`;
+    then it is None by default. `read` converts its text, and raises OSError or ValueError if it can't. An
+    option that makes no sense without another one `needs` it.
     """
 
     name: str
@@ -86,15 +88,30 @@ def parse(
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
     _check_needs(own_options, options, parser)
+    username, password = _credentials(environment, parser)
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
         own={option.name: getattr(options, option.name, None) for option in own_options},
-        username=environment.get("COUCHDB_USER"),
-        password=environment.get("COUCHDB_PASSWORD"),
+        username=username,
+        password=password,
     )
+
+
+def _credentials(
+    environment: Mapping[str, str], parser: argparse.ArgumentParser
+) -> tuple[str | None, str | None]:
+    """User and password for CouchDB; None leaves it to the URL. Compose files set variables to ""."""
+    names = ("COUCHDB_USER", "COUCHDB_PASSWORD")
+    username, password = (environment.get(name) or None for name in names)
+    if (username is None) != (password is None):
+        given, missing = names if password is None else reversed(names)
+        parser.error(f"environment variable {given} is set, but {missing} is not")
+    if username is not None and ":" in username:
+        parser.error("environment variable COUCHDB_USER: a username must not contain a colon")
+    return username, password
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:
@@ -134,7 +151,7 @@ def _of_environment(own_options: Sequence[Option], environment: Mapping[str, str
 
 
 def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) < 2**16):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS and int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)
 

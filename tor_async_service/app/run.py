@@ -27,6 +27,7 @@ from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.metrics import ServiceMetrics
 
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _DRAIN_TIMEOUT_S = 10.0
 _STANDARD_ERROR = 2  # the highest number of a standard stream
 # A client that stalls in the middle of a request must not hold its connection for ever.
@@ -89,14 +90,17 @@ def _values(own_options: Sequence[Option], configuration: Configuration) -> dict
 
 
 def _end_on_signals_while_starting() -> None:
-    """Until the service handles its signals itself there is nothing that has to end in an orderly way."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    """Ends the process at once with status 0: before the service runs, nothing needs a graceful end."""
+    for number in _ENDING_SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _open_standard_streams() -> None:
-    """Opens those that are closed, or sockets would get their numbers, which libuv refuses to close."""
+    """Opens the null device for each standard stream that is closed.
+
+    Else a socket gets the number of the stream, and libuv refuses to close it.
+    """
     descriptor = os.open(os.devnull, os.O_RDWR)
     while descriptor <= _STANDARD_ERROR:
         descriptor = os.open(os.devnull, os.O_RDWR)
@@ -110,7 +114,7 @@ async def _serve(
     guard: Guard | None,
     sockets: list[socket.socket],
 ) -> None:
-    stop = asyncio.Event()
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
     metrics = ServiceMetrics()
     async with Database(
         configuration.database_url,
@@ -127,8 +131,8 @@ async def _serve(
             idle_connection_timeout=_IDLE_CONNECTION_TIMEOUT_S,
         )
         server.add_sockets(sockets)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        for number in _ENDING_SIGNALS:
+            loop.add_signal_handler(number, stop.set)
         ip, port = sockets[0].getsockname()[:2]
         host = f"[{ip}]" if ":" in ip else ip
         _logger.info(
@@ -142,10 +146,13 @@ async def _serve(
         await stop.wait()
         await _drain(server, app)
         await _end([checking, *tasks])
+    for number in _ENDING_SIGNALS:  # the process ends now, with its own status
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _warn_if_unusable(database: Database) -> None:
-    """Logs at start what is wrong with the database. The service runs, and recovers with the database."""
+    """Logs a warning if the database can't be used. The service runs on, and recovers with the database."""
     try:
         await AsyncCouchDBHealthCheck(database=database).check()
     except CouchDBError as error:

@@ -1,1 +1,1 @@
-"""What a service on CouchDB may have beside its requests: signing, protection, reconciling."""
+"""What a service on CouchDB can have: signing, encryption and hashing, reconciliation."""

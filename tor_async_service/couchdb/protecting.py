@@ -1,4 +1,4 @@
-"""The options of a service that encrypts and hashes sensitive properties, and the guard that it then has."""
+"""Options for a service that encrypts and hashes sensitive properties, and the guard that they make."""
 
 from tor_async_couchdb.protection.folder import Protector
 from tor_async_couchdb.protection.guard import ProtectingGuard
@@ -17,7 +17,7 @@ PROTECTION = Option(
 
 
 def protecting_guard(protection: Protector, keyset: Signer | None = None) -> ProtectingGuard:
-    """Encrypts; with a key set it also signs."""
+    """A guard that encrypts and, with a key set, also signs."""
     return ProtectingGuard(signer=keyset, encryption=protection.encryption)
 
 

@@ -1,4 +1,4 @@
-"""A service that reconciles its database: it merges what was changed on several masters at the same time."""
+"""Background work that reconciles a database: it merges changes that several masters made at one time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Reconciling:
 
 
 def masters_guard(master: str, keyset: Signer | None = None, witness: WitnessStore | None = None) -> Guard:
-    """Signs by the key set, if there is one; with a witness it also detects rollbacks and deletions."""
+    """A guard that signs if there is a key set and, with a witness, also detects rollbacks and deletions."""
     if keyset is None:
         return Guard()
     history = None if witness is None else MastersWitness(witness, keyset, master)

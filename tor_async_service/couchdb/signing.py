@@ -1,4 +1,4 @@
-"""The options of a service that signs its documents, and the guard that it then has."""
+"""Options for a service that signs its documents, and the guard that they make."""
 
 import dataclasses
 from urllib.parse import urlsplit
@@ -54,7 +54,7 @@ WITNESS = Option(
 
 
 def signing_guard(keyset: Signer, witness: WitnessStore | None = None) -> ProtectingGuard:
-    """Signs by the key set; with a witness it also detects rollbacks and deletions."""
+    """A guard that signs and, with a witness, also detects rollbacks and deletions."""
     return ProtectingGuard(signer=keyset, witness=None if witness is None else Witness(witness, keyset))
 
 

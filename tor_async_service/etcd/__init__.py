@@ -1,1 +1,1 @@
-"""What a service does with etcd: election, witness."""
+"""What a service can use etcd for: elections, and the records of a witness."""

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 import re
+import time
 from types import TracebackType
 from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
+from werkzeug.http import parse_options_header
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, Cursor
@@ -26,9 +28,13 @@ MAX_BODY_SIZE_BYTES = 64 * 1024
 _TAMPERED_COUNT = "Tampered-Count"
 # Only logs and metrics show it, as no client reads it. nginx invented this status.
 _CLIENT_CLOSED_REQUEST = 499
-_JSON_MEDIA_TYPE = re.compile(r'application/json\s*(;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE)
+# A client can do nothing with a regular expression of the model.
+_REGEX = re.compile(r" matching regex .*?(?=( - at `\$|$))", re.DOTALL)
+
+_UTF_8 = ("utf-8", "utf8")
 
 _logger = logging.getLogger(__name__)
+_access_logger = logging.getLogger("tornado.access")
 
 
 # A body that is too large is answered, not cut off.
@@ -46,10 +52,16 @@ class ServiceHandler(tornado.web.RequestHandler):
         """Called by Tornado for each request."""
         self.service: Service = self.settings["service"]
         self._observer = RequestObserver(self.service.metrics)
+        self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
         self._task: asyncio.Task[Any] | None = None
         self._is_client_gone = False
+
+    @property
+    def duration_s(self) -> float:
+        """How long ago the request arrived, in seconds."""
+        return time.monotonic() - self._started_s
 
     def set_default_headers(self) -> None:
         """Called by Tornado for each answer."""
@@ -73,12 +85,13 @@ class ServiceHandler(tornado.web.RequestHandler):
         """The request's body as a `body_type`; 400, 413 or 415 if it isn't one."""
         if self._body_size_bytes > MAX_BODY_SIZE_BYTES:
             raise tornado.web.HTTPError(413, f"The body is larger than {MAX_BODY_SIZE_BYTES} bytes.")
-        if not _JSON_MEDIA_TYPE.fullmatch(self.request.headers.get("Content-Type", "").strip()):
-            raise tornado.web.HTTPError(415, "The body has to be application/json, in UTF-8.")
+        if not _is_json(self.request.headers.get("Content-Type", "")):
+            raise tornado.web.HTTPError(415, "The body must be application/json, in UTF-8.")
         try:
             return msgspec.json.decode(bytes(self._body), type=body_type)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise tornado.web.HTTPError(400, f"The body is not what it has to be: {error}.") from error
+            reason = _REGEX.sub(" of another form", str(error))
+            raise tornado.web.HTTPError(400, f"The body is invalid: {reason}.") from error
 
     def found(self, value: T | None) -> T:
         """The value; 404 if it is None."""
@@ -120,7 +133,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     async def _stream(self, retriever: AsyncModelsRetriever[M], cursor: Cursor | None) -> None:
         page = await retriever.fetch_page(pages.STREAMED_PAGE_SIZE, cursor)
         # A long answer begins before its end, and so its counts, are known.
-        has_trailer = page.next is not None and trailers.are_taken(self.request)
+        has_trailer = page.next is not None and trailers.are_accepted(self.request)
         if has_trailer:
             self.set_header("Trailer", _TAMPERED_COUNT)
         else:
@@ -134,6 +147,8 @@ class ServiceHandler(tornado.web.RequestHandler):
             if page.next is None:
                 break
             await self._flush_in_time()
+            if self.request.method == "HEAD":
+                return
             # A list may be long: each page of it has a deadline of its own.
             self._deadline.extend(self.service.deadline_s)
             page = await retriever.fetch_page(pages.STREAMED_PAGE_SIZE, page.next)
@@ -145,6 +160,12 @@ class ServiceHandler(tornado.web.RequestHandler):
     async def _flush_in_time(self) -> None:
         async with asyncio.timeout(self.service.deadline_s):
             await self.flush()
+
+    async def head(self, *path_arguments: str, **path_keywords: str) -> None:
+        """Answers as GET does, without the body."""
+        answering = self.get(*path_arguments, **path_keywords)
+        if answering is not None:
+            await answering
 
     def set_etag_header(self) -> None:
         """Called by Tornado; answers have no ETag, because no request here is conditional."""
@@ -187,10 +208,11 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def _allowed_methods(self) -> list[str]:
         unimplemented = tornado.web.RequestHandler.get
+        is_readable = type(self).get is not unimplemented
         return [
             method
             for method in self.SUPPORTED_METHODS
-            if getattr(type(self), method.lower()) is not unimplemented
+            if getattr(type(self), method.lower()) is not unimplemented and (is_readable or method != "HEAD")
         ]
 
     def log_exception(
@@ -206,7 +228,7 @@ class ServiceHandler(tornado.web.RequestHandler):
             super().log_exception(typ, value, tb)
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
-        """Ends the answer; its headers say how many conflicts the request met."""
+        """Ends the answer; its headers say how many conflicts there were."""
         if not self._headers_written:
             self._set_counts()
             if chunk is None and not self._write_buffer:
@@ -231,17 +253,31 @@ class ServiceHandler(tornado.web.RequestHandler):
             method=method if method in self.SUPPORTED_METHODS else "other",
             handler=type(self).__name__,
             status=self.get_status(),
-            duration_s=self.request.request_time(),
+            duration_s=self.duration_s,
             conflict_count=self._observer.conflict_count,
             retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
         )
 
 
+def _is_json(content_type: str) -> bool:
+    media_type, parameters = parse_options_header(content_type)
+    charset = parameters.pop("charset", "utf-8").lower()
+    return media_type.lower() == "application/json" and charset in _UTF_8 and not parameters
+
+
+def log_request(handler: tornado.web.RequestHandler) -> None:
+    """Logs a request that was answered. Tornado's own log measures by a clock that may be set."""
+    status = handler.get_status()
+    level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
+    duration_s = handler.duration_s if isinstance(handler, ServiceHandler) else 0.0
+    _access_logger.log(level, "%d %s %.2fms", status, handler._request_summary(), 1000 * duration_s)
+
+
 class UnknownPathHandler(ServiceHandler):
-    """Answers 404 to requests for other paths, whatever their method."""
+    """Answers 404 to requests for all other paths, with any method."""
 
     def get(self) -> None:
         """404; not from `prepare`, where an answer would come before the request's body and break it off."""
         self.found(None)
 
-    head = post = put = patch = delete = options = get
+    post = put = patch = delete = options = get

@@ -2,6 +2,7 @@
 
 import base64
 import urllib.parse
+from typing import Any
 
 import msgspec
 import tornado.web
@@ -10,14 +11,14 @@ from tor_async_couchdb.actions.retrieve import Cursor
 
 MAX_PAGE_SIZE = 1000
 STREAMED_PAGE_SIZE = 500
-_MAX_CURSOR_SIZE = 8192  # characters
+_MAX_CURSOR_SIZE = 32_768  # characters; Tornado refuses a header of 65,536
 
 
 def page_size_of(text: str) -> int:
     """The size of a page that a client asks for; 400 if it is not a number from 1 to `MAX_PAGE_SIZE`."""
     is_short_number = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_PAGE_SIZE))
     if not (is_short_number and 1 <= int(text) <= MAX_PAGE_SIZE):
-        raise tornado.web.HTTPError(400, f"limit has to be a number from 1 to {MAX_PAGE_SIZE}.")
+        raise tornado.web.HTTPError(400, f"limit must be a number from 1 to {MAX_PAGE_SIZE}.")
     return int(text)
 
 
@@ -31,12 +32,12 @@ def cursor_of(text: str) -> Cursor:
     try:
         if len(text) > _MAX_CURSOR_SIZE:
             raise ValueError("too long")  # noqa: TRY301 - answered like all other wrong texts
-        key, document_id = msgspec.json.decode(base64.b64decode(text, altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError, msgspec.MsgspecError) as error:
-        raise tornado.web.HTTPError(400, "start has to be taken from the link to the next page.") from error
-    if not isinstance(document_id, str):
-        raise tornado.web.HTTPError(400, "start has to be taken from the link to the next page.")
-    return Cursor(key, document_id)
+        decoded = base64.b64decode(text, altchars=b"-_", validate=True)
+        cursor = Cursor(*msgspec.json.decode(decoded, type=tuple[Any, str]))
+        text_of_cursor(cursor)  # a number may be too large to be sent to CouchDB
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise tornado.web.HTTPError(400, "start must be taken from the link to the next page.") from error
+    return cursor
 
 
 def link_to_next(path: str, limit: int, cursor: Cursor) -> str:

@@ -39,8 +39,8 @@ _LOST_RACE = Problem(
     "Another client changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
 _ERASED = Problem(410, "The data of the person that this is about has been erased.")
-_TOO_LARGE = Problem(413, "The database does not accept anything as large as this.")
-_MISFIT = Problem(502, "The database has this in a form that the service can't read.")
+_TOO_LARGE = Problem(413, "This is larger than the database accepts.")
+_MISFIT = Problem(502, "The document in the database has a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
 _REFUSED = Problem(503, "The database refuses the service's credentials.")
 _UNKNOWN = Problem(
@@ -50,9 +50,9 @@ _UNKNOWN = Problem(
 )
 _UNREACHABLE = Problem(503, "The database can't be reached or is too slow. Try again later.")
 _NO_KEYS = Problem(503, "The encryption keys can't be read at the moment. Try again later.")
-_TOO_BUSY = Problem(503, "The service has too much to do at the moment. Try again later.")
+_TOO_BUSY = Problem(503, "The service is overloaded. Try again later.")
 _UNABLE = Problem(503, "The database failed. Try again later.")
-_UNEXPECTED = Problem(500, "The service met an error that it did not expect.")
+_UNEXPECTED = Problem(500, "The service has an internal error.")
 
 # The first matching class decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (

@@ -1,11 +1,11 @@
-"""What one request meets: the source of its response headers, and of its share of the metrics."""
+"""What happens during one request: the source of its response headers, and of its metrics."""
 
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.observer import Observer
 
 
 class RequestObserver(Observer):
-    """Counts what one request meets, and reports the rest to the observer of the service."""
+    """Counts what happens during one request, and reports the rest to the service's observer."""
 
     __slots__ = ("_service", "conflict_count", "retry_count", "retry_wait_s", "tampered_count")
 

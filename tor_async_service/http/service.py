@@ -1,4 +1,4 @@
-"""The parts of a service that its request handlers use."""
+"""What the request handlers of a service share."""
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from tor_async_service.metrics import ServiceMetrics
 
 DEFAULT_DEADLINE_S = 30.0
 
-# Returns if all is well; raises a CouchDBError, or an UnhealthyError that says what is not.
+# Returns if what it checks works; else it raises a CouchDBError, or an UnhealthyError with the reason.
 HealthCheck = Callable[[], Awaitable[None]]
 
 
@@ -30,7 +30,7 @@ class OwnMetrics(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """What all handlers of a service share. No request takes longer than `deadline_s` seconds."""
+    """The parts of a service. No request takes longer than `deadline_s` seconds."""
 
     database: Database
     version: str

@@ -6,7 +6,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 
 
-def are_taken(request: HTTPServerRequest) -> bool:
+def are_accepted(request: HTTPServerRequest) -> bool:
     """Whether the client accepts trailers (`TE: trailers`).
 
     Some clients fail on trailers that they don't expect.

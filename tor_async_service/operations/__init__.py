@@ -1,1 +1,1 @@
-"""The endpoints that each service has for who operates it."""
+"""The endpoints that each service has for its operators."""

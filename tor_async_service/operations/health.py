@@ -1,4 +1,4 @@
-"""`/_health`: whether the service, and what it depends on, is well."""
+"""`/_health`: whether the service, and what it depends on, works."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from tor_async_service.http.service import HealthCheck
 
 
 class UnhealthyError(Exception):
-    """Something that the service depends on is not well; `/_health` shows the text as the reason."""
+    """A check of a service's own failed; `/_health` shows the text as the reason."""
 
 
 _SPELLINGS = {
@@ -49,7 +49,7 @@ class HealthHandler(ServiceHandler):
     def _is_quick(self) -> bool:
         spelling = self.get_query_argument("quick", "true").lower()
         if spelling not in _SPELLINGS:
-            raise tornado.web.HTTPError(400, f"quick has to be one of {', '.join(_SPELLINGS)}.")
+            raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
         return _SPELLINGS[spelling]
 
 

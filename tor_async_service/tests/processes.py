@@ -15,7 +15,7 @@ TIMEOUT_S = 20
 
 
 class Service:
-    """A running service, and what it has said so far."""
+    """A running service, and its log so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -32,7 +32,7 @@ class Service:
         await wait_until(lambda: any(words in line for line in self.log), TIMEOUT_S)
 
     async def url(self) -> str:
-        """Where it listens, once it does."""
+        """Its URL, once it listens."""
         await self.says("listening on")
         found = re.search(r"listening on (\S+) talking to", "\n".join(self.log))
         assert found is not None

@@ -23,7 +23,7 @@ def test_documents_that_were_tampered_with_are_counted_each_time() -> None:
     assert "tampering_detected_total 2.0" in lines(metrics)
 
 
-def test_call_that_nobody_answered_has_status_0() -> None:
+def test_call_without_an_answer_has_status_0() -> None:
     metrics = ServiceMetrics()
     metrics.request_finished("fetch", None, 0.5)
     metrics.request_finished("fetch", 200, 0.25)
@@ -31,27 +31,27 @@ def test_call_that_nobody_answered_has_status_0() -> None:
     assert 'couchdb_call_duration_seconds_sum{operation="fetch",status="200"} 0.25' in lines(metrics)
 
 
-def test_size_that_couchdb_does_not_tell_is_left_out() -> None:
+def test_size_that_couchdb_does_not_report_is_left_out() -> None:
     metrics = ServiceMetrics()
     views = [ViewMetrics("by_color", Sizes(None, None))]
     metrics.database_measured(DatabaseMetrics("db", 3, Sizes(5, None), views))
-    told = lines(metrics)
-    assert "couchdb_documents 3.0" in told
-    assert 'couchdb_data_bytes{design_doc=""} 5.0' in told
-    assert not any(line.startswith("couchdb_disk_bytes{") for line in told)
-    assert not any("by_color" in line for line in told)
+    shown = lines(metrics)
+    assert "couchdb_documents 3.0" in shown
+    assert 'couchdb_data_bytes{design_doc=""} 5.0' in shown
+    assert not any(line.startswith("couchdb_disk_bytes{") for line in shown)
+    assert not any("by_color" in line for line in shown)
 
 
-def test_what_became_of_replication_conflicts_is_told() -> None:
+def test_replication_conflicts_are_counted_by_their_outcome() -> None:
     metrics = ServiceMetrics()
     for _ in range(2):
         metrics.conflict_found()
     metrics.conflict_merged(superseded_count=3)
     metrics.conflict_failed(TamperedError("a"))
     metrics.conflict_ended(1.5)
-    told = lines(metrics)
-    assert "replication_conflicts_found_total 2.0" in told
-    assert "replication_conflicts_merged_total 1.0" in told
-    assert "replication_values_superseded_total 3.0" in told
-    assert 'replication_conflicts_failed_total{error="TamperedError"} 1.0' in told
-    assert "replication_convergence_lag_seconds_sum 1.5" in told
+    shown = lines(metrics)
+    assert "replication_conflicts_found_total 2.0" in shown
+    assert "replication_conflicts_merged_total 1.0" in shown
+    assert "replication_values_superseded_total 3.0" in shown
+    assert 'replication_conflicts_failed_total{error="TamperedError"} 1.0' in shown
+    assert "replication_convergence_lag_seconds_sum 1.5" in shown

@@ -71,3 +71,20 @@ def test_result_has_what_was_counted(tmp_path: Path) -> None:
     text = write(tmp_path, {"basic": tally}, FLAT, ["Machine: one."]).read_text()
     assert "| basic | 1,234 | 0 | 1,234 | 0 | 0 | 0 | 0 | 0 | 1.2 | 60 |" in text
     assert "| 100 | 48.8 | 80 |" in text
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sample", SAMPLES)
+@pytest.mark.parametrize("cut_one_in", [None, 100])
+def test_many_writers_lose_and_double_nothing(sample: str, cut_one_in: int | None, server: CouchDB) -> None:
+    tally = count_changes(sample, server, writers=100, changes=20, cut_one_in=cut_one_in)
+    assert (tally.lost, tally.doubled, tally.given_up, tally.failed) == (0, 0, 0, 0)
+    assert tally.unknown <= tally.cut
+    assert tally.acknowledged + tally.unknown == 2000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_memory_and_files_do_not_grow(sample: str, server: CouchDB) -> None:
+    usages = watch_memory(sample, server, requests=50_000)
+    assert complaints({}, usages) == []

@@ -1,6 +1,6 @@
 """The context: HTTP requests in, interactions on fruits, HTTP answers out.
 
-Owner_service.py has those on owners.
+The handlers for owners are in owner_service.py.
 """
 
 import msgspec

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from db_installer.installer import DESIGN_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER
 from suite.experiments.multi_master import Experiment, run
 from suite.experiments.sites import running
 from tor_async_couchdb.installer import install

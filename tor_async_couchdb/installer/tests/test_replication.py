@@ -114,6 +114,20 @@ def test_database_does_not_replicate_with_itself(masters: tuple[Master, Master])
 
 
 @pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://h/db?x=1", "no query and no fragment"),
+        ("http://h/db#x", "no query and no fragment"),
+        ("http://a%3Ab:s3cr3t@h/db", "a username must not contain a colon"),
+    ],
+)
+def test_url_of_which_a_part_would_be_lost_is_refused(url: str, words: str) -> None:
+    with pytest.raises(InstallerError, match=words) as caught:
+        Master.from_url(url)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("name", "quoted"),
     [("a+b", "a%2Bb"), ("a/b", "a%2Fb"), ("a/b+c$(d)_e-f", "a%2Fb%2Bc$(d)_e-f"), ("ü", "%C3%BC")],
 )

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.conflicts.plan import child
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.re_encrypting import re_encrypt
 from tor_async_couchdb.installer.re_signing import re_sign
@@ -18,6 +17,7 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.memory_data_keys import MemoryDataKeyStore
 from tor_async_couchdb.tests.people import Person
 from tor_async_couchdb.tests.things import Documents, inline
+from tor_async_couchdb.wire.revision import child
 
 ATTACHMENTS = {"photo": bytes(range(256)), "a letter.txt": b"Dear Jane " * 100, "empty": b""}
 

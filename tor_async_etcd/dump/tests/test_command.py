@@ -39,7 +39,7 @@ def test_version_is_the_distributions(
     with pytest.raises(SystemExit) as done:
         parser("").parse_args(["--version"])
     assert done.value.code == 0
-    assert capsys.readouterr().out == "tor-async-couchdb 1.2.3\n"
+    assert capsys.readouterr().out == "tor-async-suite 1.2.3\n"
 
 
 def test_credentials_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ async def test_metrics_of_a_services_own_are_shown_and_brought_up_to_date(
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("path", ["/", "/v1.0", "/v1.0/", "/_nothing", "/_health/x", "/things/a/b"])
-async def test_unknown_path_is_a_problem_whatever_the_method(
+async def test_unknown_path_is_a_problem_with_any_method(
     absent_database: Database, method: str, path: str
 ) -> None:
     async with (
@@ -67,7 +67,7 @@ async def test_unknown_path_is_a_problem_whatever_the_method(
             assert path in (await problem_of(response, 404))["detail"]
 
 
-async def test_path_that_is_no_text_is_a_bad_request(absent_database: Database) -> None:
+async def test_path_that_is_not_utf_8_is_a_bad_request(absent_database: Database) -> None:
     path = URL("/things/%ff", encoded=True)
     async with serving(make_app(absent_database)) as client, client.get(path) as response:
         await problem_of(response, 400)

@@ -16,7 +16,7 @@ def test_defaults_are_those_of_every_service() -> None:
     assert (configuration.username, configuration.password) == (None, None)
 
 
-def test_options_are_taken() -> None:
+def test_options_are_accepted() -> None:
     arguments = ["--port", "0", "--ip", "::1", "--database", "https://host/db", "--deadline", "0.5"]
     configuration = parse("x", arguments, {})
     assert (configuration.port, configuration.ip) == (0, "::1")
@@ -30,6 +30,31 @@ def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
     assert "s3cr3t" not in repr(configuration)
 
 
+@pytest.mark.parametrize("environment", [{}, {"COUCHDB_USER": "", "COUCHDB_PASSWORD": ""}])
+def test_credentials_that_are_empty_leave_those_of_the_url(environment: dict[str, str]) -> None:
+    configuration = parse("x", [], environment)
+    assert (configuration.username, configuration.password) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"COUCHDB_USER": "u"}, "COUCHDB_USER is set, but COUCHDB_PASSWORD is not"),
+        ({"COUCHDB_PASSWORD": "s3cr3t"}, "COUCHDB_PASSWORD is set, but COUCHDB_USER is not"),
+        ({"COUCHDB_USER": "u", "COUCHDB_PASSWORD": ""}, "COUCHDB_USER is set, but COUCHDB_PASSWORD is not"),
+        ({"COUCHDB_USER": "a:b", "COUCHDB_PASSWORD": "s3cr3t"}, "COUCHDB_USER: a username must not contain"),
+    ],
+)
+def test_credentials_that_can_not_be_used_are_named_and_not_shown(
+    environment: dict[str, str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], environment)
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert "s3cr3t" not in line
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -37,6 +62,11 @@ def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
         (["--port", "-1"], "argument --port"),
         (["--port", "65536"], "argument --port: '65536' is not a port"),
         (["--port", "٣"], "argument --port"),
+        (["--port", "9" * 5000], "is not a port"),
+        (["--deadline", "9" * 5000], "is not a positive number of seconds"),
+        (["--database", "http://h/db?x=1"], "argument --database: a database's URL has no query"),
+        (["--database", "http://h/db#x"], "argument --database: a database's URL has no query"),
+        (["--database", "http://a%3Ab:c@h/db"], "argument --database: a username must not contain a colon"),
         (["--port", ""], "argument --port"),
         (["--deadline", "0"], "argument --deadline: '0' is not a positive number of seconds"),
         (["--deadline", "-1"], "argument --deadline"),
@@ -64,7 +94,7 @@ def test_password_in_a_wrong_url_is_not_repeated(capsys: pytest.CaptureFixture[s
     assert "s3cr3t" not in capsys.readouterr().err
 
 
-def test_option_of_a_services_own_has_to_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_option_of_a_services_own_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     options = [Option("master", "NAME", "the master's name")]
     assert parse("x", ["--master", "east"], {}, own_options=options).own == {"master": "east"}
     with pytest.raises(SystemExit, match="2"):
@@ -78,7 +108,7 @@ def test_option_of_a_services_own_may_come_from_the_environment() -> None:
     assert parse("x", ["--size", "8"], {"SIZE": "7"}, own_options=options).own == {"size": 8}
 
 
-def test_option_that_is_not_given_is_none_where_it_may_be() -> None:
+def test_optional_option_is_none_if_it_is_not_given() -> None:
     options = [Option("size", "NUMBER", "how large", variable="SIZE", is_optional=True)]
     assert parse("x", [], {}, own_options=options).own == {"size": None}
 
@@ -111,7 +141,7 @@ def test_option_that_can_t_be_read_says_why(
     assert words in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_option_without_the_one_it_needs_ends_the_process_with_a_line(
+def test_option_without_the_one_it_needs_is_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = (

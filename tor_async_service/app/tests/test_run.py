@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import re
 import signal
 import socket
@@ -34,7 +35,7 @@ async def service(couchdb: CouchDBServer, proxy: FaultProxy, documents: Document
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well(
+async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_with_status_0(
     service: Service, proxy: FaultProxy, documents: Documents, number: signal.Signals
 ) -> None:
     in_flight, go_on = asyncio.Event(), asyncio.Event()
@@ -65,7 +66,7 @@ async def test_signal_lets_the_request_in_flight_finish_and_the_service_end_well
     assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
 
 
-async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
+async def test_draining_service_is_red_to_a_client_that_is_connected(
     service: Service, proxy: FaultProxy
 ) -> None:
     url = await service.url()
@@ -86,17 +87,18 @@ async def test_draining_service_tells_a_client_that_it_has_that_it_is_red(
                 await waiting
 
 
-async def test_log_is_utc_on_standard_output_and_has_no_password(
-    couchdb: CouchDBServer, proxy: FaultProxy
-) -> None:
+async def test_log_is_utc_on_standard_output_and_has_no_password(proxy: FaultProxy) -> None:
     url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with running(SERVICE, "--port", "0", "--database", url, username=couchdb.username) as service:
+    async with running(SERVICE, "--port", "0", "--database", url) as service:
         async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
             await problem_of(response, 503)
         service.process.terminate()
         assert await service.status() == 0
     form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING|ERROR) \w+ .+"
     assert [line for line in service.log if not re.fullmatch(form, line)] == []
+    assert "Basic c29tZWJvZHk6czNjcjN0" in {  # the URL's, because the environment has none
+        request.incoming.headers["Authorization"] for request in proxy.requests
+    }
     assert any("CouchDB took" in line for line in service.log)
     assert "s3cr3t" not in "\n".join(service.log)
 
@@ -111,7 +113,7 @@ async def test_port_in_use_is_one_line_and_status_1(proxy: FaultProxy) -> None:
     assert service.log == [f"can't listen on 127.0.0.1 port {port}: Address already in use"]
 
 
-async def test_address_that_is_not_ours_is_one_line_and_status_1(proxy: FaultProxy) -> None:
+async def test_address_of_another_host_is_one_line_and_status_1(proxy: FaultProxy) -> None:
     async with running(SERVICE, "--ip", "192.0.2.1", "--port", "0", "--database", proxy.url) as service:
         assert await service.status() == 1
     (line,) = service.log
@@ -167,7 +169,7 @@ async def test_database_that_can_be_used_is_no_warning(service: Service) -> None
     assert not [line for line in service.log if "WARNING" in line]
 
 
-async def test_address_of_version_6_is_logged_in_brackets() -> None:
+async def test_ipv6_address_is_logged_in_brackets() -> None:
     arguments = ("--ip", "::1", "--port", "0", "--database", "http://127.0.0.1:1/absent")
     async with running(SERVICE, *arguments) as service:
         url = await service.url()
@@ -176,7 +178,20 @@ async def test_address_of_version_6_is_logged_in_brackets() -> None:
             assert response.status == 200
 
 
-async def test_service_survives_the_end_of_its_terminal(service: Service) -> None:
+async def test_service_that_gets_many_signals_ends_with_status_0(service: Service) -> None:
+    await service.url()
+    while service.process.returncode is None:  # until the process is gone, not only until the service ends
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(
+                    service.process.pid, number
+                )  # send_signal would reap the process behind asyncio's back
+        await asyncio.sleep(0.001)
+    assert await service.status() == 0
+    assert not [line for line in service.log if "Traceback" in line], "\n".join(service.log)
+
+
+async def test_sighup_does_not_end_the_service(service: Service) -> None:
     url = await service.url()
     service.process.send_signal(signal.SIGHUP)
     async with aiohttp.ClientSession(url) as client, client.get("/_noop") as response:
@@ -185,7 +200,7 @@ async def test_service_survives_the_end_of_its_terminal(service: Service) -> Non
     assert await service.status() == 0
 
 
-async def test_service_without_standard_streams_ends_normally(proxy: FaultProxy) -> None:
+async def test_service_without_standard_streams_ends_with_status_0(proxy: FaultProxy) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -235,7 +250,7 @@ def hang(*_, **__):
         'run(None, "x", Option("size", "N", "x", variable="HOME", read=hang))',
     ],
 )
-async def test_service_that_is_stopped_while_it_starts_ends_normally(
+async def test_service_that_is_stopped_during_start_up_ends_with_status_0(
     tmp_path: Path, number: signal.Signals, mainline: str
 ) -> None:
     async with running_text(HANGING + mainline, tmp_path) as service:

@@ -45,7 +45,7 @@ def test_service_needs_no_witness(tmp_path: Path) -> None:
         ("secret", "argument --keyset: 'keys.json' holds no Tink key set for message authentication codes"),
     ],
 )
-def test_file_without_a_key_set_ends_the_service_with_a_line(
+def test_file_without_a_key_set_is_one_line_and_status_2(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -82,7 +82,7 @@ async def test_witness_may_be_in_etcd() -> None:
         ("fruits", "a database's URL is http[s]://host:port/database"),
     ],
 )
-def test_what_is_no_witness_ends_the_service_with_a_line(
+def test_invalid_witness_is_one_line_and_status_2(
     text: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

@@ -27,7 +27,7 @@ async def test_members_are_separated_by_commas_and_a_password_is_not_in_their_ur
         ("ftp://root:s3cret@127.0.0.1", "'ftp://127.0.0.1' is not a URL like"),
     ],
 )
-def test_what_is_no_etcd_ends_the_service_with_a_line(
+def test_invalid_url_of_etcd_is_one_line_and_status_2(
     text: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

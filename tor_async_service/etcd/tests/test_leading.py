@@ -1,4 +1,4 @@
-"""Of several processes one works at a time, whatever becomes of it and of etcd."""
+"""One of several processes works at a time, also if a process or etcd fails."""
 
 import asyncio
 import contextlib
@@ -84,11 +84,12 @@ async def test_etcd_that_hangs_or_is_killed_stops_the_work_and_never_lets_two_wo
                 await wait_until(lambda: not any(worker.is_working for worker in workers), TIMEOUT_S)
                 remedy()
             await wait_until(lambda: any(worker.is_working for worker in workers), TIMEOUT_S)
-    assert sum(len(worker.spans_s) for worker in workers) == 3
+    # On a busy machine a lease may end once more.
+    assert sum(len(worker.spans_s) for worker in workers) >= 3
     assert_never_two(*workers)
 
 
-async def test_etcd_that_is_not_there_yet_is_waited_for() -> None:
+async def test_work_begins_once_etcd_can_be_reached() -> None:
     with EtcdServer() as etcd:
         etcd.stop()
         worker = Worker(etcd.url, b"later")

@@ -79,7 +79,7 @@ async def test_highest_count_of_many_that_write_at_once_stays(
 
 
 @pytest.mark.parametrize("value", [b"no JSON", b"[]", b"{}", b'{"_id": "note_by_key/a"}'])
-async def test_record_that_somebody_replaced_is_caught(
+async def test_record_that_was_replaced_is_caught(
     store: EtcdWitnessStore,
     client: Client,
     request: pytest.FixtureRequest,

@@ -7,7 +7,7 @@ from tor_async_service.http.drain import Drain
 
 
 def request() -> tornado.web.RequestHandler:
-    return cast("tornado.web.RequestHandler", object())  # only told apart
+    return cast("tornado.web.RequestHandler", object())  # only compared
 
 
 async def test_idle_service_ends_at_once() -> None:
@@ -26,7 +26,7 @@ async def test_draining_waits_for_all_requests_in_flight() -> None:
     assert await waiting == 0
 
 
-async def test_draining_waits_no_longer_than_it_may_and_counts_who_is_left() -> None:
+async def test_draining_ends_at_its_timeout_and_counts_the_requests_left() -> None:
     drain = Drain()
     for _ in range(3):
         drain.begin(request())

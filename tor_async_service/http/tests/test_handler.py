@@ -1,13 +1,17 @@
 import asyncio
+import base64
 import dataclasses
 import json
 import logging
 import math
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Annotated, Any
 
 import aiohttp
+import msgspec
 import pytest
 import requests
 import tornado.web
@@ -63,7 +67,7 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
         (b"red", "malformed"),
         (b'{"key":"a"} x', "trailing"),
         (b'{"key":"\xff"}', "utf-8"),
-        (b'{"key":"\\ud800 "}', "The body is not what it has to be"),
+        (b'{"key":"\\ud800 "}', "The body is invalid"),
         (b"[]", "Expected `object`"),
         (b"null", "Expected `object`"),
         (b"{}", "missing required field `key`"),
@@ -73,10 +77,10 @@ async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.Cli
         (b'{"key":"a","count":-1}', "at `$.count`"),
         (b'{"key":"a","count":1.5}', "at `$.count`"),
         (b'{"key":"a","color":"red"}', "unknown field `color`"),
-        (b'{"key":' + b"[" * 60_000, "The body is not what it has to be"),
+        (b'{"key":' + b"[" * 60_000, "The body is invalid"),
     ],
 )
-async def test_body_that_is_not_what_it_has_to_be_is_told_why(
+async def test_invalid_body_is_refused_with_the_reason(
     lone_client: aiohttp.ClientSession, body: bytes, words: str
 ) -> None:
     async with lone_client.post("/things", data=body, headers=JSON) as response:
@@ -92,6 +96,9 @@ async def test_body_that_is_not_what_it_has_to_be_is_told_why(
         'application/json; charset="utf8"',
         "Application/JSON",
         " application/json ",
+        "application/json;",
+        "application/json ; charset=utf-8;",
+        "application/json;;CHARSET=UTF-8",
     ],
 )
 async def test_json_is_taken_with_or_without_charset(client: aiohttp.ClientSession, media_type: str) -> None:
@@ -119,6 +126,71 @@ async def test_other_media_type_is_refused(lone_client: aiohttp.ClientSession, m
         assert "application/json" in (await problem_of(response, 415))["detail"]
 
 
+class FormBody(msgspec.Struct):
+    """What a client sends; its patterns are nothing for clients."""
+
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z' - at `]{4}\Z")]
+    codes: list[Annotated[str, msgspec.Meta(pattern=r"^\s3cr3t$")]] = []
+
+
+class FormHandler(ServiceHandler):
+    """Takes a body, and shows nothing."""
+
+    async def post(self) -> None:
+        self.json_body(FormBody)
+
+
+@pytest.mark.parametrize(
+    ("body", "place"), [({"code": 'A"'}, "$.code"), ({"code": "abcd", "codes": ["\n"]}, "$.codes[0]")]
+)
+async def test_client_sees_where_a_text_is_wrong_but_no_regular_expression(
+    absent_database: Database, body: dict[str, Any], place: str
+) -> None:
+    app = ServiceApplication([("/form", FormHandler)], absent_database, version="1")
+    async with serving(app) as client, client.post("/form", json=body) as response:
+        detail = (await problem_of(response, 400))["detail"]
+    assert detail == f"The body is invalid: Expected `str` of another form - at `{place}`."
+
+
+async def test_head_of_a_path_that_has_no_get_is_not_allowed(absent_database: Database) -> None:
+    app = ServiceApplication([("/form", FormHandler)], absent_database, version="1")
+    async with serving(app) as client, client.head("/form") as response:
+        assert response.status == 405
+        assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    "path", ["/things/a", "/things", "/things?limit=1", "/things/absent", "/things?limit=x"]
+)
+async def test_head_is_get_without_the_body(
+    client: aiohttp.ClientSession, documents: Documents, path: str
+) -> None:
+    documents.put_thing("a")
+    documents.put_thing("b")
+    async with client.get(path) as got:
+        body = await got.read()
+    async with client.head(path) as response:
+        assert response.status == got.status
+        assert await response.read() == b""
+        assert response.headers["Content-Length"] == str(len(body))
+        names = ("Content-Type", "Link", "Allow", "Retry-After")
+        assert [response.headers.get(name) for name in names] == [got.headers.get(name) for name in names]
+    async with client.get("/things/a") as response:  # by the same connection
+        assert response.status == 200
+
+
+async def test_head_of_a_long_list_reads_one_page_of_it(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents
+) -> None:
+    put_things(documents, 1100)
+    async with client.head("/things") as response:
+        assert response.status == 200
+        assert "Content-Length" not in response.headers
+    async with client.get("/things/00000") as response:
+        assert response.status == 200
+    assert len([request for request in proxy.requests if "include_docs" in request.path]) == 2
+
+
 async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), 10_000):
         yield body[start : start + 10_000]
@@ -126,7 +198,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 @pytest.mark.parametrize("size_bytes", [MAX_BODY_SIZE_BYTES + 1, 900_000])
-async def test_body_that_is_too_large_is_answered_so(
+async def test_body_that_is_too_large_is_413(
     lone_client: aiohttp.ClientSession, is_chunked: bool, size_bytes: int
 ) -> None:
     body = body_of_size(size_bytes)
@@ -146,14 +218,14 @@ async def test_body_of_exactly_the_limit_is_taken(client: aiohttp.ClientSession,
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/things", {"GET", "POST"}),
-        ("PUT", "/things", {"GET", "POST"}),
-        ("PATCH", "/things/a", {"GET", "PUT"}),
-        ("OPTIONS", "/things/a", {"GET", "PUT"}),
-        ("BREW", "/things/a", {"GET", "PUT"}),
+        ("DELETE", "/things", {"GET", "HEAD", "POST"}),
+        ("PUT", "/things", {"GET", "HEAD", "POST"}),
+        ("PATCH", "/things/a", {"GET", "HEAD", "PUT"}),
+        ("OPTIONS", "/things/a", {"GET", "HEAD", "PUT"}),
+        ("BREW", "/things/a", {"GET", "HEAD", "PUT"}),
     ],
 )
-async def test_other_method_is_told_which_are_allowed(
+async def test_other_method_is_refused_with_the_allowed_ones(
     lone_client: aiohttp.ClientSession, method: str, path: str, allowed: set[str]
 ) -> None:
     async with lone_client.request(method, path) as response:
@@ -213,6 +285,62 @@ async def test_change_of_unknown_outcome_says_so(
         problem = await problem_of(response, 503)
     assert problem["type"] == OUTCOME_UNKNOWN
     assert "Read it again" in problem["detail"]
+
+
+@pytest.mark.parametrize("thrown", ["forbidden", "unauthorized"])
+async def test_write_that_a_validation_function_refuses_is_403_with_its_reason(
+    client: aiohttp.ClientSession, documents: Documents, thrown: str
+) -> None:
+    reason = "a thing's count is 7 at most"
+    function = f'function(doc) {{ if (doc.count > 7) {{ throw {{{thrown}: "{reason}"}}; }} }}'
+    documents.put(_id="_design/check", language="javascript", validate_doc_update=function)
+    async with client.post("/things", json={"key": "a", "count": 7}) as response:
+        assert response.status == 201
+    for request in (client.put, client.post):
+        path = "/things/a" if request == client.put else "/things"
+        async with request(path, json={"key": "a", "count": 8}) as response:
+            problem = await problem_of(response, 403)
+            assert problem["detail"] == f"The database refuses this: {reason}"
+            assert "Retry-After" not in response.headers
+
+
+@pytest.mark.parametrize("status", [409, 413])
+async def test_read_that_a_gateway_refuses_is_not_the_clients_fault(
+    client: aiohttp.ClientSession, proxy: FaultProxy, status: int
+) -> None:
+    for path in ("/things/a", "/things", "/_metrics"):
+        proxy.inject(answered(status), times=math.inf)
+        async with client.get(path) as response:
+            await problem_of(response, 503)
+            assert "Conflict-Count" not in response.headers
+
+
+@pytest.mark.parametrize("header", ["9" * 400, "99999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_client_is_asked_to_wait_an_hour_at_most(
+    client: aiohttp.ClientSession, proxy: FaultProxy, header: str
+) -> None:
+    proxy.inject(answered(503, headers={"Retry-After": header}), times=math.inf)
+    async with client.get("/things/a") as response:
+        await problem_of(response, 503)
+        assert response.headers["Retry-After"] == "3600"
+
+
+async def test_durations_are_measured_by_a_monotonic_clock(
+    absent_database: Database, parts: Parts, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def set_clock_back(_: Database) -> None:
+        now_s = time.time()
+        monkeypatch.setattr(time, "time", lambda: now_s - 7200)
+
+    caplog.set_level(logging.INFO)
+    app = odd_app(absent_database, set_clock_back, parts)
+    async with serving(app) as client, client.get("/odd") as response:
+        assert response.status == 200
+    labels = {"method": "GET", "handler": "OddHandler", "status": "200"}
+    sum_s = parts.metrics.registry.get_sample_value("http_request_duration_seconds_sum", labels)
+    assert sum_s is not None
+    assert 0 <= sum_s < 60
+    assert re.search(r"200 GET /odd \(127\.0\.0\.1\) \d+\.\d\dms", caplog.text)
 
 
 async def test_document_that_does_not_fit_is_502_and_not_shown(
@@ -318,7 +446,7 @@ def raise_(error: Exception) -> Behavior:
     return behave
 
 
-async def test_error_that_nobody_expected_is_a_problem_too_and_is_logged(
+async def test_unexpected_error_is_a_problem_and_is_logged(
     absent_database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = odd_app(absent_database, raise_(ZeroDivisionError("s3cr3t")))
@@ -398,10 +526,53 @@ async def test_link_is_safe_for_any_key(client: aiohttp.ClientSession, documents
     assert sorted(key for page in found for key in page) == sorted(keys)
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "1.5", "1e3", "٣", "9" * 30])
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "x", "", "1.5", "1e3", "٣", "9" * 30, "9" * 5000])
 async def test_bad_limit_is_refused(lone_client: aiohttp.ClientSession, limit: str) -> None:
     async with lone_client.get("/things", params={"limit": limit}) as response:
         assert "from 1 to 1000" in (await problem_of(response, 400))["detail"]
+
+
+@pytest.mark.parametrize("size", [1000, 5900])
+async def test_page_may_start_at_a_long_key(
+    client: aiohttp.ClientSession, documents: Documents, size: int
+) -> None:
+    keys = [letter * size for letter in "abc"]
+    for key in keys:
+        documents.put_thing(key)
+    assert await pages(client, "/things?limit=1") == [[key] for key in keys]
+
+
+def encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "",
+        "a",
+        "8",
+        "x" * 9000,
+        "x" * 40_000,
+        encoded("[]"),
+        encoded('["a"]'),
+        encoded('["a",1]'),
+        encoded('["a","b","c"]'),
+        encoded('{"key":"a"}'),
+        encoded("7"),
+        encoded('[1e999,"b"]'),
+        encoded(f'[{"9" * 5000},"b"]'),
+        encoded("[" * 5000),
+        encoded('["\\ud800","b"]'),
+        encoded('["a","bc"]').rstrip("="),
+    ],
+)
+@pytest.mark.parametrize("limit", ["", "&limit=2"])
+async def test_start_that_no_link_has_is_refused(
+    lone_client: aiohttp.ClientSession, start: str, limit: str
+) -> None:
+    async with lone_client.get(f"/things?start={start}{limit}") as response:
+        assert "link to the next page" in (await problem_of(response, 400))["detail"]
 
 
 @pytest.mark.parametrize("count", [0, 500, 501])
@@ -482,7 +653,7 @@ async def endless(absent_database: Database, parts: Parts) -> AsyncIterator[Endl
 
 
 @pytest.mark.parametrize("deadline_s", [0.5])
-async def test_list_is_read_no_faster_than_its_client_takes_it_and_cut_when_it_stops(
+async def test_list_is_read_at_the_pace_of_its_client_and_cut_off_when_the_client_stops(
     endless: Endless,
 ) -> None:
     async with endless.client.get("/endless") as response:
@@ -562,7 +733,7 @@ async def test_read_for_a_client_that_leaves_is_cut_off(
     await wait_until(lambda: read.incoming.transport is None or read.incoming.transport.is_closing())
 
 
-async def test_nothing_is_tried_again_for_a_client_that_leaves(
+async def test_nothing_is_retried_for_a_client_that_leaves(
     app: ServiceApplication, client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
     before = asyncio.all_tasks()
@@ -584,7 +755,7 @@ async def test_write_that_was_sent_for_a_client_that_leaves_runs_to_its_end(
     await wait_until(lambda: documents.count() == 2)
 
 
-async def test_client_that_leaves_in_the_middle_of_its_request_is_forgotten(
+async def test_client_that_leaves_in_the_middle_of_its_request_is_not_waited_for(
     app: ServiceApplication, client: aiohttp.ClientSession
 ) -> None:
     url = client._build_url("/things")

@@ -43,9 +43,17 @@ def test_every_error_is_a_problem_that_gives_no_secret_away(error: Exception | N
     assert problem.headers() == ({"Retry-After": "1"} if status == 503 else {})
 
 
-def test_reasons_for_a_503_are_told_apart() -> None:
+def test_reasons_for_a_503_have_different_details() -> None:
     troubles = [response_error(404), response_error(401), errors.TransportError("x"), response_error(500)]
     assert len({problem_of(trouble).detail for trouble in troubles}) == 4
+
+
+@pytest.mark.parametrize("thrown", ["forbidden", "unauthorized"])
+def test_refusal_by_a_validation_function_is_403_with_its_reason(thrown: str) -> None:
+    error = errors.DocumentRefusedError(thrown, "too sour", document_id="a")
+    problem = problem_of(error)
+    assert (problem.status, problem.detail) == (403, "The database refuses this: too sour")
+    assert problem.headers() == {}
 
 
 def test_document_that_was_tampered_with_is_named() -> None:
@@ -54,7 +62,7 @@ def test_document_that_was_tampered_with_is_named() -> None:
     assert "Document 'e370582d'" in problem.detail
 
 
-def test_unknown_outcome_can_be_told_by_a_program() -> None:
+def test_unknown_outcome_has_a_type_of_its_own() -> None:
     assert problem_of(errors.OutcomeUnknownError("x")).body()["type"] == OUTCOME_UNKNOWN
     assert problem_of(errors.TransportError("x")).body()["type"] == "about:blank"
 

@@ -25,8 +25,19 @@ async def test_health_is_green_and_its_link_keeps_the_query(
         assert response.headers["Location"] == href
 
 
+@pytest.mark.parametrize("query", ["", "?quick=false"])
+async def test_head_of_health_is_its_status(
+    client: aiohttp.ClientSession, proxy: FaultProxy, query: str
+) -> None:
+    async with client.head(f"/_health{query}") as response:
+        assert response.status == 200
+    proxy.inject(cut_before, times=math.inf)
+    async with client.head(f"/_health{query}") as response:
+        assert response.status == (503 if query else 200)
+
+
 @pytest.mark.parametrize("quick", ["true", "t", "YES", "y", "1", "True"])
-async def test_quick_health_asks_nobody(lone_client: aiohttp.ClientSession, quick: str) -> None:
+async def test_quick_health_asks_no_other_service(lone_client: aiohttp.ClientSession, quick: str) -> None:
     async with lone_client.get("/_health", params={"quick": quick}) as response:
         assert response.status == 200
 
@@ -43,7 +54,7 @@ async def test_thorough_health_asks_couchdb(
 @pytest.mark.parametrize("quick", ["", "maybe", "2", "on", "truee", "null"])
 async def test_other_spelling_of_quick_is_refused(lone_client: aiohttp.ClientSession, quick: str) -> None:
     async with lone_client.get("/_health", params={"quick": quick}) as response:
-        assert "quick has to be one of true, t," in (await problem_of(response, 400))["detail"]
+        assert "quick must be one of true, t," in (await problem_of(response, 400))["detail"]
 
 
 async def reason(database: Database) -> str:
@@ -58,7 +69,7 @@ async def reason(database: Database) -> str:
         return str(body["details"]["database"]["reason"])
 
 
-async def test_reasons_to_be_red_are_told_apart(couchdb: CouchDBServer, proxy: FaultProxy) -> None:
+async def test_each_failure_of_the_database_has_its_reason(couchdb: CouchDBServer, proxy: FaultProxy) -> None:
     username, password = couchdb.username, couchdb.password
     async with Database(f"{proxy.url}_absent", username=username, password=password) as gone:
         assert await reason(gone) == "database gone"
@@ -72,6 +83,10 @@ async def test_reasons_to_be_red_are_told_apart(couchdb: CouchDBServer, proxy: F
         proxy.clear()
         proxy.inject(answered(500), times=math.inf)
         assert await reason(broken) == "not working"
+        for answer in ("{}", "[]", "null", '{"ok":true}', '{"db_name":"x"}', "<html></html>"):
+            proxy.clear()
+            proxy.inject(answered(200, answer), times=math.inf)
+            assert await reason(broken) == "unreachable"
 
 
 async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, proxy: FaultProxy) -> None:

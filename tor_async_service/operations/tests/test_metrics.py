@@ -5,13 +5,13 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics_text
 from prometheus_client.parser import text_string_to_metric_families
 
-from tor_async_couchdb.testing.fault_proxy import FaultProxy, changed_first, cut_before
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, changed_first, cut_before
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.serving import problem_of
 
 
 async def samples(client: aiohttp.ClientSession) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """All that Prometheus is told, by name and labels."""
+    """All samples that Prometheus scrapes, by name and labels."""
     async with client.get("/_metrics", headers={"Accept": "text/plain"}) as response:
         assert response.status == 200
         assert response.content_type == "text/plain"
@@ -28,8 +28,24 @@ async def value(client: aiohttp.ClientSession, name: str, **labels: str) -> floa
 
 
 @pytest.mark.parametrize("path", ["/_metrics", "/v1.0/_metrics"])
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
-async def test_metrics_are_json_to_a_person(
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "",
+        "*/*",
+        "application/json",
+        "text/html",
+        "application/json, text/plain, */*",
+        "text/plain, application/json",
+        "text/plain;q=0.8, application/json;q=0.8",
+        "text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8",
+        "text/plain;q=0, */*",
+        "text/plain;q=x",
+        "text",
+        ",;,",
+    ],
+)
+async def test_metrics_are_json_unless_another_form_is_preferred(
     client: aiohttp.ClientSession, documents: Documents, path: str, accept: str
 ) -> None:
     documents.put_thing("a")
@@ -46,6 +62,55 @@ async def test_metrics_are_json_to_a_person(
         assert all(type(sizes[name]) is int for name in ("dataSize", "diskSize", "fragmentation"))
 
 
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("text/plain", "text/plain"),
+        ("Text/Plain; version=0.0.4", "text/plain"),
+        ("text/plain;version=x", "text/plain"),
+        ("text/*", "text/plain"),
+        ("application/json;q=0.1, text/plain;q=0.2", "text/plain"),
+        ("application/json;q=0, */*", "text/plain"),
+        ("application/openmetrics-text;q=0.9, text/plain;q=0.8", "application/openmetrics-text"),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+            "application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;"
+            "q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "application/openmetrics-text",
+        ),
+    ],
+)
+async def test_format_is_the_one_that_the_client_likes_best(
+    client: aiohttp.ClientSession, accept: str, media_type: str
+) -> None:
+    async with client.get("/_metrics", headers={"Accept": accept}) as response:
+        assert response.status == 200
+        assert response.content_type == media_type
+        assert response.headers["Vary"] == "Accept"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/plain"])
+async def test_view_that_is_deleted_meanwhile_is_left_out(
+    client: aiohttp.ClientSession, proxy: FaultProxy, documents: Documents, accept: str
+) -> None:
+    documents.put(_id="_design/another", language="javascript", views={})
+    proxy.inject(answered(404, '{"error":"not_found","reason":"missing"}'), "_design/another/_info")
+    async with client.get("/_metrics", headers={"Accept": accept}) as response:
+        assert response.status == 200
+        text = await response.text()
+    assert "thing_by_key" in text
+    assert "another" not in text
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '{"db_name":"x","doc_count":1,"sizes":{"file":"x"}}'])
+async def test_metrics_of_something_that_is_no_database_are_a_problem(
+    client: aiohttp.ClientSession, proxy: FaultProxy, answer: str
+) -> None:
+    proxy.inject(answered(200, answer), times=math.inf)
+    async with client.get("/_metrics") as response:
+        await problem_of(response, 503)
+
+
 async def test_metrics_of_a_database_that_is_down_are_a_problem(
     client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
@@ -54,7 +119,7 @@ async def test_metrics_of_a_database_that_is_down_are_a_problem(
         await problem_of(response, 503)
 
 
-async def test_prometheus_is_told_the_sizes_of_the_database(
+async def test_prometheus_gets_the_sizes_of_the_database(
     client: aiohttp.ClientSession, documents: Documents
 ) -> None:
     documents.put_thing("a")
@@ -63,9 +128,7 @@ async def test_prometheus_is_told_the_sizes_of_the_database(
     assert ("couchdb_data_bytes", frozenset({("design_doc", "thing_by_key")})) in await samples(client)
 
 
-async def test_view_that_is_gone_has_no_size_any_more(
-    client: aiohttp.ClientSession, documents: Documents
-) -> None:
+async def test_deleted_view_has_no_size_any_more(client: aiohttp.ClientSession, documents: Documents) -> None:
     labels = frozenset({("design_doc", "thing_by_key")})
     assert ("couchdb_disk_bytes", labels) in await samples(client)
     documents.delete(documents.get("_design/thing_by_key"))
@@ -81,7 +144,7 @@ async def test_scraper_is_answered_while_the_database_is_down(
     assert await value(client, "couchdb_call_duration_seconds_count", **failed) > before
 
 
-async def test_openmetrics_is_spoken_too(client: aiohttp.ClientSession) -> None:
+async def test_openmetrics_is_supported(client: aiohttp.ClientSession) -> None:
     headers = {"Accept": "application/openmetrics-text; version=1.0.0"}
     async with client.get("/_metrics", headers=headers) as response:
         assert response.content_type == "application/openmetrics-text"
@@ -104,7 +167,7 @@ async def test_requests_and_calls_to_couchdb_are_counted(
     assert await value(client, name, operation="query_view", status="200") == 2
 
 
-async def test_methods_of_clients_own_invention_are_one_time_series(client: aiohttp.ClientSession) -> None:
+async def test_all_unknown_methods_are_one_time_series(client: aiohttp.ClientSession) -> None:
     for method in ("BREW", "WHEN"):
         async with client.request(method, "/things", headers={"Connection": "close"}) as response:
             assert response.status == 405
@@ -126,7 +189,7 @@ async def test_conflicts_that_end_in_a_refusal_are_given_up(
     assert await value(client, "conflicts_resolved_total") == 0
 
 
-async def test_document_that_a_list_goes_without_is_counted(
+async def test_document_that_a_list_leaves_out_is_counted(
     client: aiohttp.ClientSession, documents: Documents
 ) -> None:
     documents.put_thing("a", count="many")

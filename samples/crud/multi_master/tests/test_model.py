@@ -9,7 +9,7 @@ def merged(*fruits: Fruit) -> Fruit:
     return Fruit.from_doc(merge(Fruit, leaves).document)
 
 
-def test_a_fruit_says_how_it_merges() -> None:
+def test_fruit_declares_how_it_merges() -> None:
     check_mergeable(Fruit)
 
 
@@ -26,7 +26,7 @@ def test_changes_on_two_masters_are_all_counted_and_the_later_color_stays() -> N
     assert both.superseded == {"blue": east.updated_on}
 
 
-def test_who_sets_the_color_again_has_seen_what_was_superseded() -> None:
+def test_new_color_clears_the_superseded_ones() -> None:
     fruit = msgspec.structs.replace(Fruit.create("green"), superseded={"red": Fruit.create("x").updated_on})
     changed = fruit.change_color("blue", "east")
     assert changed.superseded == {}

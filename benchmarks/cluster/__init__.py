@@ -1,0 +1,1 @@
+"""Writes to a CouchDB cluster: simulated, and on real nodes."""
