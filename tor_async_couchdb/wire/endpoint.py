@@ -61,13 +61,17 @@ class Endpoint:
     ) -> Response:
         """CouchDB's answer, which is a success. `path` is relative to the database, and quoted.
 
-        Without a `node` the request may go to any. A node gets a share of the time until the deadline to
-        answer, or all of it if the answer `may_be_slow`.
+        Without a `node` the request may go to any. Of several nodes each gets a share of the time until the
+        deadline, so that another can be asked, also for what became of a write. If the answer `may_be_slow`,
+        a node gets all the time that is left.
         """
         query = urllib.parse.urlencode(
             {name: _option(name, value) for name, value in (options or {}).items()}
         )
         suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
+        if len(self.nodes.urls) == 1:
+            url = yarl.URL(f"{self.url}{suffix}", encoded=True)
+            return await self._transport.send(operation, method, url, body=body, is_read=is_read)
 
         def target(node: yarl.URL) -> yarl.URL:
             return yarl.URL(f"{node}{suffix}", encoded=True)
@@ -105,8 +109,6 @@ class Endpoint:
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
     ) -> Response:
-        if len(self.nodes.urls) == 1:
-            return await self._transport.send(operation, method, target(self.url), body=body, is_read=is_read)
         deadline_s = self._transport.deadline_s()
         nodes = self.nodes.to_try(self.nodes.any() if node is None else node)
         while True:
