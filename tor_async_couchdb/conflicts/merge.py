@@ -18,6 +18,7 @@ from tor_async_couchdb.errors import UnmergeableError
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.canonical import canonical, canonical_bytes
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.model.properties import (
     AddsWin,
     Counter,
@@ -49,7 +50,11 @@ class Leaf:
     @functools.cached_property
     def canonical_values(self) -> dict[str, bytes]:
         """What two leaves are compared by: their values, however they are encrypted or signed."""
-        return {name: canonical_bytes(value) for name, value in self.values.items() if name[0] != "_"}
+        return {
+            name: canonical_bytes(value)
+            for name, value in self.values.items()
+            if name[0] != "_" and name != NONCES_PROPERTY_NAME
+        }
 
 
 def check_mergeable(model_class: type[Model]) -> None:

@@ -98,13 +98,17 @@ class Model(
     write_nonces: Any = None
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """The properties for logs and debuggers, without the values of protected ones."""
+        """The properties for logs and debuggers, without the values of protected ones and without nonces."""
         hidden = {
             declared.name
             for declared in self.properties.values()
             if declared.protection is not Protection.PUBLIC
         }
-        return [(name, ... if name in hidden else getattr(self, name)) for name in self.__struct_fields__]
+        return [
+            (name, ... if name in hidden else getattr(self, name))
+            for name in self.__struct_fields__
+            if name != "write_nonces"
+        ]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())

@@ -37,6 +37,7 @@ from tor_async_couchdb import (
     LatestBy,
     MergedBy,
     Model,
+    NoMajorityError,
     NotFoundError,
     Observer,
     OnDeleteConflict,
@@ -244,7 +245,14 @@ def meaning(error: CouchDBError) -> str:
     match error:
         case DocumentRefusedError():
             return f"{error.document_id}: {error.reason}"
-        case UnauthorizedError() | ForbiddenError() | NotFoundError() | ConflictError() | TooLargeError():
+        case (
+            NoMajorityError()
+            | UnauthorizedError()
+            | ForbiddenError()
+            | NotFoundError()
+            | ConflictError()
+            | TooLargeError()
+        ):
             return error.reason
         case ResponseError():
             return f"{error.status}"

@@ -16,7 +16,7 @@ async def test_new_model_gets_an_id_made_by_couchdb_and_a_revision(
     thing = await AsyncPersister(Thing(key="a"), database=database).persist()
     assert thing.id is not None
     assert re.fullmatch("[0-9a-f]{32}", thing.id)
-    assert documents.get(thing.id) == {
+    assert documents.content(thing.id) == {
         "_id": thing.id,
         "_rev": thing.rev,
         "type": "thing_v1.0",

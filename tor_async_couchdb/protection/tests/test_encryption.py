@@ -361,7 +361,7 @@ async def test_model_is_encrypted_in_the_database_only(
     database = connect(guard=ProtectingGuard(encryption=own))
     new = Person(person_id="jane", address=HOME, ages=[7])
     stored = await AsyncPersister(new, database=database).persist()
-    assert stored == new.replace(id=stored.id, rev=stored.rev)
+    assert stored == new.replace(id=stored.id, rev=stored.rev, write_nonces=stored.write_nonces)
     assert stored.id is not None
     assert HOME not in str(documents.get(stored.id))
     assert await PersonRetriever(stored.id, database=database).fetch() == stored
