@@ -245,17 +245,12 @@ def meaning(error: CouchDBError) -> str:
     match error:
         case DocumentRefusedError():
             return f"{error.document_id}: {error.reason}"
-        case (
-            NoMajorityError()
-            | UnauthorizedError()
-            | ForbiddenError()
-            | NotFoundError()
-            | ConflictError()
-            | TooLargeError()
-        ):
+        case UnauthorizedError() | ForbiddenError() | NotFoundError() | ConflictError() | TooLargeError():
             return error.reason
         case ResponseError():
             return f"{error.status}"
+        case NoMajorityError():
+            return "most copies are down"
         case UnmergeableError() | InvalidDocumentError():
             return f"{error.document_id}"
         case TransportError():
