@@ -147,7 +147,7 @@ def measure(couchdb: CouchDB, rounds: int) -> dict[str, list[Storm]]:
 async def _run(couchdb: CouchDB, url: str, policy: Policy) -> Storm:
     queue = _Queue()
     async with contextlib.AsyncExitStack() as stack:
-        proxy = await stack.enter_async_context(FaultProxy(url))
+        proxy = await stack.enter_async_context(FaultProxy(url.split(",")[0]))
         proxy.inject(queue, times=math.inf)
         processes = []
         for _ in range(_PROCESSES):

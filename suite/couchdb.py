@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from argparse import ArgumentTypeError
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,18 +18,22 @@ from suite.errors import SuiteError
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.admin import AdminClient
-from tor_async_couchdb.installer.option_types import UserPassword, scheme_host_port
+from tor_async_couchdb.installer.option_types import UserPassword, several_hosts
 from tor_async_couchdb.protection.signing import Signer
 
 
 @dataclass(frozen=True)
 class CouchDB:
-    """A CouchDB that answers; `log` is None unless it is the stand-in."""
+    """A CouchDB that answers; `log` is None unless it is the stand-in.
+
+    On a cluster `url` is the node that databases are installed through, and `other_urls` are the other nodes.
+    """
 
     url: str
     username: str
     password: str = field(repr=False)
     log: Path | None = None
+    other_urls: Sequence[str] = ()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,6 +54,8 @@ class CouchDB:
     ) -> Iterator[str]:
         """The URL of a new, installed database with a unique name; it is deleted at the end.
 
+        On a cluster these are its URLs on all nodes, separated by commas.
+
         Raises:
             SuiteError: it can't be installed.
         """
@@ -63,7 +69,7 @@ class CouchDB:
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
             )
-            yield f"{self.url}/{name}"
+            yield ",".join(f"{url}/{name}" for url in (self.url, *self.other_urls))
         except InstallerError as error:
             raise SuiteError(str(error)) from error
         finally:
@@ -95,11 +101,12 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
 
 def _configured_couchdb() -> CouchDB:
     try:
-        url = scheme_host_port(os.environ["COUCHDB_URL"])
+        url, *others = several_hosts(os.environ["COUCHDB_URL"])
     except ArgumentTypeError as error:
         # The value is not shown: it may hold a password.
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
-    couchdb = CouchDB(url, os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", ""))
+    credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
+    couchdb = CouchDB(url, *credentials, other_urls=others)
     try:
         with couchdb.connect() as server:
             server.check()

@@ -156,7 +156,7 @@ class ClusterMetrics:
         )
         self.foreign = Counter(
             "cluster_foreign_leaves_met",
-            "Live leaf revisions that writes met, brought by replication or by another program.",
+            "Live leaf revisions that writes met, which this library did not write.",
             registry=registry,
         )
         self.dead = Histogram(

@@ -84,7 +84,7 @@ def count_changes(
         url = stack.enter_context(couchdb.installed_database("correctness"))
         cutter = None if cut_one_in is None else Cutter(cut_one_in)
         if cutter is not None:
-            url = stack.enter_context(faulty_link(url, cutter.meet))
+            url = stack.enter_context(faulty_link(url.split(",")[0], cutter.meet))
         services = stack.enter_context(_services(sample, 2, url, couchdb))
         urls = [service.url for service in services]
         tally = asyncio.run(change_together(urls, writers, changes, DEADLINE_S + 10))

@@ -112,7 +112,7 @@ def test_history_of_an_honest_service_is_linearizable(tmp_path: Path) -> None:
     [
         (Service(lose_each=20), Fault.LOST_UPDATE),
         (Service(double_each=20), Fault.UNEXPLAINED_CHANGE),
-        (Service(stale_each=20), Fault.STALE_READ),
+        (Service(stale_each=2), Fault.STALE_READ),
     ],
     ids=["lost", "doubled", "stale"],
 )

@@ -149,6 +149,15 @@ def test_service_that_ends_is_named_and_ends_the_run(tmp_path: Path, runs: list[
             "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in).",
         ),
         (
+            "http://127.0.0.1:1,",
+            "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in).",
+        ),
+        (
+            "http://127.0.0.1:1,http://127.0.0.1:2",
+            "COUCHDB_URL is http://127.0.0.1:1 (unset it to use the stand-in): "
+            "can't be reached: is CouchDB running there?",
+        ),
+        (
             "http://127.0.0.1:1",
             "COUCHDB_URL is http://127.0.0.1:1 (unset it to use the stand-in): "
             "can't be reached: is CouchDB running there?",

@@ -15,8 +15,10 @@ from tor_async_couchdb.installer.replication import Master, connect, disconnect
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--between", required=True, metavar="URL", help="the one database")
-    parser.add_argument("--and", required=True, metavar="URL", dest="and_", help="the other database")
+    parser.add_argument("--between", required=True, metavar="URL", help="the one database, on any one node")
+    parser.add_argument(
+        "--and", required=True, metavar="URL", dest="and_", help="the other database, on any one node"
+    )
     add_boolean(parser, "--delete", "false", "end the replication")
     add_connection_options(parser)
 

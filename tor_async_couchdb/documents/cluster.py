@@ -15,14 +15,15 @@ from tor_async_couchdb.documents.nonces import Nonces
 from tor_async_couchdb.documents.revisions import Revisions
 from tor_async_couchdb.documents.sealing import Sealer, Written
 from tor_async_couchdb.documents.writer import Rule
-from tor_async_couchdb.errors import ConflictError
+from tor_async_couchdb.errors import ConflictError, ConnectError, TransportError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.bulk_requests import BulkRequests
 from tor_async_couchdb.wire.bulk_requests import Written as BulkWritten
-from tor_async_couchdb.wire.coalescer import Coalescer
+from tor_async_couchdb.wire.coalescer import NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint
+from tor_async_couchdb.wire.nodes import Nodes
 
 # A local document, so that replication does not carry it to another cluster.
 _IDENTITY = "tor_async_couchdb"
@@ -75,7 +76,10 @@ class ChosenRule:
     async def copies(self) -> int:
         """How many copies of each document the database keeps; a database that does not say so keeps one."""
         if self._copies is None:
-            response = await self._endpoint.request("information", "GET", "")
+            try:
+                response = await self._endpoint.request("information", "GET", "")
+            except TransportError as error:
+                raise ConnectError(f"CouchDB did not say how many copies it keeps: {error}") from error
             self._copies = response.decode(_Information).cluster.n
         return self._copies
 
@@ -94,7 +98,7 @@ class ChosenRule:
         if copies < 2:
             return self._single_copy()
         return Sealer(
-            _Requests(self._bulk, self._revisions, copies),
+            _Requests(self._endpoint.nodes, self._bulk, self._revisions, copies),
             copies=copies,
             nonces=Nonces(await self._database_id()),
             sign=self._guard.sign,
@@ -114,25 +118,28 @@ class ChosenRule:
 class _Requests:
     """The `ClusterIO` of a database."""
 
-    def __init__(self, bulk: BulkRequests, revisions: Revisions, copies: int) -> None:
+    def __init__(self, nodes: Nodes, bulk: BulkRequests, revisions: Revisions, copies: int) -> None:
+        self._nodes = nodes
         self._bulk = bulk
         self._revisions = revisions
         self._copies = copies
-        self._writes: dict[int, Coalescer[bytes, BulkWritten]] = {}
-        self._leaves = Coalescer(functools.partial(bulk.fetch_leaves, copies=copies), is_read=True)
+        self._writes: dict[int, NodeCoalescers[bytes, BulkWritten]] = {}
+        fetch_leaves = functools.partial(bulk.fetch_leaves, copies=copies)
+        self._leaves = NodeCoalescers(nodes, fetch_leaves, is_read=True)
 
     async def write(self, document: Document, copies: int) -> Written:
         """See `ClusterIO.write`."""
         if copies not in self._writes:
             write = functools.partial(self._bulk.write, copies=copies)
-            self._writes[copies] = Coalescer(write, is_read=False)
+            self._writes[copies] = NodeCoalescers(self._nodes, write, is_read=False)
+        document_id = document["_id"]
         encoded = document_json.encode(document)
-        written = await self._writes[copies].submit(encoded, key=document["_id"])
+        written = await self._writes[copies].submit(document_id, encoded, key=document_id)
         return Written(str(written.rev), not written.accepted)
 
     async def fetch_leaves(self, document_id: str) -> Sequence[Document]:
         """See `ClusterIO.fetch_leaves`."""
-        return await self._leaves.submit(document_id)
+        return await self._leaves.submit(document_id, document_id)
 
     async def push(self, revisions: Sequence[Document]) -> None:
         """See `ClusterIO.push`."""

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Annotated, Any, Self
 
 import msgspec
-import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
@@ -23,8 +22,9 @@ from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.wire.bulk_requests import BulkRequests, Written
-from tor_async_couchdb.wire.coalescer import Coalescer
+from tor_async_couchdb.wire.coalescer import Coalescer, NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id, split_options
+from tor_async_couchdb.wire.nodes import Nodes, database_urls
 from tor_async_couchdb.wire.transport import Transport
 
 _ID_BATCH_SIZE = 100
@@ -64,6 +64,10 @@ class _ViewInformation(msgspec.Struct, frozen=True):
 class Database:
     """A database at `url`, for instance `http://127.0.0.1:5984/fruits`, and the connections to it.
 
+    On a cluster `url` may name the database on several nodes: `http://a:5984/fruits,http://b:5984/fruits`.
+    Requests for one document then go to one node, which its id decides, and to another one if that node
+    fails. A write that may have been applied is not sent to another node. Give all processes the same URLs.
+
     Use it as an async context manager, one for the life of a service. Its methods may be called concurrently.
     Each request ends within `timeout_s` seconds, and before the request's deadline. The `guard` seals and
     opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, and
@@ -71,10 +75,11 @@ class Database:
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
-    `username` and `password` replace those in the URL, both of them.
+    `username` and `password` replace those in the URLs, both of them.
 
     Raises:
-        ValueError: `url` is not the URL of a database, or the credentials can't be used.
+        ValueError: a URL is not that of a database, several do not go together, or the credentials can't
+            be used.
     """
 
     def __init__(
@@ -90,13 +95,9 @@ class Database:
         transport: Transport | None = None,
         timeout_s: float = 10.0,
     ) -> None:
-        parsed = yarl.URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host or not parsed.path.strip("/"):
-            raise ValueError("a database's URL is http[s]://host:port/database")
-        if parsed.query_string or parsed.fragment:
-            raise ValueError("a database's URL has no query and no fragment")
+        urls = database_urls(url)
         if username is None and password is None:
-            username, password = parsed.user, parsed.password
+            username, password = urls[0].user, urls[0].password
         if ":" in (username or ""):
             raise ValueError("a username must not contain a colon")
         self.guard = guard or Guard()
@@ -111,18 +112,17 @@ class Database:
             observer=self.observer,
             retry_budget=retry_budget,
         )
-        # CouchDB takes a plus sign in a path for a space.
-        path = parsed.raw_path.rstrip("/").replace("+", "%2B")
-        url_without_secrets = parsed.with_user(None).with_path(path, encoded=True)
-        self._endpoint = Endpoint(url_without_secrets, self._transport)
+        nodes = Nodes(urls)
+        self._endpoint = Endpoint(nodes, self._transport, retry_budget)
         self.revisions = Revisions(self._endpoint)
         bulk = BulkRequests(self._endpoint)
         self._bulk = bulk
-        self._reads = Coalescer(bulk.fetch, is_read=True)
-        self._leaves = Coalescer(bulk.fetch_leaves, is_read=True)
+        self._reads = NodeCoalescers(nodes, bulk.fetch, is_read=True)
+        self._leaves = NodeCoalescers(nodes, bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
-        single_copy = functools.partial(self._single_copy, Coalescer(bulk.write, is_read=False), retry_budget)
+        writes = NodeCoalescers(nodes, bulk.write, is_read=False)
+        single_copy = functools.partial(self._single_copy, writes, retry_budget)
         self._rule = ChosenRule(self._endpoint, bulk, self.revisions, self.guard, single_copy)
         self._writer = DocumentWriter(self._rule)
         self._new_ids: collections.deque[str] = collections.deque()
@@ -157,8 +157,8 @@ class Database:
 
     @property
     def url(self) -> str:
-        """The database's URL, without credentials."""
-        return str(self._endpoint.url)
+        """The database's URL, without credentials; on several nodes all URLs, separated by commas."""
+        return ",".join(str(url) for url in self._endpoint.nodes.urls)
 
     @property
     def name(self) -> str:
@@ -186,7 +186,7 @@ class Database:
         Raises:
             NotFoundError: there is no such document, or no such database.
         """
-        return await self._reads.submit(document_id)
+        return await self._reads.submit(document_id, document_id)
 
     async def fetch_revision(self, document_id: str, rev: str) -> Document:
         """One revision of a document, if CouchDB still has it.
@@ -194,7 +194,8 @@ class Database:
         Raises:
             NotFoundError: CouchDB does not have the revision, or there is no such document or database.
         """
-        return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev})
+        node = self._endpoint.nodes.of_document(document_id)
+        return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev}, node=node)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
         """The document under a key that is unique and never changes, in the view named `design_doc`.
@@ -213,7 +214,7 @@ class Database:
 
     async def fetch_leaves(self, document_id: str) -> list[Document]:
         """The leaf revisions of a document, tombstones included, with `_revisions`; [] if there are none."""
-        return await self._leaves.submit(document_id)
+        return await self._leaves.submit(document_id, document_id)
 
     async def fetch_conflict(self, document_id: str) -> list[Document]:
         """The live leaves that are to be merged, the winner first; [] if there are none.
@@ -239,9 +240,11 @@ class Database:
         in_query, in_body = split_options({"reduce": False} | options)
         if in_body:
             body = msgspec.json.encode(in_body)
-            response = await self._endpoint.request("query_view", "POST", path, in_query, body=body)
+            response = await self._endpoint.request(
+                "query_view", "POST", path, in_query, body=body, may_be_slow=True
+            )
         else:
-            response = await self._endpoint.request("query_view", "GET", path, in_query)
+            response = await self._endpoint.request("query_view", "GET", path, in_query, may_be_slow=True)
         return response.decode(_Rows).rows
 
     async def save(self, document: Document) -> str:
@@ -280,8 +283,7 @@ class Database:
         complaint = "CouchDB was too slow to make an id"
         async with acquired_before(deadline.current().at_s, self._new_ids_lock, complaint):
             if not self._new_ids:
-                url = self._endpoint.url.with_name("_uuids").with_query(count=_ID_BATCH_SIZE)
-                response = await self._transport.send("new_document_ids", "GET", url)
+                response = await self._endpoint.request_ids(_ID_BATCH_SIZE)
                 self._new_ids.extend(response.decode(_NewIds).uuids)
             return self._new_ids.popleft()
 
@@ -302,9 +304,11 @@ class Database:
         information: dict[str, Any] = response.json()["view_index"]
         return information
 
-    def _single_copy(self, writes: Coalescer[bytes, Written], retry_budget: RetryBudget) -> SingleCopyWriter:
+    def _single_copy(
+        self, writes: NodeCoalescers[bytes, Written], retry_budget: RetryBudget
+    ) -> SingleCopyWriter:
         async def send(document_id: str, encoded: bytes) -> str:
-            return str((await writes.submit(encoded, key=document_id)).rev)
+            return str((await writes.submit(document_id, encoded, key=document_id)).rev)
 
         return SingleCopyWriter(
             send=send,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import yarl
 
 from tor_async_couchdb.errors import CouchDBError, NotFoundError
 from tor_async_couchdb.model import Document
@@ -42,17 +43,26 @@ class Revisions:
 
         Tombstones are left out: a document keeps one for each conflict that it ever had.
         """
-        path = quote_id(document_id)
-        winner = await self._get_or_none(path, {"conflicts": True})
+        path, node = quote_id(document_id), self._node_of(document_id)
+        winner = await self._get_or_none(path, node, {"conflicts": True})
         if winner is None:
             return []
         others = winner.pop("_conflicts", [])
-        return [winner, *[await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}) for rev in others]]
+        leaves = [
+            await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}, node=node) for rev in others
+        ]
+        return [winner, *leaves]
 
     async def fetch_attachments(self, document_id: str, rev: str) -> dict[str, str]:
         """The contents of a revision's attachments by name, as base64 text."""
         options = {"rev": rev, "attachments": True}
-        document = await self._endpoint.get_json("fetch_attachments", quote_id(document_id), options)
+        document = await self._endpoint.get_json(
+            "fetch_attachments",
+            quote_id(document_id),
+            options,
+            node=self._node_of(document_id),
+            may_be_slow=True,
+        )
         return {name: attachment["data"] for name, attachment in document.get("_attachments", {}).items()}
 
     async def insert(self, revisions: Sequence[Document], *, copies: int | None = None) -> None:
@@ -69,7 +79,9 @@ class Revisions:
         encoded = b",".join(document_json.encode(revision) for revision in revisions)
         w = b"" if copies is None else b'"w":%d,' % copies
         body = b'{"new_edits":false,' + w + b'"docs":[' + encoded + b"]}"
-        response = await self._endpoint.request("insert", "POST", "_bulk_docs", body=body, is_read=False)
+        response = await self._endpoint.request(
+            "insert", "POST", "_bulk_docs", body=body, is_read=False, node=self._node_of(revisions[0]["_id"])
+        )
         for result in response.decode(list[Written]):
             outcome = written(result)
             if isinstance(outcome, CouchDBError):
@@ -86,12 +98,16 @@ class Revisions:
             "limit": limit,
             "timeout": round(timeout_s * 1000),
         }
-        response = await self._endpoint.request("changes", "GET", "_changes", options)
+        # On a cluster another node may repeat changes, so all polls go to one as long as it answers.
+        node = self._node_of("_changes")
+        response = await self._endpoint.request(
+            "changes", "GET", "_changes", options, node=node, may_be_slow=True
+        )
         return response.decode(Changes)
 
     async def read_local(self, name: str) -> Document | None:
         """The local document of this name, which is not replicated; None if there is none."""
-        return await self._get_or_none(f"_local/{quote_id(name)}")
+        return await self._get_or_none(f"_local/{quote_id(name)}", self._node_of(f"_local/{name}"))
 
     async def write_local(self, name: str, body: Document) -> None:
         """Writes a local document, which is not replicated. Two writers may overwrite each other.
@@ -103,13 +119,22 @@ class Revisions:
         rev = {} if current is None else {"_rev": current["_rev"]}
         path = f"_local/{quote_id(name)}"
         response = await self._endpoint.request(
-            "write_local", "PUT", path, body=document_json.encode(body | rev)
+            "write_local",
+            "PUT",
+            path,
+            body=document_json.encode(body | rev),
+            node=self._node_of(f"_local/{name}"),
         )
         response.raise_for_status()
 
-    async def _get_or_none(self, path: str, options: dict[str, Any] | None = None) -> Document | None:
+    def _node_of(self, document_id: str) -> yarl.URL:
+        return self._endpoint.nodes.of_document(document_id)
+
+    async def _get_or_none(
+        self, path: str, node: yarl.URL, options: dict[str, Any] | None = None
+    ) -> Document | None:
         try:
-            return await self._endpoint.get_json("fetch", path, options)
+            return await self._endpoint.get_json("fetch", path, options, node=node)
         except NotFoundError as error:
             if error.reason in ("missing", "deleted"):
                 return None

@@ -222,7 +222,7 @@ def decide(
         )
         return Decision(Step.BURY, highest, own) if is_free else Decision(Step.UNKNOWN)
     if not attempt.is_in(highest):
-        return _decide_outranked(attempt, highest, leaves)
+        return _decide_outranked(attempt, highest, leaves, database_id)
     rivals = [leaf for leaf in lower if not leaf.is_deleted and _may_be_buried(leaf, highest, database_id)]
     if rivals:
         overdue = [leaf for leaf in rivals if ages_s.get(leaf.rev, 0.0) > patience_s]
@@ -230,11 +230,14 @@ def decide(
     return _decide_highest(attempt, highest, leaves, buried, pushed)
 
 
-def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf]) -> Decision:
+def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf], database_id: str) -> Decision:
     if attempt.is_unanswered and highest.rev == attempt.base:
         return Decision(Step.RESEND)
-    if any(attempt.is_in(leaf) for leaf in leaves if not leaf.is_undone):
+    if any(attempt.is_in(leaf) for leaf in leaves if not leaf.is_deleted):
         return Decision(Step.WAIT)  # another writer has built on it, and has to bury that
+    deletions = [leaf for leaf in leaves if leaf.is_deleted and not leaf.is_undone and attempt.is_in(leaf)]
+    if not all(_may_be_buried(leaf, highest, database_id) for leaf in deletions):
+        return Decision(Step.UNKNOWN)  # a leaf from elsewhere keeps the deletion from being buried
     if not attempt.is_surely_not_in(highest):
         return Decision(Step.UNKNOWN)
     if attempt.is_unanswered and not attempt.revs:

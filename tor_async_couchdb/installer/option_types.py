@@ -42,6 +42,14 @@ def scheme_host_port(value: str) -> str:
     return value.rstrip("/")
 
 
+def several_hosts(value: str) -> list[str]:
+    """Accepts what `scheme_host_port` accepts, for each node of a cluster, separated by commas."""
+    hosts = [scheme_host_port(part.strip()) for part in value.split(",")]
+    if len(set(hosts)) < len(hosts):
+        raise ArgumentTypeError("a node is given twice")
+    return hosts
+
+
 def user_colon_password(value: str) -> UserPassword:
     """Accepts `user:password`; only the password may contain a colon."""
     user, colon, password = value.partition(":")

@@ -23,7 +23,13 @@ def add_database_options(parser: argparse.ArgumentParser, default_database: str 
 
     Without a default the name is required.
     """
-    add_option(parser, "--host", option_types.scheme_host_port, "http://127.0.0.1:5984", "where CouchDB is")
+    add_option(
+        parser,
+        "--host",
+        option_types.scheme_host_port,
+        "http://127.0.0.1:5984",
+        "where CouchDB is; of a cluster any one node",
+    )
     if default_database is None:
         parser.add_argument("--database", required=True, metavar="NAME", help="name of the database")
     else:

@@ -41,10 +41,12 @@ class Master:
     def from_url(cls, url: str, credentials: UserPassword | None = None) -> Self:
         """The master at a database's URL. Credentials in the URL replace `credentials`.
 
+        Of several URLs, separated by commas, it is the first: CouchDB replicates through one node.
+
         Raises:
             InstallerError: it is not the URL of a database.
         """
-        parts = urlsplit(url)
+        parts = urlsplit(url.partition(",http")[0])
         host, name = parts.netloc.rpartition("@")[2], unquote(parts.path.strip("/"))
         if parts.scheme not in ("http", "https") or not host or not name:
             raise InstallerError("a database's URL is http[s]://host:port/database")

@@ -45,9 +45,7 @@ CIRCUMSTANCES: Mapping[str, Circumstances] = {
     "deletions, a node crashes": Circumstances(deletions=True, clients_crash=True, nodes_crash=1),
     "short histories": Circumstances(clients_crash=True, revs_limit=6),
     "replication": Circumstances(foreign_leaves=True, clients_crash=True),
-    "all at once": Circumstances(
-        foreign_leaves=True, clients_crash=True, nodes_crash=1, deletions=True, revs_limit=20
-    ),
+    "all at once": Circumstances(foreign_leaves=True, clients_crash=True, nodes_crash=1, deletions=True),
 }
 
 

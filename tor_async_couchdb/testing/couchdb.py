@@ -1,4 +1,7 @@
-"""A CouchDB for tests: the one that COUCHDB_URL names, or the stand-in if it is installed."""
+"""A CouchDB for tests: the one that COUCHDB_URL names, or the stand-in if it is installed.
+
+If COUCHDB_URL names several nodes of a cluster, separated by commas, tests use the first.
+"""
 
 import contextlib
 import os
@@ -48,7 +51,8 @@ def running_couchdb(folder: Path) -> Iterator[CouchDBServer]:
     """
     if "COUCHDB_URL" in os.environ:
         credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
-        with CouchDBServer(os.environ["COUCHDB_URL"], *credentials) as server:
+        url = os.environ["COUCHDB_URL"].split(",")[0].strip()
+        with CouchDBServer(url, *credentials) as server:
             yield server
         return
     try:

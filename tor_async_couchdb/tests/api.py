@@ -249,6 +249,8 @@ def meaning(error: CouchDBError) -> str:
             return error.reason
         case ResponseError():
             return f"{error.status}"
+        case NoMajorityError():
+            return "most copies are down"
         case UnmergeableError() | InvalidDocumentError():
             return f"{error.document_id}"
         case NoMajorityError():

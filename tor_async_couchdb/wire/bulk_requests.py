@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+import yarl
 
 from tor_async_couchdb.errors import (
     CouchDBError,
@@ -83,7 +84,7 @@ class _IdRows(msgspec.Struct):
 
 
 class BulkRequests:
-    """The bulk requests of one database.
+    """The bulk requests of one database. Without a `node` a request may go to any.
 
     A batch that CouchDB refuses as a whole is split, so that a bad document fails alone.
     """
@@ -91,55 +92,59 @@ class BulkRequests:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    async def fetch(self, document_ids: Sequence[str]) -> Sequence[Document | CouchDBError]:
+    async def fetch(
+        self, document_ids: Sequence[str], node: yarl.URL | None = None
+    ) -> Sequence[Document | CouchDBError]:
         """The winning revision of each document; NotFoundError for one that is missing or deleted."""
-        return await _split_if_refused(self._fetch, document_ids)
+        return await _split_if_refused(functools.partial(self._fetch, node), document_ids)
 
     async def fetch_leaves(
-        self, document_ids: Sequence[str], *, copies: int | None = None
+        self, document_ids: Sequence[str], node: yarl.URL | None = None, *, copies: int | None = None
     ) -> Sequence[list[Document] | CouchDBError]:
         """The leaf revisions of each document, tombstones included, with `_revisions`; [] if there are none.
 
         On a cluster CouchDB reads so many `copies`, by default a majority.
         """
-        return await _split_if_refused(functools.partial(self._fetch_leaves, copies), document_ids)
+        return await _split_if_refused(functools.partial(self._fetch_leaves, node, copies), document_ids)
 
     async def look_up(self, design_doc: str, keys: Sequence[str]) -> Sequence[list[str] | CouchDBError]:
         """The ids of the documents under each key in the view of this name, in order."""
         return await _split_if_refused(functools.partial(self._look_up, design_doc), keys)
 
     async def write(
-        self, documents: Sequence[bytes], *, copies: int | None = None
+        self, documents: Sequence[bytes], node: yarl.URL | None = None, *, copies: int | None = None
     ) -> Sequence[Written | CouchDBError]:
         """The result for each encoded document, or the error for it.
 
         On a cluster CouchDB waits for so many `copies`, by default for a majority.
         """
-        return await _split_if_refused(functools.partial(self._write, copies), documents)
+        return await _split_if_refused(functools.partial(self._write, node, copies), documents)
 
-    async def _fetch(self, document_ids: Sequence[str]) -> list[Document | CouchDBError]:
+    async def _fetch(
+        self, node: yarl.URL | None, document_ids: Sequence[str]
+    ) -> list[Document | CouchDBError]:
         if len(document_ids) == 1 and _PLAIN_ID.fullmatch(document_ids[0]):
-            return [await self._fetch_one(document_ids[0])]
-        found = await self._bulk_get("bulk_get", document_ids)
+            return [await self._fetch_one(node, document_ids[0])]
+        found = await self._bulk_get("bulk_get", node, document_ids)
         return [_winner(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
-    async def _fetch_one(self, document_id: str) -> Document:
+    async def _fetch_one(self, node: yarl.URL | None, document_id: str) -> Document:
         # A _bulk_get of a single document takes CouchDB a quarter longer.
-        return await self._endpoint.get_json("fetch", document_id, {"conflicts": True})
+        return await self._endpoint.get_json("fetch", document_id, {"conflicts": True}, node=node)
 
     async def _fetch_leaves(
-        self, copies: int | None, document_ids: Sequence[str]
+        self, node: yarl.URL | None, copies: int | None, document_ids: Sequence[str]
     ) -> list[list[Document] | CouchDBError]:
         r = {} if copies is None else {"r": copies}
-        found = await self._bulk_get("fetch_leaves", document_ids, revs=True, **r)
+        found = await self._bulk_get("fetch_leaves", node, document_ids, revs=True, **r)
         return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
     async def _bulk_get(
-        self, operation: str, document_ids: Sequence[str], **options: int
+        self, operation: str, node: yarl.URL | None, document_ids: Sequence[str], **options: int
     ) -> list[list[_Leaf]]:
         wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
         body = document_json.encode({"docs": wanted})
-        response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body)
+        response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body, node=node)
         leaves = {found.id: found.docs for found in response.decode(_FoundDocuments).results}
         return [leaves.get(document_id, []) for document_id in document_ids]
 
@@ -147,17 +152,23 @@ class BulkRequests:
         ids: dict[str, list[str]] = {key: [] for key in keys}
         body = document_json.encode({"keys": [*ids]})
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
-        response = await self._endpoint.request("look_up", "POST", path, {"reduce": False}, body=body)
+        response = await self._endpoint.request(
+            "look_up", "POST", path, {"reduce": False}, body=body, may_be_slow=True
+        )
         for row in response.decode(_IdRows).rows:
             # In CouchDB's Unicode collation some different keys are equal.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
         return [sorted(ids[key]) for key in keys]
 
-    async def _write(self, copies: int | None, documents: Sequence[bytes]) -> list[Written | CouchDBError]:
+    async def _write(
+        self, node: yarl.URL | None, copies: int | None, documents: Sequence[bytes]
+    ) -> list[Written | CouchDBError]:
         w = b"" if copies is None else b'"w":%d,' % copies
         body = b"{" + w + b'"docs":[' + b",".join(documents) + b"]}"
-        response = await self._endpoint.request("bulk_docs", "POST", "_bulk_docs", body=body, is_read=False)
+        response = await self._endpoint.request(
+            "bulk_docs", "POST", "_bulk_docs", body=body, is_read=False, node=node
+        )
         results = response.decode(list[Written])
         if len(results) != len(documents):
             raise TransportError(f"{len(results)} results for {len(documents)} documents")

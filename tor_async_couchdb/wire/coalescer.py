@@ -9,14 +9,18 @@ which cost CouchDB far less for each document than many small ones.
 import asyncio
 import collections
 import contextvars
+import functools
 import math
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
+from tor_async_couchdb.wire.nodes import Nodes
 
 Q = TypeVar("Q")
 R = TypeVar("R")
@@ -213,3 +217,31 @@ class Coalescer(Generic[Q, R]):
         self._dispatch()
         if not self._in_flight:
             self._stop_timer()
+
+
+class NodeCoalescers(Generic[Q, R]):
+    """A coalescer for each node, so that all documents of a batch belong to the node that it is sent to."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        send: Callable[[Sequence[Q], yarl.URL], Awaitable[Sequence[R | CouchDBError]]],
+        *,
+        is_read: bool,
+    ) -> None:
+        self._nodes = nodes
+        self._coalescers: dict[yarl.URL, Coalescer[Q, R]] = {
+            node: Coalescer(functools.partial(_send_to, node, send), is_read=is_read) for node in nodes.urls
+        }
+
+    def submit(self, document_id: str, request: Q, *, key: Hashable = None) -> Coroutine[Any, Any, R]:
+        """The result of one request, which is about this document; see `Coalescer.submit`."""
+        return self._coalescers[self._nodes.of_document(document_id)].submit(request, key=key)
+
+
+def _send_to(
+    node: yarl.URL,
+    send: Callable[[Sequence[Q], yarl.URL], Awaitable[Sequence[R | CouchDBError]]],
+    requests: Sequence[Q],
+) -> Awaitable[Sequence[R | CouchDBError]]:
+    return send(requests, node)

@@ -1,13 +1,24 @@
 """A database as an HTTP resource."""
 
+import math
+import time
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 import yarl
 
-from tor_async_couchdb.wire.transport import Response, Transport
+from tor_async_couchdb.errors import CouchDBError, ResponseError
+from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.wire.nodes import Nodes
+from tor_async_couchdb.wire.transport import (
+    ConnectionBrokeError,
+    Response,
+    Transport,
+    UnansweredError,
+    UnreachableError,
+)
 
 # CouchDB expects these options as JSON, and all others as plain text.
 _JSON_OPTIONS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
@@ -15,16 +26,26 @@ _JSON_OPTIONS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "en
 # CouchDB refuses URLs from some 8,000 characters on. Quoting may make three of each.
 _MAX_KEY_SIZE_BYTES = 1024
 
+# From a node that is down, starts, or is in maintenance, or from the gateway in front of it.
+_STATUSES_OF_FAILED_NODES = (502, 503, 504)
+# A caller's deadline may leave a node less time than this to answer, which says nothing about the node.
+_HUNG_AFTER_S = 1.0
+
 
 class Endpoint:
-    """The database at `url`.
+    """A database, on any of the `nodes`.
+
+    A request goes to one node, and to the others only if that one fails and the request can be made twice: a
+    read, or a request that was not sent. Each of these moves spends a token of the `retry_budget`.
 
     Its requests raise TransportError if CouchDB does not answer and ResponseError if it refuses.
     """
 
-    def __init__(self, url: yarl.URL, transport: Transport) -> None:
-        self.url = url
-        self.transport = transport
+    def __init__(self, nodes: Nodes, transport: Transport, retry_budget: RetryBudget) -> None:
+        self.nodes = nodes
+        self.url = nodes.urls[0]
+        self._transport = transport
+        self._retry_budget = retry_budget
 
     async def request(
         self,
@@ -35,20 +56,108 @@ class Endpoint:
         *,
         body: bytes | None = None,
         is_read: bool = True,
+        node: yarl.URL | None = None,
+        may_be_slow: bool = False,
     ) -> Response:
-        """CouchDB's answer, which is a success. `path` is relative to the database, and quoted."""
+        """CouchDB's answer, which is a success. `path` is relative to the database, and quoted.
+
+        Without a `node` the request may go to any. Of several nodes each gets a share of the time until the
+        deadline, so that another can be asked, also for what became of a write. If the answer `may_be_slow`,
+        a node gets all the time that is left.
+        """
         query = urllib.parse.urlencode(
             {name: _option(name, value) for name, value in (options or {}).items()}
         )
-        url = f"{self.url}/{path}" if path else str(self.url)
-        target = yarl.URL(f"{url}?{query}" if query else url, encoded=True)
-        return await self.transport.send(operation, method, target, body=body, is_read=is_read)
+        suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
+        if len(self.nodes.urls) == 1:
+            url = yarl.URL(f"{self.url}{suffix}", encoded=True)
+            return await self._transport.send(operation, method, url, body=body, is_read=is_read)
+
+        def target(node: yarl.URL) -> yarl.URL:
+            return yarl.URL(f"{node}{suffix}", encoded=True)
+
+        return await self._send(operation, method, target, body, is_read, node, may_be_slow)
+
+    async def request_ids(self, count: int) -> Response:
+        """CouchDB's answer to a request for so many ids of new documents."""
+
+        def target(node: yarl.URL) -> yarl.URL:
+            return node.with_name("_uuids").with_query(count=count)
+
+        return await self._send("new_document_ids", "GET", target)
 
     async def get_json(
-        self, operation: str, path: str, options: Mapping[str, Any] | None = None
+        self,
+        operation: str,
+        path: str,
+        options: Mapping[str, Any] | None = None,
+        *,
+        node: yarl.URL | None = None,
+        may_be_slow: bool = False,
     ) -> dict[str, Any]:
-        """The JSON object that answers a GET."""
-        return (await self.request(operation, "GET", path, options)).decode(dict[str, Any])
+        """The JSON object that answers a GET; see `request`."""
+        response = await self.request(operation, "GET", path, options, node=node, may_be_slow=may_be_slow)
+        return response.decode(dict[str, Any])
+
+    async def _send(
+        self,
+        operation: str,
+        method: str,
+        target: Callable[[yarl.URL], yarl.URL],
+        body: bytes | None = None,
+        is_read: bool = True,
+        node: yarl.URL | None = None,
+        may_be_slow: bool = False,
+    ) -> Response:
+        deadline_s = self._transport.deadline_s()
+        nodes = self.nodes.to_try(self.nodes.any() if node is None else node)
+        while True:
+            node = nodes.pop(0)
+            share_s = (deadline_s - time.monotonic()) / (len(nodes) + 1)
+            try:
+                response = await self._transport.send(
+                    operation,
+                    method,
+                    target(node),
+                    body=body,
+                    is_read=is_read,
+                    deadline_s=deadline_s,
+                    patience_s=math.inf if may_be_slow else share_s,
+                    is_last_node=not nodes,
+                )
+            except CouchDBError as error:
+                self._remember(node, error)
+                is_over = not nodes or time.monotonic() >= deadline_s or self._retry_budget.is_empty
+                if is_over or not _may_be_sent_to_another_node(error, is_read):
+                    raise
+                self._retry_budget.spend()
+            else:
+                self.nodes.trust(node)
+                return response
+
+    def _remember(self, node: yarl.URL, error: CouchDBError) -> None:
+        match error:
+            case UnreachableError():
+                self.nodes.avoid(node)
+            case UnansweredError() if error.waited_s >= _HUNG_AFTER_S:
+                self.nodes.avoid(node)
+            case ResponseError() if error.status in _STATUSES_OF_FAILED_NODES:
+                self.nodes.avoid(node)
+            case ResponseError():
+                self.nodes.trust(node)
+
+
+def _may_be_sent_to_another_node(error: CouchDBError, is_read: bool) -> bool:
+    """Whether the request had no effect, and another node may answer it."""
+    match error:
+        case UnreachableError():
+            return True
+        case ConnectionBrokeError() | UnansweredError():
+            return is_read
+        case ResponseError():
+            return is_read and error.status >= 500
+        case _:
+            return False
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -94,7 +94,7 @@ class Response:
 
 
 class Transport:
-    """A pool of connections to one CouchDB, with its credentials. `timeout_s` bounds each request.
+    """A pool of connections to CouchDB, with its credentials. `timeout_s` bounds each request.
 
     Use it as an async context manager, or call `close`.
     """
@@ -122,6 +122,9 @@ class Transport:
         self._write_retries = RetryStrategy(
             _PAUSE, max_retries=_MAX_RETRIES, retry_if=_was_not_handled, budget=retry_budget, sleep=sleep
         )
+        self._later_retries = RetryStrategy(
+            _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_put_off, budget=retry_budget, sleep=sleep
+        )
         self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
@@ -131,22 +134,40 @@ class Transport:
         if session is not None:
             await session.close()
 
+    def deadline_s(self) -> float:
+        """When a request that is made now has to end, on the clock of `time.monotonic`."""
+        return _no_later_than_asked(time.monotonic() + self._timeout_s)
+
     async def send(
-        self, operation: str, method: str, url: yarl.URL, *, body: bytes | None = None, is_read: bool = True
+        self,
+        operation: str,
+        method: str,
+        url: yarl.URL,
+        *,
+        body: bytes | None = None,
+        is_read: bool = True,
+        deadline_s: float = math.inf,
+        patience_s: float = math.inf,
+        is_last_node: bool = True,
     ) -> Response:
         """CouchDB's answer, which is a success. `operation` names this kind of request for the observer.
 
         A request that had no effect is sent again, a few times and within the budget: one that was not sent,
-        or that CouchDB refused with 429; a read also after a broken connection or a 5xx.
+        or that CouchDB refused with 429; a read also after a broken connection or a 5xx. Unless this is the
+        last node that can be asked, it is sent again only after a 429.
+
+        The request ends before `deadline_s`, and CouchDB has `patience_s` seconds to answer each time.
 
         Raises:
             ConnectError: nothing was sent: there was no connection in time.
             TransportError: the request was sent, and no complete answer came in time.
             ResponseError: CouchDB refused the request.
         """
-        deadline_s = _no_later_than_asked(time.monotonic() + self._timeout_s)
-        attempt = functools.partial(self._try, operation, method, url, body, deadline_s, is_read)
+        deadline_s = min(deadline_s, self.deadline_s())
+        attempt = functools.partial(self._try, operation, method, url, body, deadline_s, patience_s, is_read)
         retries = self._read_retries if is_read else self._write_retries
+        if not is_last_node:
+            retries = self._later_retries
         return await retries.run(attempt, deadline_s=deadline_s)
 
     async def _try(
@@ -156,6 +177,7 @@ class Transport:
         url: yarl.URL,
         body: bytes | None,
         deadline_s: float,
+        patience_s: float,
         is_read: bool,
     ) -> Response:
         _check_is_wanted(deadline_s)
@@ -164,7 +186,8 @@ class Transport:
         try:
             async with acquired_before(deadline_s, self._free_connections, _ALL_BUSY):
                 _check_is_wanted(deadline_s)
-                response = await self.exchange(method, url, body, deadline_s)
+                answered_by_s = min(deadline_s, time.monotonic() + patience_s)
+                response = await self.exchange(method, url, body, answered_by_s)
             status = response.status
             return response.raise_for_status(is_read=is_read and method != "PUT")
         finally:
@@ -185,9 +208,9 @@ class Transport:
         Tests override it to answer in CouchDB's place.
 
         Raises:
-            ConnectError: nothing was sent.
+            UnreachableError: nothing was sent.
             ConnectionBrokeError: the connection broke after the request, or a part of it, was sent.
-            TransportError: no complete answer came before the deadline.
+            UnansweredError: no complete answer came before the deadline.
         """
         time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
         timeout = aiohttp.ClientTimeout(
@@ -203,9 +226,9 @@ class Transport:
                 retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
                 return Response(response.status, await response.read(), method, url.raw_path, retry_after_s)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ConnectError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
+            raise UnreachableError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
         except TimeoutError as error:
-            raise TransportError(f"CouchDB did not answer {where} within {time_left_s:.1f} s") from error
+            raise UnansweredError(where, time_left_s) from error
         except (aiohttp.ClientError, ConnectionBrokeError) as error:
             raise ConnectionBrokeError(f"the connection broke before {where} was answered") from error
 
@@ -230,6 +253,18 @@ def _check_is_wanted(deadline_s: float) -> None:
         raise ConnectError("the deadline passed before CouchDB was asked")
 
 
+class UnreachableError(ConnectError):
+    """There is no connection to this server."""
+
+
+class UnansweredError(TransportError):
+    """A request was sent, and the complete answer did not come within `waited_s` seconds."""
+
+    def __init__(self, where: str, waited_s: float) -> None:
+        super().__init__(f"CouchDB did not answer {where} within {waited_s:.1f} s")
+        self.waited_s = waited_s
+
+
 class ConnectionBrokeError(TransportError):
     """The connection was closed or reset after the request, or a part of it, was sent."""
 
@@ -248,7 +283,12 @@ async def _send_once(
 
 def _was_not_handled(error: CouchDBError) -> bool:
     """Whether a request that failed with this error had no effect and may succeed the next time."""
-    return isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status == 429)
+    return isinstance(error, ConnectError) or _is_put_off(error)
+
+
+def _is_put_off(error: CouchDBError) -> bool:
+    """Whether CouchDB, or a gateway, asks for the request to be made later."""
+    return isinstance(error, ResponseError) and error.status == 429
 
 
 def _is_transient(error: CouchDBError) -> bool:

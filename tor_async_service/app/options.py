@@ -74,7 +74,7 @@ def parse(
         type=_database_url,
         default="http://127.0.0.1:5984/tor_async_couchdb_sample",
         metavar="URL",
-        help="database to use",
+        help="database to use; of a cluster, its URL on each node, separated by commas",
     )
     parser.add_argument(
         "--deadline",

@@ -22,7 +22,7 @@ from tor_async_couchdb.errors import (
     TransportError,
 )
 from tor_async_couchdb.model import Document
-from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, MemoryTransport, memory_database
+from tor_async_couchdb.testing.memory_couchdb import MemoryCouchDB, memory_database
 from tor_async_couchdb.tests.waiting import wait_until
 
 CALLERS = 12
@@ -151,21 +151,12 @@ class Judge:
                 pytest.fail(f"a write of unknown outcome was not reported as such: {operation}")
 
 
-async def troubled_database(couchdb: MemoryCouchDB, seed: int, trouble: float) -> Database:
-    """A database in memory whose connections begin to break once it is known to keep one copy."""
-    transport = MemoryTransport(couchdb, random.Random(seed), trouble=0.0)  # noqa: S311 - a simulation
-    database = Database("http://127.0.0.1:1/db", transport=transport)
-    await database.copies()
-    transport.trouble = trouble
-    return database
-
-
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), trouble=st.sampled_from([0.0, 0.0, 0.05, 0.3]))
 async def test_operations_are_linearizable(seed: int, trouble: float) -> None:
     dice = random.Random(seed)  # noqa: S311 - a simulation
     couchdb = MemoryCouchDB(max_body_size=dice.choice([10**9, 200]))
-    callers = Callers(couchdb, await troubled_database(couchdb, seed, trouble), dice)
+    callers = Callers(couchdb, memory_database(couchdb, seed=seed, trouble=trouble), dice)
     await callers.run()
     judge = Judge(couchdb)
     for operation in callers.operations:
@@ -178,8 +169,7 @@ async def test_callers_do_meet_conflicts_faults_and_batches() -> None:
     outcomes = []
     for seed in range(20):
         couchdb = MemoryCouchDB()
-        database = await troubled_database(couchdb, seed, trouble=0.3)
-        callers = Callers(couchdb, database, random.Random(seed))  # noqa: S311 - a simulation
+        callers = Callers(couchdb, memory_database(couchdb, seed=seed, trouble=0.3), random.Random(seed))  # noqa: S311 - a simulation
         await callers.run()
         outcomes += [type(operation.outcome) for operation in callers.operations]
         assert couchdb.requests["_bulk_docs"] < len([each for each in callers.operations if each.is_write])

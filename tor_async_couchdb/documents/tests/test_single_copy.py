@@ -688,6 +688,7 @@ async def test_write_that_times_out_and_arrives_late_is_not_applied_twice(
     async with Database(
         proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
     ) as database:
+        await database.copies()
         rev = await database.save({"_id": "a", "_rev": rev, "n": 1})
     saved.set()
     async with asyncio.timeout(10):

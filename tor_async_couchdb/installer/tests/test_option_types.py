@@ -112,3 +112,23 @@ def test_every_no_is_false(text: str) -> None:
 def test_other_text_is_no_boolean(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="should be one of true, false, yes, no, 1 or 0"):
         option_types.boolean(text)
+
+
+def test_hosts_of_several_nodes_are_accepted() -> None:
+    assert option_types.several_hosts("http://a:1") == ["http://a:1"]
+    assert option_types.several_hosts("http://a:1/, https://b") == ["http://a:1", "https://b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "required format"),
+        ("http://a,", "required format"),
+        ("http://a,b", "required format"),
+        ("http://a:1,http://u:p@b:1", "required format"),
+        ("http://a:1,http://a:1/", "twice"),
+    ],
+)
+def test_wrong_hosts_of_several_nodes_are_refused(text: str, words: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=words):
+        option_types.several_hosts(text)

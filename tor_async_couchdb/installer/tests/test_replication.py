@@ -108,6 +108,11 @@ def test_unreachable_server_is_named(masters: tuple[Master, Master]) -> None:
         connect(masters[0], Master("http://127.0.0.1:1", "absent"))
 
 
+def test_master_on_several_nodes_is_the_one_on_the_first() -> None:
+    master = Master.from_url("http://u:p@a:1/db,http://u:p@b:1/db")
+    assert (master.url, master.credentials) == ("http://a:1/db", UserPassword("u", "p"))
+
+
 def test_database_does_not_replicate_with_itself(masters: tuple[Master, Master]) -> None:
     with pytest.raises(InstallerError, match="itself"):
         connect(masters[0], masters[0])

@@ -13,10 +13,11 @@ def test_succeed_returns_the_answer_and_raises_for_a_refusal(couchdb: CouchDBSer
         couchdb.succeed("GET", "absent")
 
 
+@pytest.mark.parametrize("other_nodes", ["", ",http://127.0.0.1:1"])
 def test_couchdb_of_the_environment_is_used_with_its_credentials(
-    couchdb: CouchDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    other_nodes: str, couchdb: CouchDBServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COUCHDB_URL", couchdb.url)
+    monkeypatch.setenv("COUCHDB_URL", couchdb.url + other_nodes)
     monkeypatch.setenv("COUCHDB_USER", couchdb.username)
     monkeypatch.setenv("COUCHDB_PASSWORD", couchdb.password)
     with running_couchdb(tmp_path) as server:

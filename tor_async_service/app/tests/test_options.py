@@ -66,6 +66,11 @@ def test_credentials_that_can_not_be_used_are_named_and_not_shown(
         (["--deadline", "9" * 5000], "is not a positive number of seconds"),
         (["--database", "http://h/db?x=1"], "argument --database: a database's URL has no query"),
         (["--database", "http://h/db#x"], "argument --database: a database's URL has no query"),
+        (["--database", "http://h/db,http://i/bd"], "argument --database: all URLs of a database must end"),
+        (
+            ["--database", "http://h/db,"],
+            "argument --database: in the list of a database's URLs one is empty",
+        ),
         (["--database", "http://a%3Ab:c@h/db"], "argument --database: a username must not contain a colon"),
         (["--port", ""], "argument --port"),
         (["--deadline", "0"], "argument --deadline: '0' is not a positive number of seconds"),
@@ -88,9 +93,17 @@ def test_wrong_option_is_named_and_ends_the_process_with_2(
     assert words in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_password_in_a_wrong_url_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+def test_database_may_be_named_on_each_node_of_a_cluster() -> None:
+    urls = "http://one:5984/db,http://other:5984/db"
+    assert parse("x", ["--database", urls], {}).database_url == urls
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://u:s3cr3t@host/db", "http://u:s3cr3t@h/db,http://i/db", "http://u:x,s3cr3t@h/db"]
+)
+def test_password_in_a_wrong_url_is_not_repeated(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parse("x", ["--database", "ftp://u:s3cr3t@host/db"], {})
+        parse("x", ["--database", url], {})
     assert "s3cr3t" not in capsys.readouterr().err
 
 

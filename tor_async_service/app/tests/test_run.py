@@ -73,10 +73,10 @@ async def test_draining_service_is_red_to_a_client_that_is_connected(
     async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client:
         async with client.get("/_health") as response:
             assert response.status == 200
-        proxy.inject(never_answer)
+        proxy.inject(never_answer, "_view")
         async with aiohttp.ClientSession(url) as other:
             waiting = asyncio.create_task(other.get("/things"))
-            await wait_until(lambda: bool(proxy.requests))
+            await wait_until(lambda: any("_view" in request.path for request in proxy.requests))
             service.process.terminate()
             await service.says("Shutting down ...")
             async with client.get("/_health") as response:  # on its open connection
@@ -204,7 +204,8 @@ async def test_service_without_standard_streams_ends_with_status_0(proxy: FaultP
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = f"exec {sys.executable} -m {SERVICE} --port {port} --database {proxy.url} <&- >&- 2>&-"
-    process = await asyncio.create_subprocess_exec("sh", "-c", command, cwd=ROOT)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COUCHDB_")}
+    process = await asyncio.create_subprocess_exec("sh", "-c", command, cwd=ROOT, env=environment)
     try:
         async with asyncio.timeout(TIMEOUT_S), aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
             while True:
