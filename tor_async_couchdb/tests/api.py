@@ -253,8 +253,6 @@ def meaning(error: CouchDBError) -> str:
             return "most copies are down"
         case UnmergeableError() | InvalidDocumentError():
             return f"{error.document_id}"
-        case NoMajorityError():
-            return "most copies are down"
         case TransportError():
             return f"again in {error.retry_after_s} s"
         case _:
