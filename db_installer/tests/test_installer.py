@@ -2,7 +2,9 @@ import json
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,20 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
     assert "Successfully" not in second.stderr
     assert _documents(couchdb, database) == documents
     assert couchdb.password not in first.stderr + second.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--delete=true"]])
+def test_three_commands_at_the_same_time_all_end_with_0_and_the_database_is_complete(
+    couchdb: CouchDBServer, arguments: list[str]
+) -> None:
+    name = f"tor_async_couchdb_test_{uuid.uuid4().hex}"
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            results = list(pool.map(lambda _: _install(couchdb, name, *arguments), range(3)))
+        assert [result.returncode for result in results] == [0, 0, 0], [result.stderr for result in results]
+        assert len(_documents(couchdb, name)) == 5
+    finally:
+        couchdb.request("DELETE", name)
 
 
 def test_the_command_ends_with_1_and_one_line_when_the_host_is_not_there() -> None:

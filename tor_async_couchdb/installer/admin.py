@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from tor_async_couchdb.errors import NotFoundError, ResponseError, TransportError
@@ -21,6 +24,7 @@ from tor_async_couchdb.installer.option_types import UserPassword
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 30.0  # creating a database on a busy cluster takes seconds
+_ALREADY_EXISTS = 412
 _SUCCESSES = (200, 201, 202)  # 202: not yet accepted by a majority of a cluster's nodes
 
 
@@ -35,6 +39,8 @@ class AdminClient:
         self._session = requests.Session()
         # As in the services, proxies of the environment and .netrc are not used.
         self._session.trust_env = False
+        if verify_host_ssl_cert and self.host.lower().startswith("https:"):
+            self._session.mount("https://", _SystemTrustAdapter())
         if credentials is not None:
             # requests would send text as Latin-1, and CouchDB expects UTF-8.
             self._session.auth = HTTPBasicAuth(credentials.user.encode(), credentials.password.encode())
@@ -98,12 +104,30 @@ class AdminClient:
             raise _translated(error, read_timeout_s) from error
 
 
+class _SystemTrustAdapter(HTTPAdapter):
+    """Trusts the authorities that Python's `ssl` trusts, as the services do.
+
+    Those are the system's, or of SSL_CERT_FILE and SSL_CERT_DIR. By itself, requests has a list of its own.
+    """
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Makes the pool of connections with Python's own context."""
+        super().init_poolmanager(*arguments, **options, ssl_context=ssl.create_default_context())
+
+    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:
+        """Adds no authority to those of the context."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
 def _translated(error: requests.RequestException, read_timeout_s: float) -> TransportError:
     match error:
         case requests.ReadTimeout():
             return TransportError(f"no answer within {read_timeout_s:g} s")
         case requests.exceptions.SSLError():
-            return TransportError("the server speaks no TLS, or its certificate is not trusted")
+            return TransportError(
+                "the server speaks no TLS, or its certificate is not trusted (SSL_CERT_FILE names a file of"
+                " more authorities)"
+            )
         case requests.ConnectionError():
             return TransportError("can't be reached: is CouchDB running there?")
         case _:
@@ -137,6 +161,9 @@ Document = dict[str, Any]
 # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
 _NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 
+# Names hash evenly: this many find each of some hundred shards.
+_MAX_PARTITIONS_TRIED = 2000
+
 
 class AdminDatabase:
     """A database of a CouchDB, which need not exist.
@@ -165,13 +192,25 @@ class AdminDatabase:
             return False
         return True
 
-    def create(self) -> None:
-        """Creates the database."""
-        self.server.ask("PUT", self.name)
+    def create(self, *, is_partitioned: bool = False) -> bool:
+        """Creates the database; returns whether this call did, and not another client before."""
+        try:
+            self.server.ask("PUT", self.name, query={"partitioned": "true"} if is_partitioned else None)
+        except ResponseError as error:
+            if error.status != _ALREADY_EXISTS:
+                raise
+            return False
+        return True
 
     def delete(self) -> None:
-        """Deletes the database with all that is in it."""
-        self.server.ask("DELETE", self.name)
+        """Deletes the database with all that is in it; one that does not exist is no error."""
+        with suppress(NotFoundError):
+            self.server.ask("DELETE", self.name)
+
+    def is_partitioned(self) -> bool:
+        """Whether the documents' ids begin with a partition."""
+        props = self.server.ask("GET", self.name).get("props", {})
+        return props.get("partitioned") is True
 
     def fetch(self, document_ids: Iterable[str]) -> dict[str, Document]:
         """Those of the documents that exist, by their ids."""
@@ -183,6 +222,18 @@ class AdminDatabase:
             body={"keys": list(document_ids)},
         )
         return {row["key"]: row["doc"] for row in answer["rows"] if row.get("doc") is not None}
+
+    def states(self, document_ids: Iterable[str]) -> dict[str, str]:
+        """Which of the documents "exists", and which "was deleted", by their ids.
+
+        Those that never existed are left out.
+        """
+        answer = self.server.ask("POST", self.name, "_all_docs", body={"keys": list(document_ids)})
+        return {
+            row["key"]: "was deleted" if row["value"].get("deleted") else "exists"
+            for row in answer["rows"]
+            if "value" in row
+        }
 
     def count_documents(self) -> int:
         """The number of documents, including design documents."""
@@ -221,15 +272,37 @@ class AdminDatabase:
         """Deletes a design document."""
         self.server.ask("DELETE", self.name, "_design", name, query={"rev": revision})
 
-    def query_view(self, design_document: str, view: str, *, timeout_s: float) -> None:
+    def query_view(
+        self, design_document: str, view: str, *, timeout_s: float, partition: str | None = None
+    ) -> None:
         """Asks a view for a row. CouchDB answers once all indexes of its design document are built.
+
+        With a partition it is only those of the partition's shard.
 
         Raises:
             TransportError: they are not built within `timeout_s` seconds. CouchDB goes on building.
         """
         query = {"limit": "1", "reduce": "false"}
-        path = (self.name, "_design", design_document, "_view", view)
+        within = () if partition is None else ("_partition", partition)
+        path = (self.name, *within, "_design", design_document, "_view", view)
         self.server.ask("GET", *path, query=query, read_timeout_s=timeout_s)
+
+    def one_partition_per_shard(self) -> list[str]:
+        """Names of partitions, of which each shard of a partitioned database has one.
+
+        https://docs.couchdb.org/en/stable/api/database/shard.html
+        """
+        missing = set(self.server.ask("GET", self.name, "_shards")["shards"])
+        partitions = []
+        for number in range(_MAX_PARTITIONS_TRIED):
+            if not missing:
+                break
+            partition = f"p{number}"
+            shard = self.server.ask("GET", self.name, "_shards", f"{partition}:")["range"]
+            if shard in missing:
+                missing.remove(shard)
+                partitions.append(partition)
+        return partitions
 
     def count_pending_updates(self, design_document: str) -> int:
         """The number of changes that the indexes of a design document have not processed yet."""

@@ -9,7 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from tor_async_couchdb.errors import CouchDBError, ResponseError, TransportError, UnauthorizedError
+from tor_async_couchdb.errors import (
+    CouchDBError,
+    NotFoundError,
+    ResponseError,
+    TransportError,
+    UnauthorizedError,
+)
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
 
 _logger = logging.getLogger(__package__)
+
+# How often an installation begins again because others delete the database.
+_MAX_TRIES = 5
 
 
 def _ignore_progress(name: str, done: int, total: int) -> None:
@@ -42,7 +51,9 @@ def install(
     """Installs `database` on the CouchDB at `host`, for instance `http://127.0.0.1:5984`.
 
     With `delete` the database is first deleted with all that is in it; without `create` nothing else is done.
-    If the installation fails, a database that it created is deleted again.
+    Several installations may run at the same time. What is already as it should be is left alone, and so are
+    seed documents that were changed or deleted. If the installation fails, the database stays as it is then:
+    others may use it already.
 
     Raises:
         InstallerError: the installation failed; the message is one line that names the file or the host.
@@ -52,10 +63,14 @@ def install(
     with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = AdminDatabase(server, database)
         server.check()
-        if delete:
-            _delete(target, design_files, seed_files, is_rehearsed=create)
+        is_partitioned = False
+        if delete and target.exists():
+            is_partitioned = target.is_partitioned()  # the new database is like the old one
+            _delete(target, design_files, seed_files, is_rehearsed=create, is_partitioned=is_partitioned)
+        elif delete:
+            _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            _create(target, design_files, seed_files, on_progress)
+            _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
 
 
 @contextmanager
@@ -78,15 +93,10 @@ def _delete(
     seed_files: Sequence[DocumentFile],
     *,
     is_rehearsed: bool,
+    is_partitioned: bool,
 ) -> None:
-    if not target.exists():
-        _logger.info("No need to delete %s: it doesn't exist", target)
-        return
     if is_rehearsed:
-        # On a database that nothing uses: if a document fails there, the old database is still intact.
-        rehearsal = AdminDatabase(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
-        _create(rehearsal, design_files, seed_files, on_progress=_ignore_progress)
-        rehearsal.delete()
+        _rehearse(target, design_files, seed_files, is_partitioned=is_partitioned)
     target.delete()
     _logger.info("Successfully deleted %s", target)
 
@@ -96,37 +106,81 @@ def _create(
     design_files: Sequence[DocumentFile],
     seed_files: Sequence[DocumentFile],
     on_progress: OnProgress,
+    *,
+    is_partitioned: bool,
 ) -> None:
-    with _created(target):
-        install_design_documents(target, design_files, on_progress)
-        _install_seed_documents(target, seed_files)
+    is_created = False
+    for tries in range(1, _MAX_TRIES + 1):
+        try:
+            is_created = _ensure_exists(target, is_partitioned=is_partitioned) or is_created
+            _fill(target, design_files, seed_files, on_progress)
+        except CouchDBError as error:
+            if tries < _MAX_TRIES and _was_deleted_meanwhile(error):
+                continue
+            if is_created:
+                raise _stays(target, error) from error
+            raise
+        else:
+            return
 
 
-@contextmanager
-def _created(target: AdminDatabase) -> Iterator[None]:
-    if target.exists():
+def _was_deleted_meanwhile(error: CouchDBError) -> bool:
+    """Whether the error is that of a database which another installer, with `delete`, deletes just now."""
+    return isinstance(error, NotFoundError) or isinstance(error.__cause__, NotFoundError)
+
+
+def _stays(target: AdminDatabase, error: CouchDBError) -> InstallerError:
+    # Others may have written into the database since it was created, so it is never deleted again.
+    where = "" if isinstance(error, InstallerError) else f"{target.server.host}: "
+    return InstallerError(f"{where}{error} ({target} was created and stays, not complete)")
+
+
+def _ensure_exists(target: AdminDatabase, *, is_partitioned: bool) -> bool:
+    """Creates the database unless it exists; returns whether this call did."""
+    if target.exists() or not target.create(is_partitioned=is_partitioned):
         _logger.info("No need to create %s: it exists", target)
-        yield
-        return
-    target.create()
+        return False
     _logger.info("Successfully created %s", target)
+    return True
+
+
+def _rehearse(
+    target: AdminDatabase,
+    design_files: Sequence[DocumentFile],
+    seed_files: Sequence[DocumentFile],
+    *,
+    is_partitioned: bool,
+) -> None:
+    """Installs into a database that nothing uses: if a document fails there, the target is still intact."""
+    rehearsal = AdminDatabase(target.server, f"{target.name}-rehearsal-{uuid.uuid4().hex}")
+    rehearsal.create(is_partitioned=is_partitioned)
     try:
-        yield
-    except BaseException:
-        with suppress(CouchDBError):
-            target.delete()
-        raise
+        _fill(rehearsal, design_files, seed_files, _ignore_progress)
+    finally:
+        with suppress(CouchDBError):  # it must not hide an error that is being raised
+            rehearsal.delete()
+
+
+def _fill(
+    target: AdminDatabase,
+    design_files: Sequence[DocumentFile],
+    seed_files: Sequence[DocumentFile],
+    on_progress: OnProgress,
+) -> None:
+    install_design_documents(target, design_files, on_progress)
+    _install_seed_documents(target, seed_files)
 
 
 def _install_seed_documents(target: AdminDatabase, files: Sequence[DocumentFile]) -> None:
-    stored = target.fetch([file.document_id for file in files])
-    missing = [file for file in files if file.document_id not in stored]
+    states = target.states([file.document_id for file in files])
+    missing = [file for file in files if file.document_id not in states]
     refusals = target.write([file.body for file in missing]) if missing else {}
-    for file in missing:
-        if file.document_id in refusals:
-            raise InstallerError(f"{file.path}: {target} refuses it: {refusals[file.document_id]}")
+    if refusals:  # another installer may have put some of them meanwhile
+        states |= target.states(refusals)
     for file in files:
-        if file in missing:
-            _logger.info("Successfully put seed document '%s' into %s", file.document_id, target)
+        if state := states.get(file.document_id):
+            _logger.info("No need to put seed document '%s' into %s: it %s", file.document_id, target, state)
+        elif file.document_id in refusals:
+            raise InstallerError(f"{file.path}: {target} refuses it: {refusals[file.document_id]}")
         else:
-            _logger.info("No need to put seed document '%s' into %s: it exists", file.document_id, target)
+            _logger.info("Successfully put seed document '%s' into %s", file.document_id, target)

@@ -13,7 +13,7 @@ import logging
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from tor_async_couchdb.errors import NotFoundError, ResponseError
+from tor_async_couchdb.errors import ConflictError, NotFoundError, ResponseError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import opened_server
@@ -26,6 +26,7 @@ _ENDED_STATES = ("failed", "completed")
 # States in _scheduler/docs of a job that CouchDB will try again, perhaps only in minutes.
 _WAITING_STATES = ("crashing", "error")
 _ALREADY_EXISTS = 412
+_MAX_TRIES = 5
 _NO_SUCH_JOB = (404, 400)  # the job is not scheduled yet; or, for the stand-in, there is no such path
 
 
@@ -47,7 +48,10 @@ class Master:
             InstallerError: it is not the URL of a database.
         """
         parts = urlsplit(url.partition(",http")[0])
-        host, name = parts.netloc.rpartition("@")[2], unquote(parts.path.strip("/"))
+        host = parts.netloc.rpartition("@")[2]
+        # Before the database there may be a path, as of a proxy. A slash in its name is quoted.
+        prefix, _, name = parts.path.rstrip("/").rpartition("/")
+        name = unquote(name)
         if parts.scheme not in ("http", "https") or not host or not name:
             raise InstallerError("a database's URL is http[s]://host:port/database")
         if parts.query or parts.fragment:
@@ -56,7 +60,7 @@ class Master:
             credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
         if credentials is not None and ":" in credentials.user:
             raise InstallerError("a username must not contain a colon")
-        return cls(f"{parts.scheme}://{host}", name, credentials)
+        return cls(f"{parts.scheme}://{host}{prefix}", name, credentials)
 
     @property
     def url(self) -> str:
@@ -120,6 +124,17 @@ def _start(server: AdminClient, source: Master, target: Master) -> None:
         if error.status != _ALREADY_EXISTS:
             raise
     document_id = _document_id(source, target)
+    for tries in range(1, _MAX_TRIES + 1):
+        try:
+            _start_unless_it_runs(server, document_id, source, target)
+        except ConflictError:  # another run, or CouchDB, has changed the job: look again
+            if tries == _MAX_TRIES:
+                raise
+        else:
+            return
+
+
+def _start_unless_it_runs(server: AdminClient, document_id: str, source: Master, target: Master) -> None:
     wanted = {"source": source.as_endpoint(), "target": target.as_endpoint(), "continuous": True}
     stored = _fetch(server, document_id)
     if stored is not None and _is_as(wanted, stored) and not _is_down(server, document_id, stored):
@@ -132,10 +147,18 @@ def _start(server: AdminClient, source: Master, target: Master) -> None:
 
 def _stop(server: AdminClient, source: Master, target: Master) -> None:
     document_id = _document_id(source, target)
-    stored = _fetch(server, document_id)
-    if stored is not None:
-        server.ask("DELETE", _REPLICATOR, document_id, query={"rev": stored["_rev"]})
-        _logger.info("Successfully ended replication from %s to %s", source.url, target.url)
+    for tries in range(1, _MAX_TRIES + 1):
+        stored = _fetch(server, document_id)
+        if stored is None:
+            return
+        try:
+            server.ask("DELETE", _REPLICATOR, document_id, query={"rev": stored["_rev"]})
+        except (ConflictError, NotFoundError):  # another run, or CouchDB, has changed the job: look again
+            if tries == _MAX_TRIES:
+                raise
+        else:
+            _logger.info("Successfully ended replication from %s to %s", source.url, target.url)
+            return
 
 
 def _document_id(source: Master, target: Master) -> str:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,11 @@ from tor_async_couchdb.installer.files import DocumentFile
 
 COLORS = "function(doc) { if (doc.color) { emit(doc.color, null); } }"
 SIZES = "function(doc) { if (doc.color) { emit(doc.size, null); } }"
+
+
+needs_couchdb = pytest.mark.skipif(
+    "COUCHDB_URL" not in os.environ, reason="COUCHDB_URL is not set: the stand-in lacks it"
+)
 
 
 def _file(name: str, map_function: str = COLORS, **members: Any) -> DocumentFile:
@@ -95,12 +101,110 @@ def test_bad_map_function_leaves_all_design_documents_as_they_were(fruits: Admin
     assert [row["key"] for row in _rows(fruits, "a", limit="1")] == ["red"]
 
 
-def test_documents_that_a_killed_installer_left_are_deleted(fruits: AdminDatabase) -> None:
+def test_temporary_documents_of_another_installer_stay(
+    fruits: AdminDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
     for name in ("a", "b"):
         fruits.put_design_document(f"{name}.being_built", {"views": {}})
+    others = {
+        f"_design/{name}.being_built": _design_documents(fruits)[f"_design/{name}.being_built"]
+        for name in "ab"
+    }
+    install_design_documents(fruits, [_file("a"), _file("b", SIZES), _file("c")], _ignore_progress)
+    stored = _design_documents(fruits)
+    assert set(stored) == {"_design/a", "_design/b", "_design/c", *others}
+    assert others.items() <= stored.items()
+    assert [row["key"] for row in _rows(fruits, "b", limit="2")] == [0, 1]
+    assert "'_design/b.being_built' of another installer stays" in caplog.text
+
+
+def test_document_that_another_installer_puts_meanwhile_is_as_good_as_ones_own(
+    fruits: AdminDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = AdminDatabase.write
+
+    def be_late(database: AdminDatabase, documents: Any) -> dict[str, str]:
+        monkeypatch.setattr(AdminDatabase, "write", write)
+        install_design_documents(fruits, [_file("a"), _file("b", SIZES)], _ignore_progress)
+        return write(database, documents)
+
+    monkeypatch.setattr(AdminDatabase, "write", be_late)
     install_design_documents(fruits, [_file("a"), _file("b", SIZES)], _ignore_progress)
-    assert set(_design_documents(fruits)) == {"_design/a", "_design/b"}
+    stored = _design_documents(fruits)
+    assert set(stored) == {"_design/a", "_design/b"}
+    assert all(rev.startswith("1-") for rev in stored.values())
+
+
+def test_true_is_not_taken_for_1(fruits: AdminDatabase) -> None:
+    install_design_documents(fruits, [_file("a", autoupdate=True)], _ignore_progress)
+    install_design_documents(fruits, [_file("a", extra=1)], _ignore_progress)
+    install_design_documents(fruits, [_file("a", extra=True)], _ignore_progress)
+    assert _design_documents(fruits)["_design/a"].startswith("3-")
+
+
+def test_modules_that_map_functions_require_are_put(fruits: AdminDatabase) -> None:
+    views = {
+        "lib": {"double": "exports.of = function(n) { return 2 * n; };", "deep": {"one": "exports.n = 1;"}},
+        "a": {"map": "function(doc) { emit(require('views/lib/double').of(doc.size), null); }"},
+    }
+    body = {"_id": "_design/a", "views": views}
+    install_design_documents(fruits, [DocumentFile(Path("a.json"), body)], _ignore_progress)
+    assert [row["key"] for row in _rows(fruits, "a", update="false", limit="3")] == [0, 2, 4]
+
+
+def test_design_document_with_modules_alone_is_put(fruits: AdminDatabase) -> None:
+    body = {"_id": "_design/a", "views": {"lib": {"one": "exports.n = 1;"}}}
+    install_design_documents(fruits, [DocumentFile(Path("a.json"), body)], _ignore_progress)
+    assert set(_design_documents(fruits)) == {"_design/a"}
+
+
+INDEX = {
+    "language": "query",
+    "views": {
+        "by_size": {
+            "map": {"fields": {"size": "asc"}, "partial_filter_selector": {}},
+            "reduce": "_count",
+            "options": {"def": {"fields": ["size"]}},
+        }
+    },
+}
+
+
+@needs_couchdb
+def test_index_of_mango_is_put_and_used(fruits: AdminDatabase) -> None:
+    file = DocumentFile(Path("m.json"), {"_id": "_design/m", **INDEX})
+    install_design_documents(fruits, [file], _ignore_progress)
+    query = {"selector": {"size": {"$gt": 497}}, "use_index": "m"}
+    found = fruits.server.ask("POST", fruits.name, "_find", body=query)
+    assert [doc["size"] for doc in found["docs"]] == [498, 499]
+    assert "warning" not in found
+    before = _design_documents(fruits)
+    install_design_documents(fruits, [file], _ignore_progress)
+    assert _design_documents(fruits) == before
+
+
+@needs_couchdb
+@pytest.mark.parametrize("shards", [1, 2, 5])
+def test_indexes_of_a_partitioned_database_are_built_in_each_shard(
+    database: AdminDatabase, shards: int
+) -> None:
+    database.server.ask("PUT", database.name, query={"partitioned": "true", "q": str(shards)})
+    database.write([{"_id": f"p{size % 40}:{size}", "color": "red", "size": size} for size in range(200)])
+    files = [
+        _file("a", SIZES),
+        _file("b", COLORS, options={"partitioned": False}),
+        _file("c", COLORS, options={"partitioned": True}),
+        DocumentFile(Path("m.json"), {"_id": "_design/m", **INDEX}),
+    ]
+    install_design_documents(database, files, _ignore_progress)
+    assert len(_rows(database, "b", update="false")) == 200
+    for design_document, view in (("a", "a"), ("c", "c"), ("m", "by_size")):
+        for number in range(40):
+            path = ("_partition", f"p{number}", "_design", design_document, "_view", view)
+            query = {"update": "false", "reduce": "false"}
+            rows = database.server.ask("GET", database.name, *path, query=query)["rows"]
+            assert len(rows) == 5
 
 
 class ScriptedDatabase:

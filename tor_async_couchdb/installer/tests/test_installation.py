@@ -1,9 +1,14 @@
 import json
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tor_async_couchdb.errors import TransportError
+from tor_async_couchdb.installer import installation
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
@@ -138,11 +143,126 @@ def test_without_folders_the_database_is_empty(database: AdminDatabase, credenti
     assert _revisions(database) == {}
 
 
-def test_bad_map_function_leaves_no_database(database: AdminDatabase, installer: Installer) -> None:
+def test_failed_installation_says_that_the_database_was_created_and_stays(
+    database: AdminDatabase, installer: Installer
+) -> None:
     installer.put_view("bad", "function(doc) { emit(")
-    with pytest.raises(InstallerError, match=r"bad\.json: "):
+    with pytest.raises(
+        InstallerError, match=r"bad\.json: .* was created and stays, not complete\)$"
+    ) as caught:
         installer.install()
-    assert _databases(database) == []
+    assert "\n" not in str(caught.value)
+    assert _revisions(database) == {}
+    with pytest.raises(InstallerError, match=r"bad\.json: ") as caught:
+        installer.install()
+    assert "created" not in str(caught.value)
+    installer.put_view("bad", "function(doc) { emit(doc.color, 1); }")
+    installer.install()
+    assert set(_revisions(database)) == {"_design/bad", "_design/by_color", "red"}
+
+
+@pytest.mark.parametrize("delete", [False, True])
+def test_what_others_wrote_survives_a_failed_installation(
+    database: AdminDatabase, installer: Installer, monkeypatch: pytest.MonkeyPatch, delete: bool
+) -> None:
+    def fail(database: AdminDatabase, *arguments: Any) -> None:
+        if "rehearsal" not in database.name:
+            database.write([{"_id": "precious"}])
+            raise TransportError("no answer within 30 s")
+
+    monkeypatch.setattr(installation, "install_design_documents", fail)
+    if delete:
+        database.create()
+    with pytest.raises(InstallerError, match=rf"^{database.server.host}: no answer .* stays"):
+        installer.install(delete=delete)
+    assert set(_revisions(database)) == {"precious"}
+    assert _databases(database) == [database.name]
+
+
+def test_interrupted_installation_deletes_nothing(
+    database: AdminDatabase, installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(database: AdminDatabase, *arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(installation, "install_design_documents", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        installer.install()
+    assert database.exists()
+
+
+@pytest.mark.parametrize(("count", "delete"), [(2, False), (3, False), (5, False), (3, True)])
+def test_installations_at_the_same_time_all_succeed(
+    database: AdminDatabase, installer: Installer, count: int, delete: bool
+) -> None:
+    installer.put_view("by_size", "function(doc) { emit(doc.size, null); }")
+    installer.put_seed("green", RED | {"_id": "green"})
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait()
+        installer.install(delete=delete)
+
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(run, range(count)))
+    revisions = _revisions(database)
+    assert set(revisions) == {"_design/by_color", "_design/by_size", "red", "green"}
+    assert all(rev.startswith("1-") for rev in revisions.values())
+    assert _databases(database) == [database.name]
+
+
+def test_database_that_another_creates_meanwhile_is_taken_as_it_is(
+    database: AdminDatabase, installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.create()
+    database.write([{"_id": "precious"}])
+    monkeypatch.setattr(AdminDatabase, "exists", lambda database: False)
+    installer.install()
+    assert set(_revisions(database)) == {"_design/by_color", "red", "precious"}
+
+
+def test_seed_document_that_another_puts_meanwhile_is_left_alone(
+    database: AdminDatabase, installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.create()
+    states = AdminDatabase.states
+
+    def be_late(database: AdminDatabase, document_ids: list[str]) -> dict[str, str]:
+        found = states(database, document_ids)
+        monkeypatch.setattr(AdminDatabase, "states", states)
+        database.write([RED | {"color": "blue"}])
+        return found
+
+    monkeypatch.setattr(AdminDatabase, "states", be_late)
+    installer.put_seed("green", RED | {"_id": "green"})
+    installer.install()
+    stored = database.fetch(["red", "green"])
+    assert (stored["red"]["color"], stored["green"]["color"]) == ("blue", "red")
+
+
+def test_seed_document_that_users_deleted_does_not_come_back(
+    database: AdminDatabase, installer: Installer
+) -> None:
+    installer.put_seed("green", RED | {"_id": "green"})
+    installer.install()
+    database.write([database.fetch(["red"])["red"] | {"_deleted": True}])
+    installer.put_seed("blue", RED | {"_id": "blue"})
+    installer.install()
+    assert set(database.fetch(["red", "green", "blue"])) == {"green", "blue"}
+
+
+@pytest.mark.skipif("COUCHDB_URL" not in os.environ, reason="the stand-in has no partitioned databases")
+def test_partitioned_database_is_deleted_and_made_again_as_one(
+    database: AdminDatabase, installer: Installer
+) -> None:
+    installer.put_seed("red", RED | {"_id": "fruits:red"})
+    database.create(is_partitioned=True)
+    database.write([{"_id": "old:one"}])
+    installer.install()
+    assert set(_revisions(database)) == {"_design/by_color", "fruits:red", "old:one"}
+    installer.install(delete=True)
+    assert set(_revisions(database)) == {"_design/by_color", "fruits:red"}
+    assert database.is_partitioned()
 
 
 def test_bad_map_function_keeps_the_database_that_was_to_be_deleted(
@@ -164,16 +284,14 @@ def test_bad_file_is_found_before_anything_is_written(database: AdminDatabase, i
     assert not database.exists()
 
 
-def test_seed_document_that_couchdb_refuses_leaves_no_database(
-    database: AdminDatabase, installer: Installer
-) -> None:
+def test_seed_document_that_couchdb_refuses_is_named(database: AdminDatabase, installer: Installer) -> None:
     (installer.design_docs / "valid.json").write_text(
         json.dumps({"validate_doc_update": "function(doc) { throw({forbidden: 'no fruit'}); }"})
     )
     # An administrator is not exempt: CouchDB runs validation functions for everybody.
     with pytest.raises(InstallerError, match=r"red\.json: .*forbidden: no fruit"):
         installer.install()
-    assert _databases(database) == []
+    assert set(_revisions(database)) == {"_design/by_color", "_design/valid"}
 
 
 def test_error_about_refused_credentials_names_the_host_and_hides_them(

@@ -1,6 +1,8 @@
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -166,6 +168,35 @@ def test_url_is_parsed_and_its_credentials_come_first() -> None:
     assert Master.from_url("https://u:p%40w@h/db/", default) == Master(
         "https://h", "db", UserPassword("u", "p@w")
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "database"),
+    [
+        ("http://proxy/couch/fruits", "http://proxy/couch", "fruits"),
+        ("https://proxy:1/a/b/fruits/", "https://proxy:1/a/b", "fruits"),
+        ("http://u:p@proxy/couch/a%2Fb", "http://proxy/couch", "a/b"),
+    ],
+)
+def test_url_may_have_a_path_before_the_database(url: str, host: str, database: str) -> None:
+    master = Master.from_url(url)
+    assert (master.host, master.database) == (host, database)
+    assert master.url == url.rstrip("/").replace("u:p@", "")
+
+
+def test_jobs_that_another_run_starts_and_ends_meanwhile_are_no_error(
+    masters: tuple[Master, Master], couchdb: CouchDBServer
+) -> None:
+    for act, count in ((connect, 2), (disconnect, 0)):
+        start = threading.Barrier(3)
+
+        def run(number: int, act: Any = act, start: threading.Barrier = start) -> None:
+            start.wait()
+            act(*masters)
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(run, range(3)))
+        assert len(jobs(couchdb, masters)) == count
 
 
 @pytest.mark.parametrize("url", ["ftp://h/db", "http://h", "http://h/", "http:///db", "db"])
