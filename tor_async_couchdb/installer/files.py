@@ -71,11 +71,23 @@ def _design_document(path: Path) -> DocumentFile:
     if not isinstance(views, dict):
         raise InstallerError(f"{path}: 'views' must be an object")
     for name, view in views.items():
-        if not isinstance(view, dict) or not isinstance(view.get("map"), str):
-            raise InstallerError(
-                f"{path}: view '{name}' must be an object with its 'map' function as a string"
-            )
+        _check_view(path, body, name, view)
     return DocumentFile(path, body)
+
+
+def _check_view(path: Path, body: dict[str, Any], name: str, view: object) -> None:
+    """Refuses what CouchDB would refuse.
+
+    https://docs.couchdb.org/en/stable/ddocs/views/intro.html
+    """
+    if name == "lib":  # modules that map functions `require`; only with a map function it is a view, too
+        if not isinstance(view, dict):
+            raise InstallerError(f"{path}: 'lib' in 'views' must be an object with modules")
+    elif body.get("language") == "query":  # an index of Mango, which has no functions
+        if not isinstance(view, dict) or not isinstance(view.get("map"), dict):
+            raise InstallerError(f"{path}: index '{name}' must be an object with an object as its 'map'")
+    elif not isinstance(view, dict) or not isinstance(view.get("map"), str):
+        raise InstallerError(f"{path}: view '{name}' must be an object with its 'map' function as a string")
 
 
 def _seed_document(path: Path, signer: Signer | None) -> DocumentFile:

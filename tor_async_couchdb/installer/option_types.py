@@ -17,6 +17,11 @@ _BOOLEANS = {
 _SCHEME_HOST_PORT = re.compile(
     r"https?://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\]+)(:(?P<port>[0-9]{1,5}))?/?", re.IGNORECASE
 )
+# The segments of a path, each with what may stand there unquoted (RFC 3986, section 3.3).
+_COUCHDB_URL = re.compile(
+    r"(?P<origin>https?://[^/]+)(?P<path>(/([\w.~!$&'()*+,;=:@-]|%[0-9a-f]{2})+)*)/?",
+    re.IGNORECASE | re.ASCII,
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,20 @@ def scheme_host_port(value: str) -> str:
     return value.rstrip("/")
 
 
+def couchdb_url(value: str) -> str:
+    """Accepts `http[s]://host[:port][/path]`, as of a proxy; returns it without a trailing slash."""
+    match = _COUCHDB_URL.fullmatch(value)
+    try:
+        if match is not None:
+            return scheme_host_port(match["origin"]) + match["path"].rstrip("/")
+    except ArgumentTypeError:
+        pass
+    raise ArgumentTypeError("required format is http[s]://host:port or http[s]://host:port/path")
+
+
 def several_hosts(value: str) -> list[str]:
-    """Accepts what `scheme_host_port` accepts, for each node of a cluster, separated by commas."""
-    hosts = [scheme_host_port(part.strip()) for part in value.split(",")]
+    """Accepts what `couchdb_url` accepts, for each node of a cluster, separated by commas."""
+    hosts = [couchdb_url(part.strip()) for part in value.split(",")]
     if len(set(hosts)) < len(hosts):
         raise ArgumentTypeError("a node is given twice")
     return hosts

@@ -26,7 +26,7 @@ def add_database_options(parser: argparse.ArgumentParser, default_database: str 
     add_option(
         parser,
         "--host",
-        option_types.scheme_host_port,
+        option_types.couchdb_url,
         "http://127.0.0.1:5984",
         "where CouchDB is; of a cluster any one node",
     )
@@ -46,7 +46,12 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD,"
         " which no list of processes shows]",
     )
-    add_boolean(parser, "--verify_host_ssl_cert", "true", "trust only certificates of known authorities")
+    add_boolean(
+        parser,
+        "--verify_host_ssl_cert",
+        "true",
+        "trust only certificates of known authorities: those of the system, or of the file SSL_CERT_FILE",
+    )
     add_option(parser, "--log", option_types.logging_level, "ERROR", "the least severe level to log")
 
 

@@ -67,7 +67,7 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         (["fruits"], "unrecognized arguments"),
         (["--delete"], "--delete: expected one argument"),
         (["--delete=maybe"], "--delete: should be one of true, false, yes, no, 1 or 0"),
-        (["--host=http://127.0.0.1:5984/fruits"], "--host: required format is http[s]://host:port"),
+        (["--host=http://127.0.0.1:5984/fruits?x=1"], "--host: required format is http[s]://host:port"),
         (["--creds=dave"], "--creds: required format is 'user:password'"),
         (["--log=loud"], "--log: should be one of DEBUG"),
     ],

@@ -26,6 +26,31 @@ def test_design_document_is_named_as_its_file(tmp_path: Path) -> None:
     assert document.body == {"_id": "_design/by_color", **VIEWS}
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        VIEWS,
+        {},
+        {"views": {}},
+        {
+            "views": {
+                "lib": {"a": "exports.a = 1;", "b": {"c": "exports.c = 1;"}},
+                "x": {"map": "function() {}"},
+            }
+        },
+        {"views": {"lib": {}}},
+        {"language": "query", "views": {"x": {"map": {"fields": {"a": "asc"}}, "options": {"def": {}}}}},
+        {"language": "query", "views": {}},
+        {"language": "erlang", "views": {"x": {"map": "fun({Doc}) -> ok end."}}},
+        {"filters": {"a": "function() {}"}, "updates": {"b": "function() {}"}, "autoupdate": False},
+    ],
+)
+def test_design_document_that_couchdb_takes_is_read(tmp_path: Path, members: dict[str, Any]) -> None:
+    _write(tmp_path, "a.json", members)
+    (document,) = read_design_documents(tmp_path)
+    assert document.body == {"_id": "_design/a"} | members
+
+
 def test_files_are_read_in_the_order_of_their_names_and_others_not_at_all(tmp_path: Path) -> None:
     for name in ("c.json", "a.json", "b.json"):
         _write(tmp_path, name, SEED | {"_id": name})
@@ -54,6 +79,10 @@ def test_files_are_read_in_the_order_of_their_names_and_others_not_at_all(tmp_pa
         ),
         ({"views": {"x": {"reduce": "_count"}}}, "view 'x' must be an object with its 'map'"),
         ({"views": {"x": {"map": None}}}, "view 'x' must be an object with its 'map'"),
+        ({"views": {"x": {"map": {}}}}, "view 'x' must be an object with its 'map'"),
+        ({"views": {"lib": "exports.a = 1;"}}, "'lib' in 'views' must be an object"),
+        ({"language": "query", "views": {"x": {"map": "function(doc) {}"}}}, "index 'x' must be an object"),
+        ({"language": "query", "views": {"x": {}}}, "index 'x' must be an object"),
     ],
 )
 def test_bad_design_document_is_refused_by_its_files_name(

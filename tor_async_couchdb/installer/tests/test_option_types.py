@@ -132,3 +132,45 @@ def test_hosts_of_several_nodes_are_accepted() -> None:
 def test_wrong_hosts_of_several_nodes_are_refused(text: str, words: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=words):
         option_types.several_hosts(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:5984",
+        "https://[2001:db8::7]",
+        "http://proxy/couch",
+        "https://proxy:8443/a/b/c",
+        "http://[::1]:80/couch-db_1.0~x",
+        "HTTP://proxy/%7Ecouch/a+b",
+    ],
+)
+def test_url_of_a_couchdb_may_have_a_path_and_loses_its_trailing_slash(text: str) -> None:
+    assert option_types.couchdb_url(text) == text
+    assert option_types.couchdb_url(text + "/") == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "proxy/couch",
+        "ftp://proxy/couch",
+        "http:///couch",
+        "http://proxy//couch",
+        "http://proxy/couch//",
+        "http://proxy:0/couch",
+        "http://proxy/couch?x=1",
+        "http://proxy/couch#x",
+        "http://proxy/co uch",
+        "http://proxy/%zz",
+        "http://proxy/couch\n",
+        "http://dave:s3cret@proxy/couch",
+    ],
+)
+def test_anything_but_the_url_of_a_couchdb_is_refused(text: str) -> None:
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=r"^required format is http\[s\]://host:port"
+    ) as caught:
+        option_types.couchdb_url(text)
+    assert "s3cret" not in str(caught.value)
