@@ -225,6 +225,8 @@ class AsyncModelRetriever(AsyncViewRetriever[M], _OneModelRetriever[M]):
         if rows and rows[0].key != self._key and "key" in self.get_query_string_key_value_pairs():
             # Unicode collation takes some different keys for equal, such as "José" in its two spellings.
             rows = [row for row in await self._rows(limit=_NO_LIMIT) if row.key == self._key]
+        if rows and rows[0].error is not None:
+            raise rows[0].error
         docs = _docs(rows)
         return docs[0] if docs else None
 
@@ -257,7 +259,7 @@ class AsyncModelsRetriever(AsyncViewRetriever[M]):
 
     async def fetch(self) -> list[M]:
         """The models in the order of their keys."""
-        return await self._opened_all(_docs(await self._rows()))
+        return await self._models_of(await self._rows())
 
     async def fetch_page(self, size: int, start: Cursor | None = None) -> Page[M]:
         """At most `size` models, from a cursor on, for a view whose keys are unique.
@@ -265,18 +267,27 @@ class AsyncModelsRetriever(AsyncViewRetriever[M]):
         If several documents share a key, the page has the first of them in the view's order.
         """
         rows: list[Row] = []  # the first row of each key
+        without_key: dict[str, Row] = {}  # no page can start at these
         limit, is_last = size + 1, False
         while len(rows) <= size and not is_last:
             window = await self._rows_from(start, limit)
             is_last = len(window) < limit
             for row in window:
-                if not rows or row.key != rows[-1].key:
+                if isinstance(row.key, msgspec.Raw):
+                    without_key[str(row.id)] = row
+                elif not rows or row.key != rows[-1].key:
                     rows.append(row)
             if window:
                 start = _place_of(window[-1])
             limit = size + 2  # the next window begins with the last row of this one
         next_start = _place_of(rows[size]) if len(rows) > size else None
-        return Page(await self._opened_all(_docs(rows[:size])), next_start)
+        return Page(await self._models_of([*rows[:size], *without_key.values()]), next_start)
+
+    async def _models_of(self, rows: list[Row]) -> list[M]:
+        for row in rows:
+            if row.error is not None:
+                self._leave_out(row.error)
+        return await self._opened_all(_docs(rows))
 
     async def _rows_from(self, start: Cursor | None, limit: int) -> list[Row]:
         if start is None:
@@ -290,5 +301,10 @@ def _place_of(row: Row) -> Cursor:
 
 
 def _docs(rows: list[Row]) -> list[Document]:
-    """The documents of the rows; a row whose document was deleted since the view was read has none."""
-    return [row.doc for row in rows if row.doc is not None and not row.doc.get("_deleted")]
+    """The documents of the rows; a row whose document was deleted since the view was read has none.
+
+    Rows of which a part can't be decoded are left out.
+    """
+    return [
+        row.doc for row in rows if row.doc is not None and row.error is None and not row.doc.get("_deleted")
+    ]

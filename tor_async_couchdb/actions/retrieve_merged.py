@@ -57,7 +57,7 @@ class AsyncMergedModelsRetriever(_MergingRetriever[M], AsyncModelsRetriever[M]):
         return [await self._with_resolved_doc(row) for row in await super()._rows(**options)]
 
     async def _with_resolved_doc(self, row: Row) -> Row:
-        if row.doc is None:
+        if row.doc is None or row.error is not None:
             return row
         try:
             return msgspec.structs.replace(row, doc=await self._resolved(row.doc))

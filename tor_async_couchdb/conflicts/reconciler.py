@@ -24,6 +24,7 @@ from tor_async_couchdb.errors import (
     TooLargeError,
 )
 from tor_async_couchdb.retries.pauses import equal_jitter, full_jitter
+from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 
 _logger = logging.getLogger(__name__)
 
@@ -143,6 +144,8 @@ class Reconciler:
             try:
                 await self._resolver.resolve(document_id)
             except (InvalidDocumentError, TamperedError) as error:
+                if isinstance(error, UnreadableDocumentError):  # the resolver has not even seen the conflict
+                    self._database.observer.conflict_failed(error)
                 self._leave_alone(document_id, error)
                 return False
             except (ConflictError, ForbiddenError, NotFoundError, TooLargeError) as error:

@@ -81,7 +81,11 @@ class ConflictResolver:
             reason = f"nothing says how conflicts on documents of type {document_type!r} merge"
             raise UnmergeableError(reason, document_id=live[0]["_id"])
         open_document = await self._database.guard.opener(model_class, live)
-        return resolve(model_class, leaves, open_document, self._database.guard.sign)
+        try:
+            return resolve(model_class, leaves, open_document, self._database.guard.sign)
+        except RecursionError as error:
+            reason = "has revisions that are nested too deeply to be merged"
+            raise UnmergeableError(reason, document_id=live[0]["_id"]) from error
 
     async def _with_data(self, revision: Document, leaves: Sequence[Document]) -> Document:
         """The revision with the data of those attachments that its parent does not have."""

@@ -17,6 +17,7 @@ from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
+from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
@@ -24,6 +25,7 @@ from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.wire.bulk_requests import BulkRequests, Written
 from tor_async_couchdb.wire.coalescer import Coalescer, NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id, split_options
+from tor_async_couchdb.wire.json_parts import UNDECODABLE, elements, members, reason_of
 from tor_async_couchdb.wire.nodes import Nodes, database_urls
 from tor_async_couchdb.wire.transport import Transport
 
@@ -38,9 +40,46 @@ class Row(msgspec.Struct, frozen=True):
     value: Any = None
     doc: Document | None = None
 
+    @property
+    def error(self) -> InvalidDocumentError | None:
+        """Why a part of the row is missing; None if all of it could be decoded."""
+        return None
+
+
+class UnreadableRow(Row, frozen=True):
+    """A row of which a part can't be decoded and is missing; such a `key` is left as JSON."""
+
+    reason: str = ""
+
+    @property
+    def error(self) -> InvalidDocumentError:
+        """Why a part of the row is missing."""
+        return InvalidDocumentError(f"can't be decoded: {self.reason}", document_id=self.id)
+
 
 class _Rows(msgspec.Struct, frozen=True):
     rows: list[Row]
+
+
+def _rows_apart(text: bytes) -> _Rows:
+    return _Rows([_row(row) for row in elements(members(text)["rows"])])
+
+
+def _row(text: bytes) -> Row:
+    try:
+        return msgspec.json.decode(text, type=Row)
+    except UNDECODABLE as error:
+        reason = reason_of(error)
+    parts: dict[str, Any] = {}
+    for name, part in members(text).items():
+        try:
+            parts[name] = msgspec.json.decode(part)
+        except UNDECODABLE:
+            if name == "key":
+                parts[name] = msgspec.Raw(part)
+    return UnreadableRow(
+        key=parts["key"], id=parts.get("id"), value=parts.get("value"), doc=parts.get("doc"), reason=reason
+    )
 
 
 class _NewIds(msgspec.Struct, frozen=True):
@@ -195,7 +234,7 @@ class Database:
             NotFoundError: CouchDB does not have the revision, or there is no such document or database.
         """
         node = self._endpoint.nodes.of_document(document_id)
-        return await self._endpoint.get_json("fetch", quote_id(document_id), {"rev": rev}, node=node)
+        return await self._endpoint.get_document("fetch", quote_id(document_id), {"rev": rev}, node=node)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
         """The document under a key that is unique and never changes, in the view named `design_doc`.
@@ -245,7 +284,7 @@ class Database:
             )
         else:
             response = await self._endpoint.request("query_view", "GET", path, in_query, may_be_slow=True)
-        return response.decode(_Rows).rows
+        return response.decode(_Rows, _rows_apart).rows
 
     async def save(self, document: Document) -> str:
         """Writes a document that has an `_id`; returns its new revision.

@@ -10,7 +10,9 @@ from tor_async_couchdb.errors import CouchDBError, NotFoundError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.bulk_requests import Written, written
+from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+from tor_async_couchdb.wire.json_parts import elements, members
 
 
 class _Leaf(msgspec.Struct, frozen=True):
@@ -18,7 +20,10 @@ class _Leaf(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included."""
+    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included.
+
+    If the document can't be decoded, `doc` has those of its members that can be.
+    """
 
     id: str
     changes: list[_Leaf]
@@ -30,6 +35,22 @@ class Changes(msgspec.Struct, frozen=True):
 
     results: list[Change]
     last_seq: str | int
+
+
+def _changes_apart(text: bytes) -> Changes:
+    found = members(text)
+    results = [_change(result) for result in elements(found["results"])]
+    return Changes(results, msgspec.json.decode(found["last_seq"], type=str | int))
+
+
+def _change(text: bytes) -> Change:
+    parts = members(text)
+    doc = document_json.decode_apart(parts.pop("doc", b"null"))
+    return Change(
+        id=msgspec.json.decode(parts["id"], type=str),
+        changes=msgspec.json.decode(parts["changes"], type=list[_Leaf]),
+        doc=doc.document if isinstance(doc, UnreadableDocumentError) else doc,
+    )
 
 
 class Revisions:
@@ -49,14 +70,14 @@ class Revisions:
             return []
         others = winner.pop("_conflicts", [])
         leaves = [
-            await self._endpoint.get_json("fetch_leaf", path, {"rev": rev}, node=node) for rev in others
+            await self._endpoint.get_document("fetch_leaf", path, {"rev": rev}, node=node) for rev in others
         ]
         return [winner, *leaves]
 
     async def fetch_attachments(self, document_id: str, rev: str) -> dict[str, str]:
         """The contents of a revision's attachments by name, as base64 text."""
         options = {"rev": rev, "attachments": True}
-        document = await self._endpoint.get_json(
+        document = await self._endpoint.get_document(
             "fetch_attachments",
             quote_id(document_id),
             options,
@@ -103,7 +124,7 @@ class Revisions:
         response = await self._endpoint.request(
             "changes", "GET", "_changes", options, node=node, may_be_slow=True
         )
-        return response.decode(Changes)
+        return response.decode(Changes, _changes_apart)
 
     async def read_local(self, name: str) -> Document | None:
         """The local document of this name, which is not replicated; None if there is none."""
@@ -134,7 +155,7 @@ class Revisions:
         self, path: str, node: yarl.URL, options: dict[str, Any] | None = None
     ) -> Document | None:
         try:
-            return await self._endpoint.get_json("fetch", path, options, node=node)
+            return await self._endpoint.get_document("fetch", path, options, node=node)
         except NotFoundError as error:
             if error.reason in ("missing", "deleted"):
                 return None

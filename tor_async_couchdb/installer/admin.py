@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,9 @@ from requests.auth import HTTPBasicAuth
 from tor_async_couchdb.errors import NotFoundError, ResponseError, TransportError
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire import document_json
+from tor_async_couchdb.wire.document_json import UnreadableDocumentError
+from tor_async_couchdb.wire.json_parts import elements, members
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 30.0  # creating a database on a busy cluster takes seconds
@@ -137,7 +140,7 @@ def _translated(error: requests.RequestException, read_timeout_s: float) -> Tran
 def _decoded(response: requests.Response) -> Any:
     try:
         answer = response.json()
-    except requests.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise TransportError(f"something that is not CouchDB answers with {response.status_code}") from error
     if response.status_code in _SUCCESSES:
         return answer
@@ -247,14 +250,39 @@ class AdminDatabase:
         rows = self.server.ask("GET", self.name, "_all_docs", query=query)["rows"]
         return [row["id"] for row in rows if row["id"] != after][:limit]
 
-    def fetch_leaves(self, document_ids: Iterable[str]) -> list[Document]:
+    def fetch_leaves(
+        self,
+        document_ids: Iterable[str],
+        on_unreadable: Callable[[UnreadableDocumentError], None] | None = None,
+    ) -> list[Document]:
         """All leaf revisions of the documents, tombstones included.
+
+        Those that can't be decoded go to `on_unreadable`.
+
+        Raises:
+            UnreadableDocumentError: one can't be decoded, and there is no `on_unreadable`.
 
         https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-get
         """
-        wanted = [{"id": document_id} for document_id in document_ids]
-        answer = self.server.ask("POST", self.name, "_bulk_get", body={"docs": wanted})
-        return [leaf["ok"] for found in answer["results"] for leaf in found["docs"] if "ok" in leaf]
+        path = f"{quote(self.name, safe='')}/_bulk_get"
+        body = {"docs": [{"id": document_id} for document_id in document_ids]}
+        response = self.server.request("POST", path, json=body)
+        if response.status_code not in _SUCCESSES:
+            _decoded(response)
+        try:
+            results = [members(result) for result in elements(members(response.content)["results"])]
+            leaves = [members(leaf) for result in results for leaf in elements(result["docs"])]
+        except (ValueError, KeyError) as error:
+            raise TransportError("something that is not CouchDB answers a _bulk_get") from error
+        documents = []
+        for text in [leaf["ok"] for leaf in leaves if "ok" in leaf]:
+            try:
+                documents.append(document_json.decode(text))
+            except UnreadableDocumentError as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
+        return documents
 
     def write(self, documents: Iterable[Document]) -> dict[str, str]:
         """Writes documents in one request; returns the reasons why CouchDB refused some, by their ids.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tor_async_couchdb.errors import InvalidDocumentError, TamperedError
 from tor_async_couchdb.installer.admin import AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 
 PAGE_SIZE = 500
 # A document that a service changes at the same moment is left to the next pass. More than a few passes are
@@ -31,6 +32,11 @@ class Rewritten:
     tampered: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
 
+    def refuse(self, error: UnreadableDocumentError) -> None:
+        """Leaves a revision as it is, because it can't be decoded."""
+        if not error.document.get("_deleted"):
+            self.refused[str(error.document_id)] = error.reason
+
 
 def rewrite(
     database: AdminDatabase, renew: Renew, on_progress: OnProgress, *, page_size: int = PAGE_SIZE
@@ -48,7 +54,7 @@ def rewrite(
         written = result.written
         result = Rewritten(written=written)
         is_done = True
-        for leaves in _pages(database, on_progress, page_size):
+        for leaves in _pages(database, on_progress, page_size, result.refuse):
             renewed = _renewed(leaves, renew, result)
             is_done = is_done and not renewed
             _write(database, renewed, result)
@@ -57,12 +63,18 @@ def rewrite(
     raise InstallerError(f"{database}: services still use another key: give them the new one first")
 
 
-def _pages(database: AdminDatabase, on_progress: OnProgress, page_size: int) -> Iterator[list[Document]]:
+def _pages(
+    database: AdminDatabase,
+    on_progress: OnProgress,
+    page_size: int,
+    on_unreadable: Callable[[UnreadableDocumentError], None],
+) -> Iterator[list[Document]]:
     total = database.count_documents()
     seen = 0
     document_ids = database.document_ids(None, page_size)
     while document_ids:
-        yield [leaf for leaf in database.fetch_leaves(document_ids) if not leaf.get("_deleted")]
+        leaves = database.fetch_leaves(document_ids, on_unreadable)
+        yield [leaf for leaf in leaves if not leaf.get("_deleted")]
         seen += len(document_ids)
         on_progress(min(seen, total), total)
         document_ids = database.document_ids(document_ids[-1], page_size)
@@ -81,6 +93,8 @@ def _renewed(leaves: Sequence[Document], renew: Renew, result: Rewritten) -> lis
             result.tampered.add(document_id)
         except InvalidDocumentError as error:
             result.refused[document_id] = error.reason
+        except RecursionError:
+            result.refused[document_id] = "is nested too deeply"
         else:
             if new == leaf:
                 result.current += 1

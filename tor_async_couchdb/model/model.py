@@ -150,6 +150,8 @@ class Model(
                 _, separator, path = reason.rpartition(" - at ")
                 reason = f"does not fit its model at {path}" if separator else "does not fit its model"
             raise InvalidDocumentError(reason, document_id=document_id) from None
+        except RecursionError as error:
+            raise InvalidDocumentError("is nested too deeply", document_id=document_id) from error
 
 
 def _is_of_model(name: str) -> bool:

@@ -190,6 +190,8 @@ def _decrypted(document: Document, name: str, ciphertext: bytes, key: AeadKeySet
         return msgspec.json.decode(key.decrypt(ciphertext, _associated_data(document, name)))
     except ValueError:
         raise TamperedError(str(document.get("_id"))) from None
+    except RecursionError:
+        raise _invalid(document, name, "is nested too deeply") from None
 
 
 def is_outdated(model_class: type[Model], document: Document, key: AeadKeySet) -> bool:

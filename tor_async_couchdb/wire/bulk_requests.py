@@ -1,5 +1,6 @@
 """CouchDB's bulk requests: one request for many documents, with a result for each."""
 
+import contextlib
 import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +19,9 @@ from tor_async_couchdb.errors import (
 )
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
+from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
+from tor_async_couchdb.wire.json_parts import UNDECODABLE, elements, members
 from tor_async_couchdb.wire.revision import generation_and_hash
 
 Q = TypeVar("Q")
@@ -130,7 +133,7 @@ class BulkRequests:
 
     async def _fetch_one(self, node: yarl.URL | None, document_id: str) -> Document:
         # A _bulk_get of a single document takes CouchDB a quarter longer.
-        return await self._endpoint.get_json("fetch", document_id, {"conflicts": True}, node=node)
+        return await self._endpoint.get_document("fetch", document_id, {"conflicts": True}, node=node)
 
     async def _fetch_leaves(
         self, node: yarl.URL | None, copies: int | None, document_ids: Sequence[str]
@@ -145,7 +148,7 @@ class BulkRequests:
         wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
         body = document_json.encode({"docs": wanted})
         response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body, node=node)
-        leaves = {found.id: found.docs for found in response.decode(_FoundDocuments).results}
+        leaves = {found.id: found.docs for found in response.decode(_FoundDocuments, _found_apart).results}
         return [leaves.get(document_id, []) for document_id in document_ids]
 
     async def _look_up(self, design_doc: str, keys: Sequence[str]) -> list[list[str] | CouchDBError]:
@@ -155,7 +158,7 @@ class BulkRequests:
         response = await self._endpoint.request(
             "look_up", "POST", path, {"reduce": False}, body=body, may_be_slow=True
         )
-        for row in response.decode(_IdRows).rows:
+        for row in response.decode(_IdRows, _id_rows_apart).rows:
             # In CouchDB's Unicode collation some different keys are equal.
             if isinstance(row.key, str) and row.key in ids:
                 ids[row.key].append(row.id)
@@ -193,6 +196,30 @@ async def _split_if_refused(
     ]
 
 
+def _found_apart(text: bytes) -> _FoundDocuments:
+    """Decodes all but the documents."""
+    results = [members(result) for result in elements(members(text)["results"])]
+    return _FoundDocuments([_found(result["id"], result["docs"]) for result in results])
+
+
+def _found(document_id: bytes, docs: bytes) -> _Found:
+    return _Found(msgspec.json.decode(document_id, type=str), [_leaf(leaf) for leaf in elements(docs)])
+
+
+def _leaf(text: bytes) -> _Leaf:
+    found = members(text)
+    return _Leaf(msgspec.Raw(found["ok"])) if "ok" in found else msgspec.json.decode(text, type=_Leaf)
+
+
+def _id_rows_apart(text: bytes) -> _IdRows:
+    """Leaves out the rows that can't be decoded: their keys are no texts."""
+    rows = []
+    for row in elements(members(text)["rows"]):
+        with contextlib.suppress(*UNDECODABLE):
+            rows.append(msgspec.json.decode(row, type=_IdRow))
+    return _IdRows(rows)
+
+
 def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
     """The leaf revisions of a document, or the error if CouchDB could not read them."""
     if not found:
@@ -200,7 +227,15 @@ def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBErr
     for leaf in found:
         if leaf.error is not None and leaf.error.error != "not_found":
             return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")
-    return [msgspec.json.decode(leaf.ok) for leaf in found if leaf.ok]
+    try:
+        return [msgspec.json.decode(leaf.ok) for leaf in found if leaf.ok]
+    except UNDECODABLE:
+        outcomes = _decoded_apart(found)
+        return next(each for each in outcomes if isinstance(each, UnreadableDocumentError))
+
+
+def _decoded_apart(found: list[_Leaf]) -> list[Document | UnreadableDocumentError]:
+    return [document_json.decode_apart(leaf.ok) for leaf in found if leaf.ok]
 
 
 def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
@@ -210,7 +245,23 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     """
     documents = _leaves(document_id, found)
     if isinstance(documents, CouchDBError):
-        return documents
+        is_unreadable = isinstance(documents, UnreadableDocumentError)
+        return _readable_winner(document_id, found) if is_unreadable else documents
+    if len(documents) == 1 and "_deleted" not in documents[0]:
+        return documents[0]
+    return _winner_of(document_id, documents)
+
+
+def _readable_winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
+    """The winner of leaves of which some can't be decoded: it may be one of the others."""
+    outcomes = _decoded_apart(found)
+    errors = {each.document["_rev"]: each for each in outcomes if isinstance(each, UnreadableDocumentError)}
+    documents = [each.document if isinstance(each, UnreadableDocumentError) else each for each in outcomes]
+    winner = _winner_of(document_id, documents)
+    return winner if isinstance(winner, CouchDBError) else errors.get(winner["_rev"], winner)
+
+
+def _winner_of(document_id: str, documents: list[Document]) -> Document | NotFoundError:
     live = [document for document in documents if not document.get("_deleted")]
     if not live:
         reason = "deleted" if documents else "missing"

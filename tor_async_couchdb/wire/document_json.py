@@ -1,14 +1,70 @@
-"""Documents as JSON for CouchDB."""
+"""Documents as JSON, for CouchDB and from it."""
 
+import contextlib
 import math
 from typing import Any
 
 import msgspec
 
 from tor_async_couchdb.errors import InvalidDocumentError
+from tor_async_couchdb.model import Document
+from tor_async_couchdb.wire.json_parts import UNDECODABLE, members, reason_of
 
 
-def encode(document: dict[str, Any]) -> bytes:
+class UnreadableDocumentError(InvalidDocumentError):
+    """A stored document can't be decoded, as one that is nested deeper than Python's stack.
+
+    `document` has those of its members that can be.
+    """
+
+    def __init__(self, reason: str, document: Document) -> None:
+        super().__init__(f"can't be decoded: {reason}", document_id=str(document.get("_id")))
+        self.document = document
+
+
+def decode(text: bytes | msgspec.Raw) -> Document:
+    """The document in a JSON text.
+
+    Raises:
+        UnreadableDocumentError: it can't be decoded.
+    """
+    try:
+        document: Document = msgspec.json.decode(text)
+    except UNDECODABLE as error:
+        raise UnreadableDocumentError(reason_of(error), _decodable(bytes(text))) from error
+    return document
+
+
+def decode_apart(text: bytes | msgspec.Raw) -> Document | UnreadableDocumentError:
+    """The document in a JSON text, or the error for it."""
+    try:
+        return decode(text)
+    except UnreadableDocumentError as error:
+        return error
+
+
+def refuse(text: bytes) -> Document:
+    """Says what is wrong with a text that can't be decoded.
+
+    Raises:
+        UnreadableDocumentError: it is a stored document.
+        ValueError: it is none.
+    """
+    document = _decodable(text)
+    if "_id" not in document:
+        raise ValueError("no document")
+    return decode(text)
+
+
+def _decodable(text: bytes) -> Document:
+    document = {}
+    for name, value in members(text).items():
+        with contextlib.suppress(*UNDECODABLE):
+            document[name] = msgspec.json.decode(value)
+    return document
+
+
+def encode(document: Document) -> bytes:
     """The document's JSON.
 
     Raises:

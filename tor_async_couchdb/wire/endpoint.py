@@ -10,7 +10,9 @@ import msgspec
 import yarl
 
 from tor_async_couchdb.errors import CouchDBError, ResponseError
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.retries.budget import RetryBudget
+from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.nodes import Nodes
 from tor_async_couchdb.wire.transport import (
     ConnectionBrokeError,
@@ -86,7 +88,7 @@ class Endpoint:
 
         return await self._send("new_document_ids", "GET", target)
 
-    async def get_json(
+    async def get_document(
         self,
         operation: str,
         path: str,
@@ -94,10 +96,14 @@ class Endpoint:
         *,
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
-    ) -> dict[str, Any]:
-        """The JSON object that answers a GET; see `request`."""
+    ) -> Document:
+        """The document that answers a GET; see `request`.
+
+        Raises:
+            UnreadableDocumentError: it can't be decoded.
+        """
         response = await self.request(operation, "GET", path, options, node=node, may_be_slow=may_be_slow)
-        return response.decode(dict[str, Any])
+        return response.decode(dict[str, Any], document_json.refuse)
 
     async def _send(
         self,

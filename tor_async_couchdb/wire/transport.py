@@ -1,6 +1,7 @@
 """One HTTP request to CouchDB, and the one place where the HTTP client's errors become our own."""
 
 import asyncio
+import contextlib
 import dataclasses
 import email.utils
 import functools
@@ -21,6 +22,7 @@ from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import full_jitter
 from tor_async_couchdb.retries.strategy import RetryStrategy
+from tor_async_couchdb.wire.json_parts import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -55,15 +57,20 @@ class Response:
         """
         return self.decode(Any)
 
-    def decode(self, body_type: type[T]) -> T:
+    def decode(self, body_type: type[T], apart: Callable[[bytes], T] | None = None) -> T:
         """The body as a `body_type`.
+
+        If it can't be decoded as a whole, `apart` decodes what it can, or raises ValueError or KeyError.
 
         Raises:
             TransportError: the body is something else, so it is not CouchDB that answered.
         """
         try:
             return msgspec.json.decode(self.body, type=body_type)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except UNDECODABLE as error:
+            if apart is not None:
+                with contextlib.suppress(*UNDECODABLE, ValueError, KeyError):
+                    return apart(self.body)
             raise TransportError(
                 f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
             ) from error
