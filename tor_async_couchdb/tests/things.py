@@ -86,6 +86,12 @@ class Documents:
         """Stores documents."""
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
 
+    def put_json(self, *texts: str, new_edits: bool = True) -> None:
+        """Stores documents, or revisions as replication does, that are JSON already."""
+        text = f'{{"new_edits": {str(new_edits).lower()}, "docs": [{", ".join(texts)}]}}'
+        headers = {"Content-Type": "application/json"}
+        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", data=text.encode(), headers=headers)
+
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
         """Stores revisions as replication does, whether they conflict or not."""
         body = {"docs": leaves, "new_edits": False}

@@ -13,8 +13,8 @@ UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _WHITESPACE = b" \t\r\n"
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
-_TOKEN = re.compile(_STRING + rb"|[][{},]", re.DOTALL)
-_NESTED_TOKEN = re.compile(_STRING + rb"|[][{}]", re.DOTALL)
+_TOKEN = re.compile(_STRING + rb'|[][{},"]', re.DOTALL)
+_NESTED_TOKEN = re.compile(_STRING + rb'|[][{}"]', re.DOTALL)
 _NAME = re.compile(rb"\s*(" + _STRING + rb")\s*:", re.DOTALL)
 
 
@@ -59,7 +59,9 @@ def _parts(text: bytes, brackets: bytes) -> list[bytes]:
     depth, start, position = 1, 1, 1
     while token := (_TOKEN if depth == 1 else _NESTED_TOKEN).search(text, position):
         position = token.end()
-        match text[token.start() : token.start() + 1]:
+        match token[0]:
+            case b'"':
+                raise ValueError("a text has no end")
             case b"[" | b"{":
                 depth += 1
             case b"]" | b"}":

@@ -3,7 +3,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TamperedError
 from tor_async_couchdb.model import Model
+from tor_async_couchdb.model.properties import LatestBy
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.guard import ProtectingGuard
@@ -178,6 +179,68 @@ async def test_unmergeable_conflict_is_reported_and_does_not_delay_the_others(
     assert len(conflicts.live_leaves(stuck)) == 2
     assert stuck in caplog.text
     assert len(observer.errors) == 1
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+async def test_document_that_cannot_be_decoded_does_not_stop_the_others(
+    database: Database,
+    conflicts: Conflicts,
+    observer: ConflictObserver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start = '{"_id": "%s", "_rev": "1-%s", "type": "basket_v1.0", "x": '
+    conflicts.documents.put_json(
+        start % ("alone", "a" * 32) + nested(1500) + "}",
+        start % ("winner", "a" * 32) + "1}",
+        start % ("winner", "b" * 32) + nested(1500) + "}",
+        start % ("loser", "a" * 32) + nested(2000) + "}",
+        start % ("loser", "b" * 32) + "1}",
+        start % ("gone", "a" * 32) + nested(2000) + ', "_deleted": true}',
+        new_edits=False,
+    )
+    other = await conflicts.make(body(**RED), body(**BLUE))
+    with caplog.at_level(logging.ERROR):
+        async with reconciling(database):
+            await wait_until(lambda: len(conflicts.live_leaves(other)) == 1)
+            await wait_until(lambda: caplog.text.count("left in conflict") == 2)
+            last = await conflicts.make(body(**RED), body(**BLUE))
+            await wait_until(lambda: len(conflicts.live_leaves(last)) == 1)
+    assert sorted(str(getattr(error, "document_id", None)) for error in observer.errors) == [
+        "loser",
+        "winner",
+    ]
+    assert "reconciling again" not in caplog.text
+    for document_id in ("winner", "loser"):
+        assert f"document '{document_id}': can't be decoded: it is nested too deeply" in caplog.text
+
+
+class Crate(Basket, tag="crate_v1.0"):
+    x: Annotated[Any, LatestBy("updated_on")]
+
+
+@pytest.mark.parametrize("depth", [100, 300, 400, 480, 600, 900, 930, 960, 990, 1200])
+async def test_merge_that_would_recurse_too_deeply_does_not_stop_the_others(
+    database: Database,
+    conflicts: Conflicts,
+    observer: ConflictObserver,
+    caplog: pytest.LogCaptureFixture,
+    depth: int,
+) -> None:
+    start = (
+        '{"_id": "crate", "_rev": "1-%s", "type": "crate_v1.0", "key": "k", "superseded": {}, "color": "red",'
+        ' "change_counts": {"east": 1}, "updated_on": %d, "x": '
+    )
+    conflicts.documents.put_json(
+        start % ("a" * 32, 1) + nested(depth) + "}", start % ("b" * 32, 2) + "[]}", new_edits=False
+    )
+    other = await conflicts.make(body(**RED), body(**BLUE))
+    async with reconciling(database, Basket, Crate):
+        await wait_until(lambda: len(conflicts.live_leaves(other)) == 1)
+        await wait_until(lambda: "left in conflict" in caplog.text or len(observer.lags_s) == 2)
+    assert "reconciling again" not in caplog.text
 
 
 async def test_conflict_with_a_tampered_leaf_is_left_and_raises_an_alarm(

@@ -54,6 +54,15 @@ async def test_genuine_document_is_recorded(
     assert alarms.document_ids == []
 
 
+async def test_document_that_cannot_be_decoded_is_left_to_its_readers(
+    auditor: Auditor, documents: Documents, store: MemoryStore, alarms: Alarms
+) -> None:
+    documents.put_json('{"_id": "basket", "x": ' + "[" * 1500 + "]" * 1500 + "}")
+    await auditor.audit("basket")
+    assert alarms.document_ids == []
+    assert store.records == {}
+
+
 @pytest.mark.parametrize("change", [{"change_counts": {"east": 1}}, {"color": "black"}])
 async def test_document_that_was_rolled_back_or_changed_is_an_alarm(
     auditor: Auditor, documents: Documents, alarms: Alarms, change: Document

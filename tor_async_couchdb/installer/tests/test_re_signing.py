@@ -186,3 +186,17 @@ def test_document_that_keyczar_signed_gets_a_signature_that_covers_its_id(
     assert result.current == COUNT + 1
     assert list(result.refused) == ["large"]
     assert signing.verify(tink, signed.fetch(["old"])["old"])
+
+
+@pytest.mark.parametrize("depth", [400, 990, 1500, 2500])
+def test_document_that_is_nested_too_deeply_is_named_and_the_others_are_signed(
+    signed: AdminDatabase, keys: Path, depth: int
+) -> None:
+    deep = "[" * depth + "]" * depth
+    text = f'{{"_id": "3-deep", "type": "fruit_v1.0", "{SIGNATURE_PROPERTY_NAME}": "x", "x": {deep}}}'
+    headers = {"Content-Type": "application/json"}
+    assert signed.server.request("PUT", f"{signed.name}/3-deep", data=text, headers=headers).ok
+    result = re_sign(signed, TamperingSigner.from_file(keys), _ignore)
+    assert result.written == COUNT
+    assert {*result.refused, *result.tampered} == {"3-deep"}
+    assert signed.server.request("GET", f"{signed.name}/3-deep").text.count("[") == depth
