@@ -80,10 +80,10 @@ class Reconciler:
         while True:
             try:
                 await self._follow()
-            except* CouchDBError as errors:
+            except CouchDBError as error:
                 self._failures += 1
                 pause_s = _PAUSE(self._failures, 0.0)
-                _logger.warning("reconciling again in %.1f s: %s", pause_s, errors.exceptions[0])
+                _logger.warning("reconciling again in %.1f s: %s", pause_s, error)
                 await self._sleep(pause_s)
 
     async def _follow(self) -> None:
@@ -114,12 +114,16 @@ class Reconciler:
             return Changes(results=[], last_seq=0)
 
     async def _handle_all(self, changes: Sequence[Change]) -> None:
+        failures: list[CouchDBError] = []
         async with asyncio.TaskGroup() as group:
             for change in changes:
                 if self._is_conflicted(change):
-                    group.create_task(self._resolve(change.id))
+                    group.create_task(_recorded(self._resolve(change.id), failures))
                 elif self._audit is not None:
-                    group.create_task(self._audit_when_free(self._audit, change.id))
+                    audited = self._audit_when_free(self._audit, change.id)
+                    group.create_task(_recorded(audited, failures))
+        if failures:
+            raise failures[0]
 
     async def _audit_when_free(self, audit: Audit, document_id: str) -> None:
         async with self._free:
@@ -173,3 +177,11 @@ class Reconciler:
             await self._database.revisions.write_local(self._checkpoint_name, {"since": since})
         except ConflictError:
             _logger.debug("another reconciler has just written the checkpoint")
+
+
+async def _recorded(work: Awaitable[None], failures: list[CouchDBError]) -> None:
+    """Records a failure instead of raising it: a group with errors would lose that it was cancelled."""
+    try:
+        await work
+    except CouchDBError as error:
+        failures.append(error)

@@ -181,6 +181,31 @@ async def test_unmergeable_conflict_is_reported_and_does_not_delay_the_others(
     assert len(observer.errors) == 1
 
 
+async def test_reconciler_ends_although_its_work_fails_while_it_is_cancelled(
+    database: Database, conflicts: Conflicts
+) -> None:
+    conflicts.documents.put(n=1)
+    begun = asyncio.Event()
+
+    async def audit(document_id: str) -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectError("the connection broke") from None
+
+    async def do_not_sleep(pause_s: float) -> None:
+        raise AssertionError("it goes on")
+
+    resolver = ConflictResolver([Basket], database=database)
+    reconciler = Reconciler(resolver, database=database, audit=audit, sleep=do_not_sleep)
+    task = asyncio.create_task(reconciler.run())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 def nested(depth: int) -> str:
     return "[" * depth + "]" * depth
 
