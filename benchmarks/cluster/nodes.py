@@ -70,10 +70,6 @@ class Load:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument(
-        "--nodes", nargs="+", required=True, metavar="URL", help="the nodes' URLs, without credentials"
-    )
-    parser.add_argument("--credentials", required=True, metavar="USER:PASSWORD", help="an administrator's")
     parser.add_argument("--writers", type=settings.count, default=20, metavar="N", help="how many at once")
     settings.add_options(parser, rounds=3, seconds=10)
 
@@ -82,16 +78,19 @@ def run(options: argparse.Namespace) -> int:
     """Measures and writes the result; the exit status.
 
     Raises:
-        SuiteError: a change was lost or doubled in spite of the rule.
+        SuiteError: COUCHDB_URL names no cluster, or a change was lost or doubled in spite of the rule.
     """
-    username, _, password = options.credentials.partition(":")
-    credentials = UserPassword(username, password)
     loads: dict[bool, list[Load]] = {True: [], False: []}
-    for number in range(options.rounds):
-        for follows_rule in alternated([True, False], number):
-            measured = _measure(options.nodes, credentials, options.writers, options.seconds, follows_rule)
-            loads[follows_rule].append(asyncio.run(measured))
-    print(f"Written to {_write(options.results, options, loads)}")
+    with settings.couchdb_to_measure() as couchdb:
+        nodes = [couchdb.url, *couchdb.other_urls]
+        if len(nodes) < 2:
+            raise SuiteError("COUCHDB_URL has to name several nodes of a cluster, separated by commas.")
+        credentials = UserPassword(couchdb.username, couchdb.password)
+        for number in range(options.rounds):
+            for follows_rule in alternated([True, False], number):
+                measured = _measure(nodes, credentials, options.writers, options.seconds, follows_rule)
+                loads[follows_rule].append(asyncio.run(measured))
+    print(f"Written to {_write(options, len(nodes), loads)}")
     wrong = sum(load.lost + load.doubled for load in loads[True])
     if wrong:
         raise SuiteError(f"{wrong} changes were lost or doubled in spite of the rule")
@@ -210,7 +209,7 @@ def _figures(loads: Sequence[Load]) -> list[str]:
     ]
 
 
-def _write(folder: Path, options: argparse.Namespace, loads: dict[bool, list[Load]]) -> Path:
+def _write(options: argparse.Namespace, nodes: int, loads: dict[bool, list[Load]]) -> Path:
     rows = [
         ["with the rule" if follows_rule else "without", *_figures(each)]
         for follows_rule, each in loads.items()
@@ -227,9 +226,9 @@ def _write(folder: Path, options: argparse.Namespace, loads: dict[bool, list[Loa
         "99 % within (ms)",
     ]
     return report.write(
-        folder,
-        f"cluster_{len(options.nodes)}_nodes_{options.writers}_writers",
-        f"{options.writers} writers of {len(_DOCUMENTS)} documents through {len(options.nodes)} nodes",
+        options.results,
+        f"cluster_{nodes}_nodes_{options.writers}_writers",
+        f"{options.writers} writers of {len(_DOCUMENTS)} documents through {nodes} nodes",
         [
             f"{options.rounds} rounds of {options.seconds} s, in turns. {hardware()}, shared by all.",
             report.table(header, rows),

@@ -59,8 +59,8 @@ def couchdb_url(value: str) -> str:
 
 
 def several_hosts(value: str) -> list[str]:
-    """Accepts what `couchdb_url` accepts, for each node of a cluster, separated by commas."""
-    hosts = [couchdb_url(part.strip()) for part in value.split(",")]
+    """Accepts what `scheme_host_port` accepts, for each node of a cluster, separated by commas."""
+    hosts = [scheme_host_port(part.strip()) for part in value.split(",")]
     if len(set(hosts)) < len(hosts):
         raise ArgumentTypeError("a node is given twice")
     return hosts
