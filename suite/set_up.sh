@@ -82,6 +82,9 @@ install_packages() {
     cp requirements.txt .venv/installed-requirements.txt
 }
 
+# It is not needed where everything is installed, but a wrong one is a mistake that has to be said.
+if [ -n "${PYTHON:-}" ]; then find_python >/dev/null; fi
+
 if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
     python=$(find_python)
     # Before minutes are spent on packages: are the options right, or do they only ask for help?
