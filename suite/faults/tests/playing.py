@@ -16,13 +16,12 @@ from suite.faults.stage import Stage, staged
 from suite.faults.switchboard import Switchboard
 from suite.faults.table import faults_on
 from suite.installations import installed
-from suite.resources import needs
 from suite.services import running
 from suite.table import sample_named
 from tor_async_etcd.testing import EtcdServer
 
 _TIMEOUT_S = 60.0
-_REQUEST_TIMEOUT_S = 5.0
+_REQUEST_TIMEOUT_S = 30.0  # /_metrics asks the database, which may refuse for a while
 _POLL_INTERVAL_S = 0.1
 
 Values = Mapping[tuple[str, str, str], float]
@@ -77,12 +76,12 @@ def wait_until(is_so: Callable[[], bool], what: str) -> None:
 
 @contextlib.contextmanager
 def playing(sample_names: Sequence[str], folder: Path) -> Iterator[Play]:
-    """The samples on free ports, on the tests' CouchDB or a stand-in of their own, reached through proxies."""
+    """The samples on free ports, on the tests' CouchDB or a stand-in, which they reach through proxies."""
     samples = [sample_named(name).anywhere() for name in sample_names]
     said: list[str] = []
     with contextlib.ExitStack() as stack:
         couchdb = stack.enter_context(running_couchdb(folder / "couchdb", 0))
-        etcd = stack.enter_context(EtcdServer()) if any(needs(each, "etcd") for each in samples) else None
+        etcd = stack.enter_context(EtcdServer()) if any(each.needs("etcd") for each in samples) else None
         given = {} if etcd is None else {"etcd": etcd.url}
         commands = stack.enter_context(installed(samples, couchdb, "test", given))
         loop = stack.enter_context(EventLoopThread())

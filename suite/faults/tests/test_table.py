@@ -60,7 +60,7 @@ def test_slow_database_is_seen_in_the_duration_of_calls(one: Play) -> None:
     _play(one, "database-slow", 200, lambda: mean_s() > before_s + 0.05)
 
 
-@pytest.mark.parametrize(("name", "grade"), [("too-many-requests", 50), ("answers-cut", 3)])
+@pytest.mark.parametrize(("name", "grade"), [("too-many-requests", 20), ("answers-cut", 3)])
 def test_answers_that_go_wrong_are_counted(one: Play, name: str, grade: float) -> None:
     _play(one, name, grade, _increases(one, name, by=5))
 
