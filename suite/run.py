@@ -116,6 +116,8 @@ class _Run:
             if self._has_watch_page:
                 self._open_watch_page(stage, stack)
             say_where(self._where(stage))
+            if self._options.chaos is not None:
+                screen.say(f"Chaos {self._options.chaos}: the same number makes the same faults.\n")
             if self._options.duration:
                 self._load(stage)
                 self._part(stage)
@@ -144,6 +146,7 @@ class _Run:
             self._services = services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
         screen.show(screen.service_table(services))
+        screen.say(f"Their logs are in {setting.logs}\n")
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
         if link is not None:
             cost = f"{link.cost_ms():.1f} ms a request"
@@ -175,10 +178,10 @@ class _Run:
         for service in self._services:
             if service.sample.is_under_load:
                 name = service.sample.name
-                with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(name):
+                with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(service):
                     summaries[name] = put_load(service, self._options.duration, self._setting.logs)
-                history = history_of(service, self._setting.logs)
-                verdicts[name] = verdict_on(history, reads_promised(service, stage.couchdb))
+                reads = reads_promised(service, stage.couchdb)
+                verdicts[name] = verdict_on(history_of(service, self._setting.logs), reads)
         if not summaries:
             return
         screen.say("")
@@ -189,14 +192,22 @@ class _Run:
         for name, summary in summaries.items():
             self._judge(name, [*_problems(summary, self._options), *map(str, verdicts[name].violations)])
 
-    def _chaos(self, sample_name: str) -> contextlib.AbstractContextManager[None]:
+    def _chaos(self, service: Service) -> contextlib.AbstractContextManager[None]:
         """Faults for the time of one load, if they were asked for."""
         seed = self._options.chaos
         if seed is None:
             return contextlib.nullcontext()
         faults = [*self._switchboard.faults.values()]
-        acts = schedule(faults, f"{seed} {sample_name}", self._options.duration)
-        return played(acts, self._switchboard, screen.say)
+        acts = schedule(faults, f"{seed} {service.sample.name}", self._options.duration)
+        history = history_of(service, self._setting.logs)
+        history.unlink(missing_ok=True)
+        # The first lines are the fruits of the load, without which it can't start.
+        return played(
+            acts,
+            self._switchboard,
+            screen.say,
+            can_start=lambda: history.exists() and history.stat().st_size > 0,
+        )
 
     def _part(self, stage: Stage) -> None:
         masters = [service for service in self._services if service.sample.masters]
