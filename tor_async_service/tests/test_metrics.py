@@ -1,3 +1,5 @@
+import time
+
 from prometheus_client import generate_latest
 
 from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes, ViewMetrics
@@ -14,6 +16,11 @@ def test_services_of_one_process_count_for_themselves() -> None:
     first.document_left_out(TamperedError("a"))
     assert 'documents_left_out_total{error="TamperedError"} 1.0' in lines(first)
     assert not any(line.startswith("documents_left_out_total") for line in lines(second))
+
+
+def test_start_of_the_process_is_shown() -> None:
+    (line,) = (line for line in lines(ServiceMetrics()) if line.startswith("process_start_time_seconds "))
+    assert 0 < float(line.split()[1]) <= time.time()
 
 
 def test_documents_that_were_tampered_with_are_counted_each_time() -> None:
