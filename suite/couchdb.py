@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from db_installer.folders import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER, REVS_LIMIT, SEED_DOCS_FOLDER
 from embedded_couchdb.errors import EmbeddedCouchDBError
 from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node
@@ -51,6 +51,7 @@ class CouchDB:
         *,
         seed_docs_folder: Path | None = SEED_DOCS_FOLDER,
         seed_doc_signer: Signer | None = None,
+        revs_limit: int | None = REVS_LIMIT,
     ) -> Iterator[str]:
         """The URL of a new, installed database with a unique name; it is deleted at the end.
 
@@ -68,6 +69,7 @@ class CouchDB:
                 design_docs_folder=DESIGN_DOCS_FOLDER,
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
+                revs_limit=revs_limit,
             )
             yield ",".join(f"{url}/{name}" for url in (self.url, *self.other_urls))
         except InstallerError as error:

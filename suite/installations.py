@@ -63,10 +63,13 @@ class _Installation:
         return self._stack.enter_context(self._couchdb.installed_database(purpose, seed_doc_signer=signer))
 
     def _masters(self, sample: Sample) -> list[str]:
-        # Without the seed document: it is of another version of the type than the fruits of this sample.
+        # Without the seed document: it is of another version of the type than the fruits of this sample. And
+        # with CouchDB's own limit of revisions, as each master changes fruits while they are apart.
         urls = [
             self._stack.enter_context(
-                self._couchdb.installed_database(f"{self._purpose_of(sample)}_{name}", seed_docs_folder=None)
+                self._couchdb.installed_database(
+                    f"{self._purpose_of(sample)}_{name}", seed_docs_folder=None, revs_limit=None
+                )
             )
             for name in sample.masters
         ]

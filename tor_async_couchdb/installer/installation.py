@@ -44,6 +44,8 @@ def install(
     design_docs_folder: str | os.PathLike[str] | None = None,
     seed_docs_folder: str | os.PathLike[str] | None = None,
     seed_doc_signer: Signer | None = None,
+    revs_limit: int | None = None,
+    revs_limit_if_new: int | None = None,
     delete: bool = False,
     create: bool = True,
     on_progress: OnProgress = _ignore_progress,
@@ -54,6 +56,12 @@ def install(
     Several installations may run at the same time. What is already as it should be is left alone, and so are
     seed documents that were changed or deleted. If the installation fails, the database stays as it is then:
     others may use it already.
+
+    `revs_limit` is how many revisions of a document's history CouchDB remembers by name; without it a
+    database that is created here gets `revs_limit_if_new`, or CouchDB's own 1,000. A longer history makes the
+    writes of a document that changes all the time slower and the file larger. Between two databases that
+    replicate, a document must not change more often than that while they are apart: otherwise CouchDB takes
+    the newer revision for a conflict.
 
     Raises:
         InstallerError: the installation failed; the message is one line that names the file or the host.
@@ -70,7 +78,10 @@ def install(
         elif delete:
             _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
+            is_created = _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
+            limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
+            if limit is not None:
+                target.set_revs_limit(limit)
 
 
 @contextmanager
@@ -108,7 +119,8 @@ def _create(
     on_progress: OnProgress,
     *,
     is_partitioned: bool,
-) -> None:
+) -> bool:
+    """Creates and fills the database; returns whether this call created it."""
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
@@ -121,7 +133,8 @@ def _create(
                 raise _stays(target, error) from error
             raise
         else:
-            return
+            break
+    return is_created
 
 
 def _was_deleted_meanwhile(error: CouchDBError) -> bool:

@@ -53,6 +53,7 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         "create": True,
         "createdesign": True,
         "createseed": True,
+        "revs_limit": None,
         "seeddocsigner": "",
         "verify_host_ssl_cert": True,
         "log": logging.ERROR,
@@ -91,9 +92,8 @@ def test_every_option_reaches_the_installation(
     monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
-    assert (
-        _run(monkeypatch, parser, installed, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
-    )
+    arguments += ["--create=false", "--verify_host_ssl_cert=no", "--revs_limit=70"]
+    assert _run(monkeypatch, parser, installed, *arguments) == 0
     (call,) = installed
     del call["on_progress"]
     assert call == {
@@ -104,6 +104,8 @@ def test_every_option_reaches_the_installation(
         "design_docs_folder": "design_docs",
         "seed_docs_folder": "seed_docs",
         "seed_doc_signer": None,
+        "revs_limit": 70,
+        "revs_limit_if_new": None,
         "delete": True,
         "create": False,
     }
