@@ -148,7 +148,7 @@ async def test_leaf_that_replication_brought_is_counted_once_a_write() -> None:
     document = change()
     foreign = leaf(Nonces("elsewhere").added_to({"_id": "d", "_rev": BASE}), "2-ab")
     unmarked = leaf({"_id": "d"}, "2-aa")
-    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb"), foreign, unmarked]])
+    io = ScriptedIO([Written("2-bb", True)], [[leaf(document, "2-bb"), foreign, unmarked]])
     reports = await reports_of(io, document)
     assert reports.counts["foreign"] == 2
     assert reports.counts["buried"] == 0
