@@ -237,7 +237,11 @@ def decide(
         is_free = attempt.begins_after(highest) or all(
             _may_be_buried(leaf, highest, database_id) for leaf in own
         )
-        return Decision(Step.BURY, highest, own) if is_free else Decision(Step.UNKNOWN)
+        if is_free:
+            return Decision(Step.BURY, highest, own)
+        # A service that merges such leaves does so soon.
+        is_overdue = any(ages_s.get(leaf.rev, 0.0) > patience_s for leaf in own)
+        return Decision(Step.UNKNOWN if is_overdue else Step.WAIT)
     if not attempt.is_in(highest):
         return _decide_outranked(attempt, highest, leaves, database_id)
     rivals = [leaf for leaf in lower if not leaf.is_deleted and _may_be_buried(leaf, highest, database_id)]
@@ -492,7 +496,7 @@ class Sealer:
                     raise replaced(attempt.document)
                 case Step.UNKNOWN:
                     raise OutcomeUnknownError(
-                        f"the write of document {attempt.document_id!r} is older than the document's history"
+                        f"it can't be told any more whether the write of document {attempt.document_id!r} stays"
                     )
                 case Step.BURY if leaf is not None:
                     observer.leaves_buried(len(others))

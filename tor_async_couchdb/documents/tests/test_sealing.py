@@ -117,7 +117,8 @@ def test_leaf_from_elsewhere_is_never_buried(nonces: list[str], age_s: float) ->
 
 def test_older_changes_are_not_buried_under_a_leaf_from_elsewhere() -> None:
     foreign = leaf("7-f", "6-f", "5-f", "4-a")  # it does not contain 5-b, which may be acknowledged
-    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.UNKNOWN
+    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.WAIT  # for somebody to merge them
+    assert step(attempt_of(accepted="6-m"), OWN, foreign, age_s=1.1).step is Step.UNKNOWN
 
 
 def test_own_change_alone_is_buried_under_a_leaf_from_elsewhere() -> None:
