@@ -1,17 +1,21 @@
 import asyncio
 import contextlib
+import logging
+import math
 import signal
 from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+import tornado.netutil
 
-from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, never_answer
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, never_answer
 from tor_async_couchdb.tests.waiting import wait_until
-from tor_async_service.tests.processes import TIMEOUT_S, Service, running
+from tor_async_service.app.application import ServiceApplication
+from tor_async_service.app.server import serve
+from tor_async_service.app.shutdown import Shutdown, ShutdownTimes
+from tor_async_service.tests.processes import TIMEOUT_S, running
 
-SERVICE = "tor_async_service.tests.thing_service"
-NO_DATABASE = ("--port", "0", "--database", "http://127.0.0.1:1/absent")
 TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_S)
 
 
@@ -30,104 +34,140 @@ async def refuses_connections(url: str) -> bool:
     return False
 
 
-@pytest.fixture
-async def delaying() -> AsyncIterator[Service]:
-    """A service that goes on for a minute after SIGTERM."""
-    async with running(SERVICE, *NO_DATABASE, "--shutdown-delay", "60") as service:
-        yield service
+class Ending:
+    """A service that listens at `url`, and ends when `shutdown` says so."""
+
+    def __init__(self, app: ServiceApplication, times: ShutdownTimes) -> None:
+        sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
+        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
+        self.app = app
+        self.shutdown = Shutdown(app.service.drain, times)
+        self.server = serve(app, sockets)
+        self.ended = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        await self.shutdown.wanted()
+        await self.shutdown.run(self.server)
+
+    async def signalled(self, *numbers: signal.Signals) -> None:
+        """Returns once the service knows of these signals."""
+        for number in numbers:
+            self.shutdown.receive(number)
+        await wait_until(lambda: self.app.service.drain.is_draining)
+
+    async def end(self) -> None:
+        async with asyncio.timeout(TIMEOUT_S):
+            await self.ended
 
 
-async def test_service_accepts_connections_during_the_delay_but_is_not_ready(delaying: Service) -> None:
-    url = await delaying.url()
-    async with aiohttp.ClientSession(url, timeout=TIMEOUT) as client:
-        async with client.get("/_noop") as response:
-            assert "Connection" not in response.headers
-        delaying.process.send_signal(signal.SIGTERM)
-        await delaying.says("not ready any more; accepting connections for another 60 s")
-        async with client.get("/_noop") as response:  # on its open connection
-            assert response.status == 200
-            assert response.headers["Connection"] == "close"
-    for path, status in (("/_noop", 200), ("/livez", 200), ("/readyz", 503), ("/_health", 503)):
-        response = await get(url + path)
-        assert response.status == status
-        assert response.headers["Connection"] == "close"
+@contextlib.asynccontextmanager
+async def ending(
+    app: ServiceApplication, *, delay_s: float, drain_timeout_s: float = 60.0
+) -> AsyncIterator[Ending]:
+    service = Ending(app, ShutdownTimes(delay_s, drain_timeout_s))
+    yield service
+    await service.signalled(signal.SIGINT, signal.SIGINT)
+    await service.end()
+    assert await refuses_connections(service.url)
 
 
-async def test_second_sigterm_ends_the_delay(delaying: Service) -> None:
-    url = await delaying.url()
-    delaying.process.send_signal(signal.SIGTERM)
-    await delaying.says("not ready any more")
-    delaying.process.send_signal(signal.SIGTERM)
-    assert await delaying.status() == 0
-    assert await refuses_connections(url)
-
-
-async def test_sigint_has_no_delay(delaying: Service) -> None:
-    await delaying.url()
-    delaying.process.send_signal(signal.SIGINT)
-    assert await delaying.status() == 0
-    assert not [line for line in delaying.log if "not ready any more" in line]
-
-
-async def test_service_stops_to_listen_after_the_delay() -> None:
-    async with running(SERVICE, *NO_DATABASE, "--shutdown-delay", "0.2") as service:
+async def test_process_accepts_connections_between_the_first_sigterm_and_the_second() -> None:
+    database = "http://127.0.0.1:1/absent"
+    arguments = ("--port", "0", "--database", database, "--shutdown-delay", "60")
+    async with running("tor_async_service.tests.thing_service", *arguments) as service:
         url = await service.url()
+        service.process.send_signal(signal.SIGTERM)
+        await service.says("not ready any more; accepting connections for another 60 s")
+        assert (await get(f"{url}/_noop")).status == 200
         service.process.send_signal(signal.SIGTERM)
         assert await service.status() == 0
         assert await refuses_connections(url)
-    assert "accepting connections for another 0.2 s" in service.log[-2]
-    assert "Shutting down ..." in service.log[-1]
+
+
+async def test_service_is_not_ready_during_the_delay_and_closes_connections(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=60) as service:
+        async with aiohttp.ClientSession(service.url, timeout=TIMEOUT) as client:
+            async with client.get("/_noop") as response:
+                assert "Connection" not in response.headers
+            await service.signalled(signal.SIGTERM)
+            async with client.get("/_noop") as response:  # on its open connection
+                assert response.status == 200
+                assert response.headers["Connection"] == "close"
+        for path, status in (("/_noop", 200), ("/livez", 200), ("/readyz", 503), ("/_health", 503)):
+            response = await get(service.url + path)
+            assert response.status == status
+            assert response.headers["Connection"] == "close"
+
+
+async def test_second_sigterm_ends_the_delay(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=60) as service:
+        await service.signalled(signal.SIGTERM, signal.SIGTERM)
+        await service.end()
+
+
+async def test_sigint_has_no_delay(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=60) as service:
+        await service.signalled(signal.SIGINT)
+        await service.end()
+
+
+async def test_sigint_ends_the_delay_of_a_sigterm(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=60) as service:
+        await service.signalled(signal.SIGTERM, signal.SIGINT)
+        await service.end()
+
+
+async def test_service_stops_to_listen_after_the_delay(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=0.1) as service:
+        await service.signalled(signal.SIGTERM)
+        await service.end()
+
+
+@contextlib.asynccontextmanager
+async def request_in_flight(service: Ending, proxy: FaultProxy) -> AsyncIterator[None]:
+    """A request that is not answered before the service ends."""
+    proxy.inject(never_answer, "_view", times=math.inf)
+    waiting = asyncio.create_task(get(f"{service.url}/things"))
+    await wait_until(lambda: service.app.service.drain.in_flight_count > 0)
+    yield
+    with pytest.raises(aiohttp.ClientError):
+        await waiting
 
 
 @pytest.fixture
-async def busy(proxy: FaultProxy) -> AsyncIterator[Service]:
-    """A service with a request in flight that takes as long as the drain may."""
-    in_flight = asyncio.Event()
-
-    async def held_up(request: Request) -> None:
-        in_flight.set()
-        await never_answer(request)
-
-    arguments = ("--port", "0", "--database", proxy.url, "--drain-timeout", "60", "--deadline", "60")
-    async with running(SERVICE, *arguments) as service:
-        url = await service.url()
-        proxy.inject(held_up, "_view")
-        waiting = asyncio.create_task(get(f"{url}/things"))
-        await wait_until(in_flight.is_set, TIMEOUT_S)
-        yield service
-        waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError):
-            await waiting
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "tor_async_service.app.shutdown")
+    return caplog
 
 
-async def test_second_sigint_cuts_off_what_is_in_flight(busy: Service) -> None:
-    busy.process.send_signal(signal.SIGINT)
-    await busy.says("Shutting down ...")
-    busy.process.send_signal(signal.SIGINT)
-    assert await busy.status() == 0
-    assert [line for line in busy.log if "1 requests were still in flight after" in line]
+async def test_second_sigint_cuts_off_what_is_in_flight(
+    app: ServiceApplication, proxy: FaultProxy, log: pytest.LogCaptureFixture
+) -> None:
+    async with ending(app, delay_s=60) as service, request_in_flight(service, proxy):
+        await service.signalled(signal.SIGINT)
+        await wait_until(lambda: "Shutting down ..." in log.text)
+        assert not service.ended.done()
+        await service.signalled(signal.SIGINT)
+        await service.end()
+    assert "1 requests were still in flight after" in log.text
 
 
-async def test_sigterm_cuts_nothing_off_however_often_it_comes(busy: Service) -> None:
-    url = await busy.url()
-    for _ in range(5):
-        busy.process.send_signal(signal.SIGTERM)
-        await busy.says("Shutting down ...")
-    assert await refuses_connections(url)
-    assert busy.process.returncode is None
-    assert not [line for line in busy.log if "still in flight" in line]
+async def test_sigterm_cuts_nothing_off_however_often_it_comes(
+    app: ServiceApplication, proxy: FaultProxy, log: pytest.LogCaptureFixture
+) -> None:
+    async with ending(app, delay_s=60) as service, request_in_flight(service, proxy):
+        await service.signalled(*[signal.SIGTERM] * 5)
+        await wait_until(lambda: "Shutting down ..." in log.text)
+        await service.signalled(*[signal.SIGTERM] * 5)
+        assert await refuses_connections(service.url)
+        assert not service.ended.done()
+        await service.signalled(signal.SIGINT, signal.SIGINT)
 
 
-async def test_drain_ends_after_its_timeout(proxy: FaultProxy) -> None:
-    proxy.inject(never_answer, "_view")
-    arguments = ("--port", "0", "--database", proxy.url, "--drain-timeout", "0.1")
-    async with running(SERVICE, *arguments) as service:
-        url = await service.url()
-        async with aiohttp.ClientSession(url, timeout=TIMEOUT) as client:
-            waiting = asyncio.create_task(client.get("/things"))
-            await wait_until(lambda: any("_view" in request.path for request in proxy.requests))
-            service.process.terminate()
-            assert await service.status() == 0
-            with pytest.raises(aiohttp.ClientError):
-                await waiting
-    assert "1 requests were still in flight after 0.1 s" in "\n".join(service.log)
+async def test_drain_ends_after_its_timeout(
+    app: ServiceApplication, proxy: FaultProxy, log: pytest.LogCaptureFixture
+) -> None:
+    async with ending(app, delay_s=0, drain_timeout_s=0.1) as service, request_in_flight(service, proxy):
+        await service.signalled(signal.SIGTERM)
+        await service.end()
+    assert "1 requests were still in flight after 0.1 s" in log.text
