@@ -139,9 +139,8 @@ def arguments(database_url: str, documents: Documents) -> tuple[str, ...]:
 
 
 async def test_process_logs_json(couchdb: CouchDBServer, arguments: tuple[str, ...]) -> None:
-    options = ("--log-format", "json", "--log-level", "debug")
-    login = {"username": couchdb.username, "password": couchdb.password}
-    async with running(SERVICE, *arguments, *options, **login) as service:
+    arguments = (*arguments, "--log-format", "json", "--log-level", "debug")
+    async with running(SERVICE, *arguments, username=couchdb.username, password=couchdb.password) as service:
         await used(service)
     entries = [parsed(line) for line in service.log]
     assert {"time", "level", "logger", "message"} <= set.intersection(*(set(entry) for entry in entries))
@@ -156,8 +155,7 @@ async def test_process_logs_json(couchdb: CouchDBServer, arguments: tuple[str, .
 async def test_process_logs_a_request_in_one_line_of_text_without_calls_to_couchdb(
     couchdb: CouchDBServer, arguments: tuple[str, ...]
 ) -> None:
-    login = {"username": couchdb.username, "password": couchdb.password}
-    async with running(SERVICE, *arguments, **login) as service:
+    async with running(SERVICE, *arguments, username=couchdb.username, password=couchdb.password) as service:
         await used(service)
     lines = [line for line in service.log if "request_id=from-the-test" in line]
     assert len(lines) == 1
