@@ -26,7 +26,7 @@ class _ProbeHandler(ServiceHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("X-Content-Type-Options", "nosniff")  # it repeats what the client excludes
         self.set_header("Cache-Control", "no-cache, private")
-        self.write("ok" if is_well and not is_verbose else "".join(f"{line}\n" for line in lines))
+        self.write("ok\n" if is_well and not is_verbose else "".join(f"{line}\n" for line in lines))
 
 
 def _line(name: str, is_excluded: bool, reason: str | None) -> str:

@@ -16,7 +16,7 @@ async def test_service_that_is_well_is_alive_and_ready(client: aiohttp.ClientSes
     async with client.get(path) as response:
         assert response.status == 200
         assert response.content_type == "text/plain"
-        assert await response.text() == "ok"
+        assert await response.text() == "ok\n"
     async with client.head(path) as response:
         assert response.status == 200
     async with client.post(path) as response:
