@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Iterator
 
 import tornado.web
 from tornado.http1connection import HTTP1Connection
@@ -20,13 +19,13 @@ _CHUNK_SIZE_BYTES = 65_536
 class Drain:
     """Counts the requests whose answers are not delivered.
 
-    Once the end is announced, a connection takes no request after the one that is being answered.
+    Once the end is announced, a connection takes no request after the one that is being answered. When
+    `started` is set, answers that have no end of their own, such as server-sent events, have to end.
     """
 
     def __init__(self) -> None:
+        self.started = asyncio.Event()
         self._is_announced = False
-        self._is_waiting = False
-        self._streams: dict[object, Callable[[], None]] = {}
         self._in_flight: set[tornado.web.RequestHandler] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -38,23 +37,8 @@ class Drain:
         return self._is_announced
 
     def announce(self) -> None:
-        """The service will end. It goes on answering until `wait` returns."""
+        """The service will end: it goes on answering, and its streams go on, until `wait` is called."""
         self._is_announced = True
-
-    @contextlib.contextmanager
-    def stream(self, end: Callable[[], None]) -> Iterator[None]:
-        """For an answer without an end of its own, such as server-sent events, while it is written.
-
-        `wait` calls `end` first, or it is called at once if that has begun. It must neither block nor raise.
-        """
-        if self._is_waiting:
-            end()
-        key = object()
-        self._streams[key] = end
-        try:
-            yield
-        finally:
-            del self._streams[key]
 
     @property
     def in_flight_count(self) -> int:
@@ -94,13 +78,11 @@ class Drain:
             self._is_idle.set()
 
     async def wait(self, timeout_s: float) -> int:
-        """Ends all streams, and waits until no request is in flight, no longer than `timeout_s` seconds.
+        """Lets streams end, and waits until no request is in flight, no longer than `timeout_s` seconds.
 
         Returns how many requests are still in flight.
         """
-        self._is_waiting = True
-        for end in [*self._streams.values()]:
-            end()
+        self.started.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._is_idle.wait()

@@ -42,45 +42,28 @@ async def test_request_that_ends_twice_is_one_request() -> None:
     assert await drain.wait(0) == 1
 
 
-async def test_announced_end_is_no_end_yet() -> None:
-    drain, ended = Drain(), asyncio.Event()
+async def test_announced_end_lets_streams_go_on() -> None:
+    drain = Drain()
     assert not drain.is_draining
-    with drain.stream(ended.set):
-        drain.announce()
-        assert drain.is_draining
-        assert not ended.is_set()
+    drain.announce()
+    assert drain.is_draining
+    assert not drain.started.is_set()
 
 
-async def test_streams_are_ended_before_the_drain_waits_for_them() -> None:
-    drain, first, second = Drain(), request(), request()
-    ends = {handler: asyncio.Event() for handler in (first, second)}
+async def test_streams_end_before_the_drain_waits_for_them() -> None:
+    drain = Drain()
 
-    async def stream(handler: tornado.web.RequestHandler) -> None:
+    async def stream() -> None:
+        handler = request()
         drain.begin(handler)
-        with drain.stream(ends[handler].set):
-            await ends[handler].wait()
+        await drain.started.wait()
         drain.end(handler)
 
-    streams = [asyncio.create_task(stream(handler)) for handler in ends]
+    streams = [asyncio.create_task(stream()) for _ in range(2)]
     await asyncio.sleep(0)
     drain.announce()
     assert await drain.wait(10) == 0
     await asyncio.gather(*streams)
-
-
-async def test_stream_that_ended_by_itself_is_not_ended_again() -> None:
-    drain, ended = Drain(), asyncio.Event()
-    with drain.stream(ended.set):
-        pass
-    await drain.wait(0)
-    assert not ended.is_set()
-
-
-async def test_stream_that_begins_while_the_service_drains_ends_at_once() -> None:
-    drain, ended = Drain(), asyncio.Event()
-    await drain.wait(0)
-    with drain.stream(ended.set):
-        assert ended.is_set()
 
 
 async def test_draining_that_is_given_up_ends_at_once() -> None:
