@@ -555,6 +555,34 @@ class TestHealth(ServiceTestCase):
                 self.assert_problem(self.get("/v1.0/_health", params={"quick": quick}), 400)
 
 
+class TestProbes(ServiceTestCase):
+    """`/livez` and `/readyz`, as Kubernetes asks for them."""
+
+    def test_service_is_alive_and_ready(self) -> None:
+        for name in ("livez", "readyz"):
+            with self.subTest(probe=name):
+                self.assertEqual(self.get(f"/{name}").text, "ok\n")
+                verbose = self.get(f"/{name}?verbose")
+                self.assertEqual(verbose.status_code, 200)
+                *checks, last = verbose.text.splitlines()
+                self.assertTrue(checks)
+                self.assertTrue(all(check.startswith("[+]") for check in checks))
+                self.assertEqual(last, f"{name} check passed")
+
+
+class TestRequestID(ServiceTestCase):
+    """`X-Request-Id`: taken from the request, or made."""
+
+    def test_request_has_an_id(self) -> None:
+        for given, is_taken in (("a-1", True), ("a b", False), ("x" * 129, False), (None, False)):
+            with self.subTest(given=given):
+                headers = {} if given is None else {"X-Request-Id": given}
+                response = self.get("/_nothing", headers=headers)
+                request_id = response.headers["X-Request-Id"]
+                self.assertEqual(request_id == given, is_taken)
+                self.assertEqual(response.json()["request_id"], request_id)
+
+
 class TestMetrics(ServiceTestCase):
     """`/_metrics`: JSON to curl, text to Prometheus."""
 

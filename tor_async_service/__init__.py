@@ -11,7 +11,7 @@ from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import HealthCheck, OwnMetrics
 from tor_async_service.metrics import ServiceMetrics
-from tor_async_service.operations.health import UnhealthyError
+from tor_async_service.operations.checks import UnhealthyError
 
 __all__ = [
     "GuardOptions",

@@ -201,7 +201,7 @@ class Transport:
             took_s = time.monotonic() - started_s
             self._observer.request_finished(operation, status, took_s)
             # Without the query string: a view's keys may be personal data.
-            _logger.info(
+            _logger.debug(
                 "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
                 took_s * 1000,
                 status,

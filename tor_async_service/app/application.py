@@ -9,12 +9,15 @@ import tornado.web
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
+from tor_async_service.operations.checks import CachedChecks
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
+from tor_async_service.operations.probes import LivezHandler, ReadyzHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
 
 Route = tuple[str, type[ServiceHandler]]
@@ -25,6 +28,8 @@ _OPERATIONS: tuple[Route, ...] = (
     (r"(?:/v1\.0)?/_metrics", MetricsHandler),
     (r"(?:/v1\.0)?/_version", VersionHandler),
     (r"(?:/v1\.0)?/_noop", NoopHandler),
+    ("/livez", LivezHandler),
+    ("/readyz", ReadyzHandler),
 )
 
 
@@ -33,19 +38,20 @@ class Parts:
     """What the chassis gives to the application of any service.
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
-    calls to CouchDB are counted.
+    calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
+    trusted_proxies: TrustedProxies = dataclasses.field(default_factory=TrustedProxies)
 
 
 class ServiceApplication(tornado.web.Application):
-    """Serves `routes` and `/_health`, `/_metrics`, `/_version` and `/_noop`.
+    """Serves `routes`, `/_health`, `/_metrics`, `/_version`, `/_noop`, `/livez` and `/readyz`.
 
-    `/_health?quick=false` runs `health_checks`, and the check of the database, and shows failures by their
-    names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's own.
-    `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
+    `/_health?quick=false` and `/readyz` run `health_checks` and the check of the database, and show failures
+    by their names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's
+    own. `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
     """
 
     def __init__(
@@ -66,16 +72,18 @@ class ServiceApplication(tornado.web.Application):
         metrics = parts.metrics
         for collector in (collector for own in own_metrics for collector in own.collectors):
             metrics.registry.register(collector)
+        checks = {"database": AsyncCouchDBHealthCheck(database=database).check, **(health_checks or {})}
         self.service = Service(
             database=database.observed_by(metrics),
             version=version,
             deadline_s=parts.deadline_s,
             metrics=metrics,
             own_metrics=own_metrics,
-            health_checks={"database": AsyncCouchDBHealthCheck(database=database).check}
-            | dict(health_checks or {}),
+            health_checks=checks,
+            failed_checks=CachedChecks(checks).failures,
             problems=problems or {},
             drain=Drain(),
+            trusted_proxies=parts.trusted_proxies,
         )
         super().__init__(
             [*_OPERATIONS, *routes],

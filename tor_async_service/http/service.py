@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.problems import Problem
 from tor_async_service.metrics import ServiceMetrics
 
@@ -30,7 +31,11 @@ class OwnMetrics(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a service. No request takes longer than `deadline_s` seconds."""
+    """The parts of a service. No request takes longer than `deadline_s` seconds.
+
+    `failed_checks` runs the health checks, and returns the reasons of those that fail by their names. Its
+    answer may be a second old.
+    """
 
     database: Database
     version: str
@@ -38,5 +43,7 @@ class Service:
     metrics: ServiceMetrics
     own_metrics: Sequence[OwnMetrics]
     health_checks: Mapping[str, HealthCheck]
+    failed_checks: Callable[[], Awaitable[Mapping[str, str]]]
     problems: Mapping[type[Exception], Problem]
     drain: Drain
+    trusted_proxies: TrustedProxies

@@ -8,7 +8,7 @@ class VersionHandler(ServiceHandler):
 
     async def get(self) -> None:
         """200, always."""
-        href = self.request.full_url()
+        href = self.outer_url()
         self.write_json({"version": self.service.version, "links": {"self": {"href": href}}})
 
 
@@ -17,4 +17,4 @@ class NoopHandler(ServiceHandler):
 
     async def get(self) -> None:
         """200, always."""
-        self.write_json({"links": {"self": {"href": self.request.full_url()}}})
+        self.write_json({"links": {"self": {"href": self.outer_url()}}})

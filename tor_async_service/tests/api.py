@@ -55,7 +55,13 @@ class FruitsHandler(ServiceHandler):
     async def put(self) -> None:
         """A missing value is answered with 404; any value can be answered as JSON."""
         fruit: Fruit = self.found(Fruit(color="red"))
-        self.write_json({"color": fruit.color, "version": self.service.version})
+        links = {"self": self.outer_url(), "fruits": self.outer_path("/v1.0/fruits")}
+        self.write_json({"color": fruit.color, "version": self.service.version, "links": links})
+
+    async def patch(self) -> None:
+        """A stream ends when the service begins to drain; a request has an id."""
+        await self.service.drain.started.wait()
+        self.write_json({"request_id": self.request_id})
 
     async def delete(self) -> None:
         """An error of the service's own, which `problems` maps to an answer."""

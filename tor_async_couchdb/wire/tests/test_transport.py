@@ -178,10 +178,10 @@ async def test_unreachable_couchdb_shows_no_credentials(
 async def test_each_request_is_logged_on_one_line(
     database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "tor_async_couchdb")
     await database.information()
     (record,) = [record for record in caplog.records if record.name.startswith("tor_async_couchdb")]
-    assert record.levelno == logging.INFO
+    assert record.levelno == logging.DEBUG
     assert re.fullmatch(
         rf"CouchDB took \d+\.\d\d ms to respond with 200 to 'GET' against >>>/{documents.name}<<<",
         record.getMessage(),
@@ -191,7 +191,7 @@ async def test_each_request_is_logged_on_one_line(
 async def test_view_keys_are_not_logged(
     database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     documents.put_view()
     await database.query_view("thing_by_key", key="jane.doe")
     assert "jane" not in caplog.text
@@ -200,7 +200,7 @@ async def test_view_keys_are_not_logged(
 async def test_request_without_an_answer_is_logged_too(
     proxy: FaultProxy, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError):
         await database.information()

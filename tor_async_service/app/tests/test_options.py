@@ -6,6 +6,8 @@ import pytest
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.app.options import Option, parse
+from tor_async_service.app.shutdown import ShutdownTimes
+from tor_async_service.http.forwarding import TrustedProxies
 
 
 def test_defaults_are_those_of_every_service() -> None:
@@ -14,6 +16,19 @@ def test_defaults_are_those_of_every_service() -> None:
     assert configuration.database_url == "http://127.0.0.1:5984/tor_async_couchdb_sample"
     assert configuration.deadline_s == 30.0
     assert (configuration.username, configuration.password) == (None, None)
+    assert configuration.shutdown == ShutdownTimes(delay_s=0.0, drain_timeout_s=10.0)
+    assert (configuration.log_format, configuration.log_level) == ("text", "info")
+    assert configuration.certificate is None
+    assert configuration.trusted_proxies == TrustedProxies()
+
+
+def test_options_of_those_who_operate_a_service_are_accepted() -> None:
+    times = ["--shutdown-delay", "0.5", "--drain-timeout", "20"]
+    log = ["--log-format", "json", "--log-level", "debug"]
+    configuration = parse("x", [*times, *log, "--trusted-proxies", "10.0.0.0/8,::1"], {})
+    assert configuration.shutdown == ShutdownTimes(delay_s=0.5, drain_timeout_s=20.0)
+    assert (configuration.log_format, configuration.log_level) == ("json", "debug")
+    assert configuration.trusted_proxies == TrustedProxies.named("10.0.0.0/8,::1")
 
 
 def test_options_are_accepted() -> None:
@@ -80,6 +95,11 @@ def test_credentials_that_can_not_be_used_are_named_and_not_shown(
         (["--deadline", "soon"], "argument --deadline: 'soon'"),
         (["--database", "fruits"], "argument --database: a database's URL is http[s]://host:port/database"),
         (["--database", "http://127.0.0.1:5984"], "argument --database"),
+        (["--shutdown-delay", "-1"], "argument --shutdown-delay: '-1' is not a number of seconds"),
+        (["--shutdown-delay", "inf"], "argument --shutdown-delay: 'inf' is not a number of seconds"),
+        (["--drain-timeout", "0"], "argument --drain-timeout: '0' is not a positive number of seconds"),
+        (["--log-format", "xml"], "argument --log-format: invalid choice: 'xml'"),
+        (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
         (["--port"], "argument --port: expected one argument"),
     ],

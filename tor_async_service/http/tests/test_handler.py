@@ -685,10 +685,21 @@ async def test_draining_service_closes_its_connections(
 ) -> None:
     async with client.get("/things") as response:
         assert response.headers.get("Connection") != "close"
-    app.service.drain.is_draining = True
+    app.service.drain.announce()
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"
+
+
+async def test_draining_service_says_in_the_header_of_a_stream_that_it_closes_the_connection(
+    app: ServiceApplication, client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    put_things(documents, 600)
+    app.service.drain.announce()
+    async with client.get("/things") as response:
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        assert response.headers["Connection"] == "close"
+        assert len(await response.json()) == 600
 
 
 async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
