@@ -8,6 +8,7 @@ import tornado.web
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.conventions import route_of
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
 from tor_async_service.http.problems import Problem
@@ -16,6 +17,7 @@ from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
+from tor_async_service.tracing.tracer import RequestTracer
 
 Route = tuple[str, type[ServiceHandler]]
 BackgroundWork = Callable[[], Coroutine[Any, Any, None]]
@@ -33,11 +35,12 @@ class Parts:
     """What the chassis gives to the application of any service.
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
-    calls to CouchDB are counted.
+    calls to CouchDB are counted. `tracer` makes a span of each request.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
+    tracer: RequestTracer = dataclasses.field(default_factory=RequestTracer)
 
 
 class ServiceApplication(tornado.web.Application):
@@ -76,9 +79,13 @@ class ServiceApplication(tornado.web.Application):
             | dict(health_checks or {}),
             problems=problems or {},
             drain=Drain(),
+            tracer=parts.tracer,
         )
         super().__init__(
-            [*_OPERATIONS, *routes],
+            [
+                (pattern, handler, {"route": route_of(pattern, handler)})
+                for pattern, handler in (*_OPERATIONS, *routes)
+            ],
             default_handler_class=UnknownPathHandler,
             service=self.service,
             log_function=log_request,

@@ -11,6 +11,7 @@ from typing import Any
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
+from tor_async_service.tracing.tracer import RequestTracer
 
 _MAX_PORT_DIGITS = 5
 
@@ -49,6 +50,7 @@ class Configuration:
     ip: str
     database_url: str
     deadline_s: float
+    tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
@@ -83,6 +85,11 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
+    parser.add_argument(
+        "--tracing",
+        action="store_true",
+        help="send traces, as the environment variables OTEL_... say; needs the extra otel",
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
@@ -94,10 +101,22 @@ def parse(
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
+        tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
         username=username,
         password=password,
     )
+
+
+def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> RequestTracer:
+    try:
+        from tor_async_service.tracing.otel import tracer_from_environment  # only needed with --tracing
+    except ModuleNotFoundError as error:
+        parser.error(f"argument --tracing: the extra otel is not installed: {error}")
+    try:
+        return tracer_from_environment(environment)
+    except ValueError as error:
+        parser.error(f"argument --tracing: {error}")
 
 
 def _credentials(

@@ -83,6 +83,7 @@ def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardO
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         own = _values(own_options, configuration)
         runner.run(_serve(make_app, own, configuration, database_guard, sockets))
+    configuration.tracer.close()
 
 
 def _values(own_options: Sequence[Option], configuration: Configuration) -> dict[str, Any]:
@@ -122,8 +123,10 @@ async def _serve(
         password=configuration.password,
         guard=guard,
         observer=metrics,
+        tracer=configuration.tracer,
     ) as database:
-        app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics))
+        parts = Parts(configuration.deadline_s, metrics, configuration.tracer)
+        app = make_app(database, **own, parts=parts)
         server = _Server(
             app,
             xheaders=True,

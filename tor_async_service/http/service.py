@@ -10,6 +10,7 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.problems import Problem
 from tor_async_service.metrics import ServiceMetrics
+from tor_async_service.tracing.tracer import RequestTracer
 
 DEFAULT_DEADLINE_S = 30.0
 
@@ -40,3 +41,4 @@ class Service:
     health_checks: Mapping[str, HealthCheck]
     problems: Mapping[type[Exception], Problem]
     drain: Drain
+    tracer: RequestTracer
