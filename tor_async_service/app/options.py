@@ -111,10 +111,10 @@ def parse(
 def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> RequestTracer:
     try:
         from tor_async_service.tracing.otel import tracer_from_environment  # only needed with --tracing
+
+        return tracer_from_environment(environment)
     except ModuleNotFoundError as error:
         parser.error(f"argument --tracing: the extra otel is not installed: {error}")
-    try:
-        return tracer_from_environment(environment)
     except ValueError as error:
         parser.error(f"argument --tracing: {error}")
 
