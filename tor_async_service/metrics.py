@@ -66,6 +66,11 @@ class ServiceMetrics(Observer):
         self._documents_left_out = Counter(
             "documents_left_out", "Documents that lists left out.", ["error"], registry=self.registry
         )
+        self.retry_budget = Gauge(
+            "retry_budget_tokens",
+            "Retries of calls to CouchDB that may be made now; none below 1.",
+            registry=self.registry,
+        )
         self.cluster = ClusterMetrics(self.registry)
         self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)

@@ -69,6 +69,7 @@ class ServiceApplication(tornado.web.Application):
         metrics = parts.metrics
         for collector in (collector for own in own_metrics for collector in own.collectors):
             metrics.registry.register(collector)
+        metrics.retry_budget.set_function(lambda: database.retry_budget.tokens)
         self.service = Service(
             database=database.observed_by(metrics),
             version=version,
