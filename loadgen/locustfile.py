@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
+import flask
 import gevent  # type: ignore[import-untyped]  # it has no types
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.url import URL
@@ -33,6 +34,8 @@ from loadgen.answers import (
 )
 from loadgen.fruits import ServiceError
 from loadgen.load import Load
+from loadgen.metrics import LoadMetrics
+from loadgen.report import Summary
 from loadgen.traffic import Request
 
 logger = logging.getLogger(__name__)
@@ -78,6 +81,8 @@ class FruitUser(FastHttpUser):
     """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
 
     load: ClassVar[Load]
+    summaries: ClassVar[dict[str, Summary]] = {}
+    """The figures of the latest load, by its host."""
     network_timeout = REQUEST_TIMEOUT_S
     max_redirects = 0
     insecure = False
@@ -185,6 +190,19 @@ def prepare_headless_load(environment: Environment, **_: object) -> None:
 
 
 @listens_to(events.init)
+def offer_metrics(web_ui: Any, **_: object) -> None:
+    """Show the books of the latest load to Prometheus, at /metrics of locust's page."""
+    if web_ui is not None:
+        metrics = LoadMetrics(lambda: FruitUser.summaries)
+
+        def show() -> tuple[bytes, dict[str, str]]:
+            text, content_type = metrics.exposition(flask.request.headers.get("Accept", ""))
+            return text, {"Content-Type": content_type}
+
+        web_ui.app.add_url_rule("/metrics", "loadgen_metrics", web_ui.auth_required_if_enabled(show))
+
+
+@listens_to(events.init)
 def set_clock(**_: object) -> None:
     """Make --run-time count from here: gevent's clock stood still while all modules were imported."""
     gevent.get_hub().loop.update_now()
@@ -251,6 +269,7 @@ def close_books(environment: Environment, load: Load) -> None:
     """Print and write the summary; set the exit code, which is 0 only if nothing failed."""
     given: Any = environment.parsed_options
     summary = load.end()
+    FruitUser.summaries = {summary.host: summary}
     sys.stdout.write(f"\n{summary.as_text()}\n")
     sys.stdout.flush()
     try:

@@ -250,6 +250,8 @@ def test_page_starts_loads_with_the_custom_options_and_checks_them() -> None:
             assert len(service.change_counts) == fruits
             post("stop")
             assert service.change_counts == {}
+        lines = requests.get(f"{page}/metrics", timeout=DEADLINE_S).text.splitlines()
+        assert f'loadgen_updates_lost{{service="{service.url}"}} 0.0' in lines
         post("swarm", user_count="2", spawn_rate="2", percent_put="120")
         wait_for("the refusal", lambda: REFUSAL in requests.get(f"{page}/logs", timeout=DEADLINE_S).text)
         process.terminate()  # Python's KeyboardInterrupt can end another greenlet than locust's own

@@ -496,7 +496,7 @@ class Sealer:
                     raise replaced(attempt.document)
                 case Step.UNKNOWN:
                     raise OutcomeUnknownError(
-                        f"it can't be told any more whether the write of document {attempt.document_id!r} stays"
+                        f"it can't be told whether the write of document {attempt.document_id!r} stays"
                     )
                 case Step.BURY if leaf is not None:
                     observer.leaves_buried(len(others))

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import yarl
 
+from tor_async_couchdb.calls import Call
 from tor_async_couchdb.errors import CouchDBError, ResponseError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.retries.budget import RetryBudget
@@ -46,13 +47,13 @@ class Endpoint:
     def __init__(self, nodes: Nodes, transport: Transport, retry_budget: RetryBudget) -> None:
         self.nodes = nodes
         self.url = nodes.urls[0]
+        self._servers = {node: (node.name, node.host or "", node.port or 0) for node in nodes.urls}
         self._transport = transport
         self._retry_budget = retry_budget
 
     async def request(
         self,
         operation: str,
-        method: str,
         path: str,
         options: Mapping[str, Any] | None = None,
         *,
@@ -60,8 +61,11 @@ class Endpoint:
         is_read: bool = True,
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
+        batch_size: int = 1,
     ) -> Response:
         """CouchDB's answer, which is a success. `path` is relative to the database, and quoted.
+
+        `operation` and `batch_size` are those of the `Call`: the method is the operation's first word.
 
         Without a `node` the request may go to any. Of several nodes each gets a share of the time until the
         deadline, so that another can be asked, also for what became of a write. If the answer `may_be_slow`,
@@ -73,12 +77,13 @@ class Endpoint:
         suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
         if len(self.nodes.urls) == 1:
             url = yarl.URL(f"{self.url}{suffix}", encoded=True)
-            return await self._transport.send(operation, method, url, body=body, is_read=is_read)
+            call = Call(operation, *self._servers[self.url], batch_size)
+            return await self._transport.send(call, url, body=body, is_read=is_read)
 
         def target(node: yarl.URL) -> yarl.URL:
             return yarl.URL(f"{node}{suffix}", encoded=True)
 
-        return await self._send(operation, method, target, body, is_read, node, may_be_slow)
+        return await self._send(operation, target, body, is_read, node, may_be_slow, batch_size)
 
     async def request_ids(self, count: int) -> Response:
         """CouchDB's answer to a request for so many ids of new documents."""
@@ -86,14 +91,14 @@ class Endpoint:
         def target(node: yarl.URL) -> yarl.URL:
             return node.with_name("_uuids").with_query(count=count)
 
-        return await self._send("new_document_ids", "GET", target)
+        return await self._send("GET /_uuids", target)
 
     async def get_document(
         self,
-        operation: str,
         path: str,
         options: Mapping[str, Any] | None = None,
         *,
+        operation: str = "GET /{db}/{docid}",
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
     ) -> Document:
@@ -102,18 +107,18 @@ class Endpoint:
         Raises:
             UnreadableDocumentError: it can't be decoded.
         """
-        response = await self.request(operation, "GET", path, options, node=node, may_be_slow=may_be_slow)
+        response = await self.request(operation, path, options, node=node, may_be_slow=may_be_slow)
         return response.decode(dict[str, Any], document_json.refuse)
 
     async def _send(
         self,
         operation: str,
-        method: str,
         target: Callable[[yarl.URL], yarl.URL],
         body: bytes | None = None,
         is_read: bool = True,
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
+        batch_size: int = 1,
     ) -> Response:
         deadline_s = self._transport.deadline_s()
         nodes = self.nodes.to_try(self.nodes.any() if node is None else node)
@@ -122,8 +127,7 @@ class Endpoint:
             share_s = (deadline_s - time.monotonic()) / (len(nodes) + 1)
             try:
                 response = await self._transport.send(
-                    operation,
-                    method,
+                    Call(operation, *self._servers[node], batch_size),
                     target(node),
                     body=body,
                     is_read=is_read,

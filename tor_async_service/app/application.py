@@ -8,6 +8,7 @@ import tornado.web
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.conventions import route_of
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
@@ -19,6 +20,7 @@ from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
 from tor_async_service.operations.probes import LivezHandler, ReadyzHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
+from tor_async_service.tracing.tracer import RequestTracer
 
 Route = tuple[str, type[ServiceHandler]]
 BackgroundWork = Callable[[], Coroutine[Any, Any, None]]
@@ -38,12 +40,14 @@ class Parts:
     """What the chassis gives to the application of any service.
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
-    calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed.
+    calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed, and
+    `tracer` makes a span of each request.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
     trusted_proxies: TrustedProxies = dataclasses.field(default_factory=TrustedProxies)
+    tracer: RequestTracer = dataclasses.field(default_factory=RequestTracer)
 
 
 class ServiceApplication(tornado.web.Application):
@@ -73,6 +77,7 @@ class ServiceApplication(tornado.web.Application):
         for collector in (collector for own in own_metrics for collector in own.collectors):
             metrics.registry.register(collector)
         checks = {"database": AsyncCouchDBHealthCheck(database=database).check, **(health_checks or {})}
+        metrics.retry_budget.set_function(lambda: database.retry_budget.tokens)
         self.service = Service(
             database=database.observed_by(metrics),
             version=version,
@@ -84,9 +89,13 @@ class ServiceApplication(tornado.web.Application):
             problems=problems or {},
             drain=Drain(),
             trusted_proxies=parts.trusted_proxies,
+            tracer=parts.tracer,
         )
         super().__init__(
-            [*_OPERATIONS, *routes],
+            [
+                (pattern, handler, {"route": route_of(pattern, handler)})
+                for pattern, handler in (*_OPERATIONS, *routes)
+            ],
             default_handler_class=UnknownPathHandler,
             service=self.service,
             log_function=log_request,

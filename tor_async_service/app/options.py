@@ -16,6 +16,7 @@ from tor_async_service.app.shutdown import ShutdownTimes
 from tor_async_service.app.tls import Certificate, CertificateError
 from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
+from tor_async_service.tracing.tracer import RequestTracer
 
 _MAX_PORT_DIGITS = 5
 
@@ -59,6 +60,7 @@ class Configuration:
     log_level: str
     certificate: Certificate | None
     trusted_proxies: TrustedProxies
+    tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
@@ -94,6 +96,11 @@ def parse(
         help="how long a request may take",
     )
     _add_operations(parser)
+    parser.add_argument(
+        "--tracing",
+        action="store_true",
+        help="send traces, as the environment variables OTEL_... say; needs the extra otel",
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
@@ -110,6 +117,7 @@ def parse(
         log_level=options.log_level,
         certificate=_certificate(options, parser),
         trusted_proxies=options.trusted_proxies,
+        tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
         username=username,
         password=password,
@@ -167,6 +175,17 @@ def _certificate(options: argparse.Namespace, parser: argparse.ArgumentParser) -
     except CertificateError as error:
         parser.error(f"arguments --tls-cert and --tls-key: {error}")
     return certificate
+
+
+def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> RequestTracer:
+    try:
+        from tor_async_service.tracing.otel import tracer_from_environment  # only needed with --tracing
+
+        return tracer_from_environment(environment)
+    except ModuleNotFoundError as error:
+        parser.error(f"argument --tracing: the extra otel is not installed: {error}")
+    except ValueError as error:
+        parser.error(f"argument --tracing: {error}")
 
 
 def _credentials(

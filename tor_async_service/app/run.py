@@ -56,6 +56,7 @@ def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardO
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         own = _values(own_options, configuration)
         runner.run(_serve(make_app, own, configuration, database_guard, sockets))
+    configuration.tracer.close()
 
 
 def _values(own_options: Sequence[Option], configuration: Configuration) -> dict[str, Any]:
@@ -96,8 +97,9 @@ async def _serve(
         password=configuration.password,
         guard=guard,
         observer=metrics,
+        tracer=configuration.tracer,
     ) as database:
-        parts = Parts(configuration.deadline_s, metrics, configuration.trusted_proxies)
+        parts = Parts(configuration.deadline_s, metrics, configuration.trusted_proxies, configuration.tracer)
         app = make_app(database, **own, parts=parts)
         shutdown = Shutdown(app.service.drain, configuration.shutdown)
         server = serve(app, sockets, None if certificate is None else certificate.context())

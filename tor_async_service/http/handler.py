@@ -18,6 +18,7 @@ from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.model import Model
+from tor_async_service.conventions import known_method
 from tor_async_service.correlation import REQUEST_ID, request_id_of
 from tor_async_service.http import pages, problems, trailers
 from tor_async_service.http.request_observer import RequestObserver
@@ -51,10 +52,12 @@ class ServiceHandler(tornado.web.RequestHandler):
     _deadline: Deadline
     _prefix: str
 
-    def initialize(self) -> None:
-        """Called by Tornado for each request."""
+    def initialize(self, route: str = "") -> None:
+        """Called by Tornado for each request. `route` is the template that its path matches, "" if none."""
         self.service: Service = self.settings["service"]
-        self._observer = RequestObserver(self.service.metrics)
+        self._method, self._route = known_method(self.request.method), route
+        self._span = self.service.tracer.begin(self.request, self._method, route)
+        self._observer = RequestObserver(self.service.metrics, self._span)
         self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
@@ -90,6 +93,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     def prepare(self) -> None:
         """Starts the request's clock. A class that overrides it must call it."""
         REQUEST_ID.set(self.request_id)
+        self._span.enter()
         self.database = self.service.database.observed_by(self._observer)
         self._deadline = deadline.enter(self.service.deadline_s)
         self._task = asyncio.current_task()
@@ -271,15 +275,19 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def on_finish(self) -> None:
         """Called by Tornado when the answer is complete, which may be before it is sent."""
-        # A client may send any method; each would be a time series of its own.
-        method = str(self.request.method)
+        status = self.get_status()
+        error_type = str(status) if status >= 500 else ""
+        self._span.end(status, error_type)
         self.service.metrics.request_answered(
-            method=method if method in self.SUPPORTED_METHODS else "other",
-            handler=type(self).__name__,
-            status=self.get_status(),
+            method=self._method,
+            scheme=self.request.protocol,
+            route=self._route,
+            status=status,
+            error_type=error_type,
             duration_s=self.duration_s,
             conflict_count=self._observer.conflict_count,
             retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
+            trace=self._span.ids,
         )
 
 

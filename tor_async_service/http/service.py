@@ -11,6 +11,7 @@ from tor_async_service.http.drain import Drain
 from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.problems import Problem
 from tor_async_service.metrics import ServiceMetrics
+from tor_async_service.tracing.tracer import RequestTracer
 
 DEFAULT_DEADLINE_S = 30.0
 
@@ -47,3 +48,4 @@ class Service:
     problems: Mapping[type[Exception], Problem]
     drain: Drain
     trusted_proxies: TrustedProxies
+    tracer: RequestTracer

@@ -8,12 +8,13 @@ import math
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import yarl
 
 from tor_async_couchdb import deadline, errors
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
@@ -41,11 +42,13 @@ class Recorder(Observer):
     """Records the requests that finished."""
 
     def __init__(self) -> None:
-        self.finished: list[tuple[str, int | None]] = []
+        self.finished: list[tuple[Call, Outcome]] = []
         self.durations_s: list[float] = []
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        self.finished.append((operation, status))
+    def request_finished(
+        self, call: Call, outcome: Outcome, duration_s: float, trace: Mapping[str, str] | None = None
+    ) -> None:
+        self.finished.append((call, outcome))
         self.durations_s.append(duration_s)
 
 
@@ -218,10 +221,14 @@ async def test_observer_learns_of_every_request(proxy: FaultProxy, couchdb: Couc
         proxy.inject(cut_before, times=math.inf)
         with pytest.raises(TransportError):
             await database.information()
-    assert [status for _, status in recorder.finished] == [200, 404, None, None, None]
-    assert [operation for operation, _ in recorder.finished] == [
-        "information", "view_information", "information", "information", "information"
-    ]  # fmt: skip
+    broken = ("GET /{db}", None, "ConnectionBrokeError")
+    assert [(call.operation, *outcome) for call, outcome in recorder.finished] == [
+        ("GET /{db}", 200, ""),
+        ("GET /{db}/_design/{ddoc}/_info", 404, "404"),
+        *[broken] * 3,
+    ]
+    url = yarl.URL(proxy.url)
+    assert {call[1:4] for call, _ in recorder.finished} == {(url.name, url.host, url.port)}
     assert all(0 <= duration_s < 60 for duration_s in recorder.durations_s)
 
 
@@ -316,7 +323,10 @@ async def test_write_that_was_never_sent_is_sent_again(unreachable_url: str) -> 
     async with Database(unreachable_url, transport=SingleCopyTransport(recorder)) as database:
         with pytest.raises(ConnectError):
             await database.save({"_id": "a"})
-    assert recorder.finished == [("information", 200), *[("bulk_docs", None)] * 3]
+    assert [(call.operation, outcome.status) for call, outcome in recorder.finished] == [
+        ("GET /{db}", 200),
+        *[("POST /{db}/_bulk_docs", None)] * 3,
+    ]
 
 
 async def test_write_that_was_not_handled_is_sent_again(
