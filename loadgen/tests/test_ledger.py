@@ -39,7 +39,7 @@ class History:
     def verdict(self, final_count: int | None = None) -> Verdict:
         ledger = Ledger({"apple": FIRST_COUNT})
         for answer in self.answers:
-            ledger.record("apple", answer)
+            ledger.record_update("apple", answer)
         return ledger.settle({"apple": self.count if final_count is None else final_count})
 
 
@@ -85,8 +85,8 @@ def test_doubled_update_is_named_unless_an_unknown_one_could_account_for_it(
 def test_loss_on_one_fruit_is_not_made_up_for_by_another() -> None:
     ledger = Ledger({"apple": 0, "pear": 0})
     for _ in range(2):
-        ledger.record("apple", Answer(Outcome.SUCCEEDED, change_count=1))
-    ledger.record("pear", Answer(Outcome.SUCCEEDED, change_count=2))
+        ledger.record_update("apple", Answer(Outcome.SUCCEEDED, change_count=1))
+    ledger.record_update("pear", Answer(Outcome.SUCCEEDED, change_count=2))
     verdict = ledger.settle({"apple": 1, "pear": 2})
     assert (verdict.acknowledged, verdict.in_database, verdict.lost) == (3, 3, 1)
     assert len(verdict.violations) == 2
@@ -96,6 +96,6 @@ def test_loss_on_one_fruit_is_not_made_up_for_by_another() -> None:
 def test_equal_counts_of_two_fruits_are_no_loss() -> None:
     ledger = Ledger({"apple": 0, "pear": 0})
     for fruit_id in ("apple", "pear"):
-        ledger.record(fruit_id, Answer(Outcome.SUCCEEDED, change_count=1))
+        ledger.record_update(fruit_id, Answer(Outcome.SUCCEEDED, change_count=1))
     verdict = ledger.settle({"apple": 1, "pear": 1})
     assert (verdict.lost, verdict.violations) == (0, ())

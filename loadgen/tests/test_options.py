@@ -28,7 +28,7 @@ def test_hosts_are_joined_and_parted_again() -> None:
 
 @pytest.mark.parametrize(
     ("option", "text"),
-    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "9" * 5000)]
+    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "10001", "9" * 5000)]
     + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²", "9" * 5000)],
 )
 def test_bad_number_is_named(option: Callable[[str], int], text: str) -> None:

@@ -1,0 +1,132 @@
+"""What loadgen adds to locust's page: the books, a choice of services, and refusals with a reason."""
+
+import html
+import ipaddress
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.datastructures import MultiDict
+
+from loadgen.loads import Loads
+
+_BAR = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+_TAB = "conflicts"
+_COLUMNS = {
+    "name": "Service",
+    "conflicts_met": "Conflicts met",
+    "resolved": "Resolved",
+    "given_up": "Given up",
+    "unknown": "Outcome unknown",
+    "acknowledged": "Acknowledged",
+    "in_database": "In the database",
+    "lost": "Lost",
+    "verdict": "Verdict",
+}
+_HIDDEN_HOST = '<style>form div:has(> div > input[name="host"]) { display: none; }</style>'
+
+Form = MultiDict[str, str]
+
+
+class Page:
+    """Extends locust's page.
+
+    `current` is the load that runs or ran last. `prepare` gets the form of a new load and returns why it
+    can't start, or an empty string; `give_up` takes back what it did. `hides_host` is whether the form has a
+    choice of services in place of a host.
+    """
+
+    def __init__(
+        self,
+        web_ui: Any,
+        *,
+        current: Callable[[], Loads | None],
+        prepare: Callable[[Form], str],
+        give_up: Callable[[], None],
+        watch_url: str | None,
+        hides_host: bool,
+    ) -> None:
+        self._web_ui = web_ui
+        self._current = current
+        self._prepare = prepare
+        self._give_up = give_up
+        self._one_at_a_time = threading.Lock()
+        link = f'<a href="{html.escape(watch_url)}">Watch what happens</a>' if watch_url else ""
+        self._bar = _BAR.replace("{links}", link) + (_HIDDEN_HOST if hides_host else "")
+        web_ui.template_args["extended_tabs"] = [{"title": "Conflicts", "key": _TAB}]
+        structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
+        web_ui.template_args["extended_tables"] = [{"key": _TAB, "structure": structure}]
+        app: Flask = web_ui.app
+        app.before_request(self._refuse_other_sites)
+        app.after_request(self._extend)
+        app.add_url_rule("/books", "loadgen_books", web_ui.auth_required_if_enabled(self._show_books))
+        self._swarm: Callable[[], Any] = app.view_functions["locust.swarm"]
+        app.view_functions["locust.swarm"] = web_ui.auth_required_if_enabled(self._start)
+
+    def _show_books(self) -> Response:
+        loads = self._current()
+        figures = loads.figures() if loads else {}
+        return jsonify(
+            {
+                "services": {name: summary.as_books() for name, summary in figures.items()},
+                "is_running": loads is not None and loads.is_running,
+                "verdict": loads.verdict if loads else None,
+            }
+        )
+
+    def _start(self) -> Any:
+        """Answer as locust does: with 200 also if the load can't start. Its page shows `message` then."""
+        with self._one_at_a_time:
+            problem = self._prepare(request.form)
+            if problem:
+                return jsonify({"success": False, "message": problem, "host": self._web_ui.environment.host})
+            answer = self._swarm()
+            if not answer.get_json()["success"]:
+                self._give_up()
+            return answer
+
+    def _refuse_other_sites(self) -> tuple[str, int] | None:
+        """Locust's page answers whoever asks. So any page in the same browser could start a load."""
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if host not in ("localhost", self._web_ui.host) and not _is_address(host):
+            return f"Ask for this page by its address, not as {host!r}.", 403
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            return f"Requests from {origin} are refused.", 403
+        return None
+
+    def _extend(self, response: Response) -> Response:
+        if response.status_code != 200:
+            return response
+        if request.endpoint == "locust.index":
+            response.set_data(response.get_data(as_text=True).replace("<body>", f"<body>{self._bar}", 1))
+        elif request.endpoint == "locust.request_stats":
+            self._add_conflicts(response)
+        return response
+
+    def _add_conflicts(self, response: Response) -> None:
+        """Add the rows of the tab. The page asks until the state isn't "running": then the verdict is in."""
+        loads = self._current()
+        report = response.get_json()
+        report["state"] = self._web_ui.environment.runner.state
+        rows = []
+        if loads is not None:
+            if loads.is_running and report["state"] not in ("ready", "spawning"):
+                report["state"] = "running"
+            for name, summary in loads.figures().items():
+                verdict = "; ".join(summary.problems) or "none lost"
+                books = summary.as_books()
+                rows.append({"name": name, **books, "verdict": "running" if loads.is_running else verdict})
+        report["extended_stats"] = [{"key": _TAB, "data": rows}]
+        response.set_data(self._web_ui.app.json.dumps(report))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
