@@ -192,7 +192,7 @@ def add_options(parser: LocustArgumentParser) -> None:
         action="append",
         dest="services",
         metavar="NAME",
-        help="One of --services that gets load; give several --only for several. Without, all of them do",
+        help="Which of the services get load; several may. On the command line, one a time; without, all",
         is_multiple=True,
         include_in_web_ui=False,  # until --services has said which there are
     )
