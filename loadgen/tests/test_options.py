@@ -62,7 +62,7 @@ def test_bad_services_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    (
+    [
         "",
         "127.0.0.1:8446",
         "ftp://a",
@@ -75,7 +75,7 @@ def test_bad_services_are_refused(text: str) -> None:
         "http://a?b=c",
         "http://a#b",
         "javascript:alert(1)",
-    ),
+    ],
 )
 def test_bad_url_is_named(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:
