@@ -2,6 +2,7 @@
 
 import html
 import ipaddress
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from loadgen.loads import Loads
+
+logger = logging.getLogger(__name__)
 
 _BAR = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 _TAB = "conflicts"
@@ -82,6 +85,7 @@ class Page:
         with self._one_at_a_time:
             problem = self._prepare(request.form)
             if problem:
+                logger.warning("%s", problem)  # the form to edit a load closes and shows no answer
                 return jsonify({"success": False, "message": problem, "host": self._web_ui.environment.host})
             answer = self._swarm()
             if not answer.get_json()["success"]:
