@@ -282,6 +282,7 @@ def prepare(environment: Environment, web_ui: WebUI | None, **_: object) -> None
             give_up=discard_load,
             watch_url=given.watch_url,
             hides_host=bool(given.service_urls),
+            base_path=given.web_base_path or "",
         )
     elif given.headless:
         try:
@@ -317,8 +318,13 @@ def start_load(environment: Environment, **_: object) -> None:
 @listens_to(events.test_stop)
 def end_load(environment: Environment, **_: object) -> None:
     """Close the books of the load that stops."""
-    if FruitUser.loads is not None and FruitUser.loads.is_running:
-        close_books(environment, FruitUser.loads)
+    loads = FruitUser.loads
+    if loads is not None and loads.is_running:
+        try:
+            close_books(environment, loads)
+        finally:
+            if loads.is_running:
+                loads.conclude(["the books could not be closed: see the log"], [])
 
 
 @listens_to(events.quitting)

@@ -29,6 +29,8 @@ _COLUMNS = {
     "lost": "Lost",
     "verdict": "Verdict",
 }
+_FIELDS = {"user_count", "spawn_rate", "run_time", "host", "services", "fruits", "percent_put"}
+_LOCUSTS_FIELDS = {"profile", "user_classes", "shape_class"}
 _HIDDEN_HOST = '<style>form div:has(> div > input[name="host"]) { display: none; }</style>'
 
 Form = MultiDict[str, str]
@@ -39,7 +41,7 @@ class Page:
 
     `current` is the load that runs or ran last. `prepare` gets the form of a new load and returns why it
     can't start, or an empty string; `give_up` takes back what it did. `hides_host` is whether the form has a
-    choice of services in place of a host.
+    choice of services in place of a host. `base_path` goes before all paths of the page, such as "/locust".
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Page:
         give_up: Callable[[], None],
         watch_url: str | None,
         hides_host: bool,
+        base_path: str,
     ) -> None:
         self._web_ui = web_ui
         self._current = current
@@ -65,7 +68,9 @@ class Page:
         app: Flask = web_ui.app
         app.before_request(self._refuse_other_sites)
         app.after_request(self._extend)
-        app.add_url_rule("/books", "loadgen_books", web_ui.auth_required_if_enabled(self._show_books))
+        app.add_url_rule(
+            f"{base_path}/books", "loadgen_books", web_ui.auth_required_if_enabled(self._show_books)
+        )
         self._swarm: Callable[[], Any] = app.view_functions["locust.swarm"]
         app.view_functions["locust.swarm"] = web_ui.auth_required_if_enabled(self._start)
 
@@ -83,7 +88,7 @@ class Page:
     def _start(self) -> Any:
         """Answer as locust does: with 200 also if the load can't start. Its page shows `message` then."""
         with self._one_at_a_time:
-            problem = self._prepare(request.form)
+            problem = _unknown_fields(request.form) or self._prepare(request.form)
             if problem:
                 logger.warning("%s", problem)  # the form to edit a load closes and shows no answer
                 return jsonify({"success": False, "message": problem, "host": self._web_ui.environment.host})
@@ -126,6 +131,12 @@ class Page:
                 rows.append({"name": name, **books, "verdict": "running" if loads.is_running else verdict})
         report["extended_stats"] = [{"key": _TAB, "data": rows}]
         response.set_data(self._web_ui.app.json.dumps(report))
+
+
+def _unknown_fields(form: Form) -> str:
+    """Locust would set any of its options by a field of that name, also those that name files to write."""
+    unknown = sorted(form.keys() - _FIELDS - _LOCUSTS_FIELDS)
+    return f"there is no {', '.join(unknown)}: the fields are {', '.join(sorted(_FIELDS))}" if unknown else ""
 
 
 def _is_address(host: str) -> bool:

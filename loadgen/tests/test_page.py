@@ -133,6 +133,7 @@ def test_running_load_takes_another_share_of_updates_but_no_other_services(page:
         ({"services": "crud/nothing"}, "there is no service 'crud/nothing': choose from crud/basic,"),
         ({}, "choose one service or more"),
         ({"services": "bad", "percent_put": "120"}, "'120' is not a percentage"),
+        ({"services": "bad", "history": "x.jsonl"}, "there is no history: the fields are fruits, host,"),
         ({"services": "bad", "fruits": "many"}, "'many' is not a number of fruits"),
     ],
 )
