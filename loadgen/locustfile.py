@@ -427,7 +427,8 @@ def close_books(environment: Environment, loads: Loads) -> None:
     for name, summary in summaries.items():
         sys.stdout.write(f"\n{summary.as_text(name if given.service_urls else '')}\n")
     sys.stdout.flush()
-    problems = [f"{name}: {each}" for name, summary in summaries.items() for each in summary.problems]
+    # The first problem of a service says how many updates were lost; the others, on which fruits.
+    problems = [f"{name}: {each.problems[0]}" for name, each in summaries.items() if each.problems]
     remarks: list[str] = []
     try:
         loads.close()

@@ -126,7 +126,7 @@ class Page:
             if loads.is_running and report["state"] not in ("ready", "spawning"):
                 report["state"] = "running"
             for name, summary in loads.figures().items():
-                verdict = "; ".join(summary.problems) or "none lost"
+                verdict = summary.problems[0] if summary.problems else "none lost"
                 books = summary.as_books()
                 rows.append({"name": name, **books, "verdict": "running" if loads.is_running else verdict})
         report["extended_stats"] = [{"key": _TAB, "data": rows}]
