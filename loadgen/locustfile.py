@@ -8,9 +8,8 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import gevent  # type: ignore[import-untyped]  # it has no types
@@ -21,8 +20,7 @@ from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 from locust.event import EventHook
-from locust.exception import StopUser
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
+from locust.runners import LocalRunner
 from locust.web import WebUI
 
 from loadgen import options
@@ -35,13 +33,9 @@ from loadgen.answers import (
     answer_to_update,
     conflict_count,
 )
-from loadgen.check import check_file
-from loadgen.fruits import ServiceError
-from loadgen.history import HistoryError
 from loadgen.linearizability import Reads
-from loadgen.loads import Loads
-from loadgen.page import Form, Page
-from loadgen.report import Summary, json_of_services
+from loadgen.page import Page
+from loadgen.session import START_ERRORS, Session
 from loadgen.traffic import Request
 from loadgen.writes import REPEAT_PAUSES_S
 
@@ -54,14 +48,6 @@ REQUEST_TIMEOUT_S = 40.0
 
 STOP_TIMEOUT_S = 10.0
 """How long requests in flight may take when the load stops; then they are cut, with unknown outcome."""
-
-CHOSEN = "the chosen services"
-"""What locust shows as its host if there is a choice of services."""
-
-_START_ERRORS = (ServiceError, OSError, argparse.ArgumentTypeError)
-
-Services = Mapping[str, Sequence[str]]
-"""URLs by the name of the service; the URLs of one service share its fruits."""
 
 Listener = TypeVar("Listener", bound=Callable[..., None])
 
@@ -93,17 +79,14 @@ class SendOncePool(HTTPClientPool):
 class FruitUser(FastHttpUser):
     """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
 
-    loads: ClassVar[Loads | None] = None
-    """The loads that run, or ran last."""
+    session: ClassVar[Session]
     network_timeout = REQUEST_TIMEOUT_S
     max_redirects = 0
     insecure = False
 
     def on_start(self) -> None:
         """Take a number, a service, and clients that send each request once."""
-        if self.loads is None:
-            raise StopUser
-        self.books = self.loads
+        self.books = self.session.prepare()
         self.number = next(self.books.clients)
         name, self.load, self.service = self.books.of_client(self.number)
         self.prefix = f"{name} " if len(self.books.services) > 1 else ""
@@ -256,38 +239,23 @@ def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
 
 
 @listens_to(events.init)
-def prepare(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
+def open_session(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
     """Make the fruits of a headless load, or exit: later locust would put empty tables around the error.
 
     Otherwise add the books and the choice of services to the page.
     """
     given: Any = environment.parsed_options
-    if given.service_urls and environment.host:
-        sys.stderr.write("Give --services or --host, not both\n")
-        sys.exit(2)
     try:
-        if given.service_urls:
-            options.chosen(given.service_urls, given.services)
-            environment.host = CHOSEN
-        else:
-            options.hosts(environment.host or "")
+        session = FruitUser.session = Session(environment)
     except argparse.ArgumentTypeError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(2)
     if web_ui is not None:
-        Page(
-            web_ui,
-            current=lambda: FruitUser.loads,
-            prepare=lambda form: prepare_from(form, environment),
-            give_up=discard_load,
-            watch_url=given.watch_url,
-            hides_host=bool(given.service_urls),
-            base_path=given.web_base_path or "",
-        )
+        Page(web_ui, session, watch_url=given.watch_url, base_path=given.web_base_path or "")
     elif given.headless:
         try:
-            FruitUser.loads = loads_as_given(environment)
-        except _START_ERRORS as error:
+            session.prepare()
+        except START_ERRORS as error:
             logger.error("The load can't start: %s", error)
             sys.exit(1)
 
@@ -302,29 +270,20 @@ def set_clock(**_: object) -> None:
 def start_load(environment: Environment, **_: object) -> None:
     """Make the fruits, unless that is done."""
     environment.process_exit_code = 1
-    loads = FruitUser.loads
-    if loads is None or not loads.is_running:
-        try:
-            loads = FruitUser.loads = loads_as_given(environment)
-        except _START_ERRORS as error:
-            logger.error("The load can't start: %s", error)
-            runner: Any = environment.runner
-            gevent.spawn(runner.stop)
-            # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
-            raise gevent.GreenletExit from error
-    loads.start()
+    try:
+        FruitUser.session.prepare().start()
+    except START_ERRORS as error:
+        logger.error("The load can't start: %s", error)
+        runner: Any = environment.runner
+        gevent.spawn(runner.stop)
+        # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
+        raise gevent.GreenletExit from error
 
 
 @listens_to(events.test_stop)
-def end_load(environment: Environment, **_: object) -> None:
+def end_load(**_: object) -> None:
     """Close the books of the load that stops."""
-    loads = FruitUser.loads
-    if loads is not None and loads.is_running:
-        try:
-            close_books(environment, loads)
-        finally:
-            if loads.is_running:
-                loads.conclude(["the books could not be closed: see the log"], [])
+    FruitUser.session.close()
 
 
 @listens_to(events.quitting)
@@ -332,138 +291,3 @@ def stop_load(environment: Environment, **_: object) -> None:
     """Close the books before locust reads the exit code, also after an interruption."""
     if environment.runner is not None:
         environment.runner.stop()
-
-
-def prepare_from(form: Form, environment: Environment) -> str:
-    """Make the fruits of a load that the page asks for, or change the one that runs.
-
-    Returns:
-        Why that can't be, in one sentence; empty if it is done.
-    """
-    given: Any = environment.parsed_options
-    try:
-        fruits = options.number_of_fruits(form.get("fruits", str(given.fruits)))
-        percent_put = options.percentage(form.get("percent_put", str(given.percent_put)))
-        services: Services
-        if given.service_urls:
-            names = [name for field in form.getlist("services") for name in field.split(",")]
-            services = options.chosen(given.service_urls, names)
-        else:
-            services = by_hosts(form.get("host", environment.host or ""))
-    except _START_ERRORS as error:
-        return str(error)
-    loads = FruitUser.loads
-    if loads is not None and loads.is_running and loads.is_started:
-        return change(loads, services, fruits, percent_put, environment)
-    discard_load()
-    try:
-        FruitUser.loads = loads_of(environment, services, fruits, percent_put)
-    except _START_ERRORS as error:
-        return f"The load can't start: {error}"
-    return ""
-
-
-def change(loads: Loads, services: Services, fruits: int, percent_put: int, environment: Environment) -> str:
-    """Give another share of updates to a load that runs; otherwise return why that can't be."""
-    if environment.runner is None or environment.runner.state not in (STATE_SPAWNING, STATE_RUNNING):
-        return "The books of the last load are still being closed: try again in some seconds"
-    if (loads.services, loads.fruits) != (services, fruits):
-        return "The services and the number of fruits can't change while a load runs: stop it first"
-    loads.percent_put = percent_put
-    return ""
-
-
-def discard_load() -> None:
-    """Take back a load that has been prepared and not started."""
-    loads = FruitUser.loads
-    if loads is not None and not loads.is_started:
-        FruitUser.loads = None
-        loads.close()
-
-
-def by_hosts(text: str) -> Services:
-    """The services that share the fruits, as one service.
-
-    Raises:
-        argparse.ArgumentTypeError: one of them is not a URL.
-        ServiceError: there is none.
-    """
-    hosts = options.hosts(text)
-    if not hosts:
-        raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446, or --services")
-    return {",".join(hosts): hosts}
-
-
-def loads_as_given(environment: Environment) -> Loads:
-    """The loads that the command line asks for.
-
-    Raises:
-        ServiceError: there is no host, or the fruits can't be created there.
-        OSError: the file of the rows or of the history can't be written.
-    """
-    given: Any = environment.parsed_options
-    if given.service_urls:
-        services: Services = options.chosen(given.service_urls, given.services)
-    else:
-        services = by_hosts(environment.host or "")
-    return loads_of(environment, services, given.fruits, given.percent_put)
-
-
-def loads_of(environment: Environment, services: Services, fruits: int, percent_put: int) -> Loads:
-    """The loads, with their fruits and files.
-
-    Raises:
-        ServiceError: the fruits can't be created.
-        OSError: the file of the rows or of the history can't be written.
-    """
-    given: Any = environment.parsed_options
-    return Loads(services, fruits=fruits, percent_put=percent_put, tsv=given.tsv, history=given.history)
-
-
-def close_books(environment: Environment, loads: Loads) -> None:
-    """Print and write the summaries, and set the exit code, which is 0 only if nothing failed."""
-    given: Any = environment.parsed_options
-    summaries = loads.end()
-    for name, summary in summaries.items():
-        sys.stdout.write(f"\n{summary.as_text(name if given.service_urls else '')}\n")
-    sys.stdout.flush()
-    # The first problem of a service says how many updates were lost; the others, on which fruits.
-    problems = [f"{name}: {each.problems[0]}" for name, each in summaries.items() if each.problems]
-    remarks: list[str] = []
-    try:
-        loads.close()
-        if given.summary:
-            given.summary.write_text(summary_file(summaries, by_name=bool(given.service_urls)))
-    except OSError as error:
-        logger.error("The load's files can't be written: %s", error)
-        problems.append(f"the load's files can't be written: {error}")
-    else:
-        if given.history and not given.headless:
-            # In a thread, so that the page goes on answering.
-            found = gevent.get_hub().threadpool.apply(judge, (given.history, Reads(given.reads)))
-            problems += found.problems
-            remarks += found.remarks
-    loads.conclude(problems, remarks)
-    environment.process_exit_code = int(bool(problems))
-
-
-def summary_file(summaries: Mapping[str, Summary], *, by_name: bool) -> str:
-    """The figures as JSON: of the services by their names, or of the only one."""
-    return json_of_services(summaries) if by_name else next(iter(summaries.values())).as_json()
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a history showed, in sentences."""
-
-    problems: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-
-def judge(history: Path, reads: Reads) -> Judgement:
-    """Whether a history is linearizable."""
-    try:
-        verdict = check_file(history, reads)
-    except HistoryError as error:
-        return Judgement((f"the history can't be checked: {error}",), ())
-    return Judgement(tuple(str(each) for each in verdict.violations[:1]), (str(verdict),))

@@ -10,9 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.datastructures import MultiDict
 
-from loadgen.loads import Loads
+from loadgen.session import Form, Session
 
 logger = logging.getLogger(__name__)
 
@@ -33,35 +32,19 @@ _FIELDS = {"user_count", "spawn_rate", "run_time", "host", "services", "fruits",
 _LOCUSTS_FIELDS = {"profile", "user_classes", "shape_class"}
 _HIDDEN_HOST = '<style>form div:has(> div > input[name="host"]) { display: none; }</style>'
 
-Form = MultiDict[str, str]
-
 
 class Page:
-    """Extends locust's page.
+    """Extends locust's page by the loads of a session.
 
-    `current` is the load that runs or ran last. `prepare` gets the form of a new load and returns why it
-    can't start, or an empty string; `give_up` takes back what it did. `hides_host` is whether the form has a
-    choice of services in place of a host. `base_path` goes before all paths of the page, such as "/locust".
+    It links to `watch_url`. `base_path` goes before all paths of the page, such as "/locust".
     """
 
-    def __init__(
-        self,
-        web_ui: Any,
-        *,
-        current: Callable[[], Loads | None],
-        prepare: Callable[[Form], str],
-        give_up: Callable[[], None],
-        watch_url: str | None,
-        hides_host: bool,
-        base_path: str,
-    ) -> None:
+    def __init__(self, web_ui: Any, session: Session, *, watch_url: str | None, base_path: str) -> None:
         self._web_ui = web_ui
-        self._current = current
-        self._prepare = prepare
-        self._give_up = give_up
+        self._session = session
         self._one_at_a_time = threading.Lock()
         link = f'<a href="{html.escape(watch_url)}">Watch what happens</a>' if watch_url else ""
-        self._bar = _BAR.replace("{links}", link) + (_HIDDEN_HOST if hides_host else "")
+        self._bar = _BAR.replace("{links}", link) + (_HIDDEN_HOST if session.has_choice else "")
         web_ui.template_args["extended_tabs"] = [{"title": "Conflicts", "key": _TAB}]
         structure = [{"key": key, "title": title} for key, title in _COLUMNS.items()]
         web_ui.template_args["extended_tables"] = [{"key": _TAB, "structure": structure}]
@@ -75,7 +58,7 @@ class Page:
         app.view_functions["locust.swarm"] = web_ui.auth_required_if_enabled(self._start)
 
     def _show_books(self) -> Response:
-        loads = self._current()
+        loads = self._session.loads
         figures = loads.figures() if loads else {}
         return jsonify(
             {
@@ -88,13 +71,13 @@ class Page:
     def _start(self) -> Any:
         """Answer as locust does: with 200 also if the load can't start. Its page shows `message` then."""
         with self._one_at_a_time:
-            problem = _unknown_fields(request.form) or self._prepare(request.form)
+            problem = _unknown_fields(request.form) or self._session.prepare_from(request.form)
             if problem:
                 logger.warning("%s", problem)  # the form to edit a load closes and shows no answer
                 return jsonify({"success": False, "message": problem, "host": self._web_ui.environment.host})
             answer = self._swarm()
             if not answer.get_json()["success"]:
-                self._give_up()
+                self._session.discard()
             return answer
 
     def _refuse_other_sites(self) -> tuple[str, int] | None:
@@ -118,7 +101,7 @@ class Page:
 
     def _add_conflicts(self, response: Response) -> None:
         """Add the rows of the tab. The page asks until the state isn't "running": then the verdict is in."""
-        loads = self._current()
+        loads = self._session.loads
         report = response.get_json()
         report["state"] = self._web_ui.environment.runner.state
         rows = []
