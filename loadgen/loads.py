@@ -1,6 +1,7 @@
 """Loads on several services at the same time: one test run of locust."""
 
 import itertools
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -36,7 +37,7 @@ class Loads:
         self.percent_put = percent_put
         self.clients = itertools.count(1)
         """Numbers for the users."""
-        self.is_started = False
+        self._started = threading.Event()
         self.verdict: str | None = None
         """What the load showed; None until its books are closed."""
         with ExitStack() as resources:
@@ -54,9 +55,18 @@ class Loads:
         """Whether the books are still open."""
         return self.verdict is None
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there have been users, or are about to be."""
+        return self._started.is_set()
+
     def start(self) -> None:
         """Note that the users are about to start."""
-        self.is_started = True
+        self._started.set()
+
+    def wait_until_started(self, *, timeout_s: float) -> None:
+        """Return when the users are about to start, or after this time."""
+        self._started.wait(timeout_s)
 
     def of_client(self, number: int) -> tuple[str, Load, str]:
         """The service of a user: its name, its load and the URL to ask. Users are spread evenly."""

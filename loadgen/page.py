@@ -16,6 +16,7 @@ from loadgen.session import Form, Session
 logger = logging.getLogger(__name__)
 
 _BAR = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+_START_TIMEOUT_S = 5.0
 _TAB = "conflicts"
 _COLUMNS = {
     "name": "Service",
@@ -78,6 +79,9 @@ class Page:
             answer = self._swarm()
             if not answer.get_json()["success"]:
                 self._session.discard()
+            elif self._session.loads is not None:
+                # Locust starts it in another greenlet. Until then a second form would take it back.
+                self._session.loads.wait_until_started(timeout_s=_START_TIMEOUT_S)
             return answer
 
     def _refuse_other_sites(self) -> tuple[str, int] | None:

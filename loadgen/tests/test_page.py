@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -125,6 +126,16 @@ def test_running_load_takes_another_share_of_updates_but_no_other_services(page:
     assert page.swarm(services="crud/retry", fruits="1", percent_put="100")["success"]
     wait_for_updates(page.retry)
     page.stop()
+
+
+def test_forms_that_come_together_start_one_load(page: Page) -> None:
+    with ThreadPoolExecutor(4) as senders:
+        forms = [senders.submit(page.swarm, services="crud/retry", fruits="1") for _ in range(4)]
+        assert all(form.result()["success"] for form in forms)
+    wait_for_updates(page.retry)
+    assert len(page.retry.change_counts) == 1
+    page.stop()
+    assert page.books()["verdict"].startswith(WELL)
 
 
 @pytest.mark.parametrize(
