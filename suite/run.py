@@ -26,7 +26,7 @@ from suite.installations import installed
 from suite.load import (
     comparison_table,
     history_of,
-    locust_command,
+    page_command,
     put_load,
     reads_promised,
     verdict_on,
@@ -42,7 +42,6 @@ _PARTITION_LEGEND = """\
 conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
 lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
-_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +126,7 @@ def _run(options: argparse.Namespace, setting: Setting) -> int:
         is_good = _load(services, couchdb, options.duration, setting.logs)
         is_good = _part(services, couchdb) and is_good
         if not options.once:
-            _stay(services, setting)
+            _stay(services, couchdb, setting)
     return 0 if is_good else 1
 
 
@@ -199,12 +198,10 @@ def _part(services: Sequence[Service], couchdb: CouchDB) -> bool:
     return not problems
 
 
-def _stay(services: Sequence[Service], setting: Setting) -> None:
-    """Shows locust's page for more load on one of the services, until one of the processes ends."""
-    loaded = [service for service in services if service.sample.is_under_load]
-    suggested = next((each for each in loaded if each.sample.name == _SUGGESTED), (loaded or services)[0])
+def _stay(services: Sequence[Service], couchdb: CouchDB, setting: Setting) -> None:
+    """Shows locust's page for more load on the services, until one of the processes ends."""
     page_url = f"http://127.0.0.1:{setting.page_port}"
-    command = [*locust_command(suggested), "--web-host", "127.0.0.1", "--web-port", str(setting.page_port)]
+    command = page_command(services, couchdb, setting.page_port, setting.logs)
     with contextlib.ExitStack() as stack:
         with signals_wait():
             page = stack.enter_context(Process("locust's page", command, setting.logs / "locust.log", {}))

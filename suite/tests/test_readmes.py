@@ -34,9 +34,11 @@ _DOCUMENTS = sorted(
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(
-    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
+    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/locust .*--web-port "
+    r"|/etcd .*--listen-client-urls \S+:)(\d+)",
     re.DOTALL,
 )
+_PORT = re.compile(r"(127\.0\.0\.1:|--(?:web-)?port )(\d+)")
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
 _BENCHMARK = re.compile(r"^.venv/bin/python -m benchmarks (\S.*)$", re.MULTILINE)
@@ -143,11 +145,9 @@ class Terminal:
 
     def _translated(self, commands: str) -> str:
         """The commands with the ports and the folders of this test."""
-        for port in re.findall(r"(?:127\.0\.0\.1:|--port )(\d+)", commands):
+        for _, port in _PORT.findall(commands):
             self._ports.setdefault(port, _free_port())
-        commands = re.sub(
-            r"(127\.0\.0\.1:|--port )(\d+)", lambda match: f"{match[1]}{self._ports[match[2]]}", commands
-        )
+        commands = _PORT.sub(lambda match: f"{match[1]}{self._ports[match[2]]}", commands)
         return commands.replace(".venv/bin/", f"{_BIN}/").replace(".run/", f"{self._folder}/")
 
 
