@@ -20,7 +20,7 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
-from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import Login
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -39,7 +39,7 @@ def install(
     host: str,
     database: str,
     *,
-    credentials: UserPassword | None = None,
+    credentials: Login | None = None,
     verify_host_ssl_cert: bool = True,
     design_docs_folder: str | os.PathLike[str] | None = None,
     seed_docs_folder: str | os.PathLike[str] | None = None,
@@ -75,7 +75,7 @@ def install(
 
 @contextmanager
 def opened_server(
-    host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
+    host: str, credentials: Login | None, *, verify_host_ssl_cert: bool
 ) -> Iterator[AdminClient]:
     """A connection to CouchDB, whose errors become InstallerErrors that name the host."""
     try:

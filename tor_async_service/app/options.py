@@ -10,6 +10,8 @@ from typing import Any
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, login_of_url
+from tor_async_couchdb.wire.nodes import database_urls
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
 
 _MAX_PORT_DIGITS = 5
@@ -50,8 +52,7 @@ class Configuration:
     database_url: str
     deadline_s: float
     own: Mapping[str, Any] = dataclasses.field(repr=False)
-    username: str | None
-    password: str | None = dataclasses.field(repr=False)
+    login: Login | None
 
 
 def parse(
@@ -64,7 +65,9 @@ def parse(
     """The configuration. A wrong option ends the process with status 2 and a line that names it."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD.",
+        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD, or"
+        " COUCHDB_JWT. If _FILE is appended to a name, the value is the path of a file with the secret, which"
+        " is read again when it changes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--port", type=_port, default=8445, help="port to listen on; 0: any that is free")
@@ -75,6 +78,12 @@ def parse(
         default="http://127.0.0.1:5984/tor_async_couchdb_sample",
         metavar="URL",
         help="database to use; of a cluster, its URL on each node, separated by commas",
+    )
+    parser.add_argument(
+        "--couchdb-auth",
+        choices=KINDS,
+        default="basic",
+        help="how to log in to CouchDB: with each request, in a session, or by a token",
     )
     parser.add_argument(
         "--deadline",
@@ -88,30 +97,19 @@ def parse(
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
     _check_needs(own_options, options, parser)
-    username, password = _credentials(environment, parser)
+    try:
+        in_url = login_of_url(database_urls(options.database)[0])
+        login = login_of_environment(options.couchdb_auth, environment, in_url)
+    except ValueError as error:
+        parser.error(str(error))
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
         own={option.name: getattr(options, option.name, None) for option in own_options},
-        username=username,
-        password=password,
+        login=login,
     )
-
-
-def _credentials(
-    environment: Mapping[str, str], parser: argparse.ArgumentParser
-) -> tuple[str | None, str | None]:
-    """User and password for CouchDB; None leaves it to the URL. Compose files set variables to ""."""
-    names = ("COUCHDB_USER", "COUCHDB_PASSWORD")
-    username, password = (environment.get(name) or None for name in names)
-    if (username is None) != (password is None):
-        given, missing = names if password is None else reversed(names)
-        parser.error(f"environment variable {given} is set, but {missing} is not")
-    if username is not None and ":" in username:
-        parser.error("environment variable COUCHDB_USER: a username must not contain a colon")
-    return username, password
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:

@@ -118,8 +118,7 @@ async def _serve(
     metrics = ServiceMetrics()
     async with Database(
         configuration.database_url,
-        username=configuration.username,
-        password=configuration.password,
+        login=configuration.login,
         guard=guard,
         observer=metrics,
     ) as database:

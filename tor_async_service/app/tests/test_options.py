@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.wire.login import BasicLogin
 from tor_async_service.app.options import Option, parse
 
 
@@ -13,7 +14,7 @@ def test_defaults_are_those_of_every_service() -> None:
     assert (configuration.port, configuration.ip) == (8445, "127.0.0.1")
     assert configuration.database_url == "http://127.0.0.1:5984/tor_async_couchdb_sample"
     assert configuration.deadline_s == 30.0
-    assert (configuration.username, configuration.password) == (None, None)
+    assert configuration.login is None
 
 
 def test_options_are_accepted() -> None:
@@ -26,14 +27,14 @@ def test_options_are_accepted() -> None:
 
 def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
     configuration = parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t"})
-    assert (configuration.username, configuration.password) == ("u", "s3cr3t")
+    assert configuration.login == BasicLogin("u", "s3cr3t")
     assert "s3cr3t" not in repr(configuration)
 
 
 @pytest.mark.parametrize("environment", [{}, {"COUCHDB_USER": "", "COUCHDB_PASSWORD": ""}])
 def test_credentials_that_are_empty_leave_those_of_the_url(environment: dict[str, str]) -> None:
     configuration = parse("x", [], environment)
-    assert (configuration.username, configuration.password) == (None, None)
+    assert configuration.login is None
 
 
 @pytest.mark.parametrize(
