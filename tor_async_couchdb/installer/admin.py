@@ -104,7 +104,7 @@ class AdminClient:
         return send()
 
     def _in_a_session(self, login: SessionLogin, send: _Send) -> requests.Response:
-        """The answer to the request; or to the login, if that fails. CouchDB renews sessions that are used."""
+        """The answer to the request, or to a login that failed. CouchDB renews sessions that are in use."""
         if _COOKIE in self._session.cookies:
             response = send()
             if response.status_code != 401:

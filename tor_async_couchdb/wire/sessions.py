@@ -45,9 +45,9 @@ class _Session:
 class SessionAuthenticator(Authenticator):
     """Logs in with the form that `form()` gives, and adds the session's cookie to each request.
 
-    Each node has a session of its own, and never more than one login at a time; requests that need it wait for
-    it. While a session is renewed, requests go on using the old one until it expires. Credentials that
-    CouchDB refused are tried again after a minute, or as soon as they change: CouchDB locks a user out whose
+    Each node has a session of its own, and never more than one login at a time; requests that need it wait
+    for it. While a session is renewed, requests go on using the old one until it expires. Credentials that
+    CouchDB refused are tried again after a minute, or as soon as they change: CouchDB locks out a user whose
     password is wrong more often.
     """
 
