@@ -12,6 +12,8 @@ from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 
 @pytest.fixture
@@ -49,6 +51,7 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         "host": "http://127.0.0.1:5984",
         "database": "fruits",
         "creds": None,
+        "couchdb_auth": "basic",
         "delete": False,
         "create": True,
         "createdesign": True,
@@ -126,6 +129,25 @@ def test_credentials_come_from_the_environment_unless_an_option_gives_them(
     assert [call["credentials"].user for call in installed] == ["environment", "option"]
 
 
+def test_secrets_may_stand_in_files_and_the_login_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations, tmp_path: Path
+) -> None:
+    names = ("COUCHDB_USER", "COUCHDB_PASSWORD", "COUCHDB_JWT")
+    for name in names:
+        (tmp_path / name).write_text("s3cret\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    for kind in ("basic", "session", "jwt"):
+        assert _run(monkeypatch, parser, installed, f"--couchdb-auth={kind}") == 0
+    user, password, token = (SecretFile(tmp_path / name) for name in names)
+    assert [call["credentials"] for call in installed] == [
+        BasicLogin(user, password),
+        SessionLogin(user, password),
+        TokenLogin(token),
+    ]
+    assert _run(monkeypatch, parser, installed, "--couchdb-auth=session", "--creds=dave:secret") == 0
+    assert installed[-1]["credentials"] == SessionLogin("dave", "secret")
+
+
 @pytest.mark.parametrize("name", ["COUCHDB_USER", "COUCHDB_PASSWORD"])
 def test_user_without_password_or_password_without_user_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
@@ -136,9 +158,8 @@ def test_user_without_password_or_password_without_user_is_an_error(
 ) -> None:
     monkeypatch.setenv(name, "s3cret")
     assert _run(monkeypatch, parser, installed) == 1
-    assert capsys.readouterr().err == (
-        f"{parser.prog}: COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{parser.prog}: environment variable {name} is set, but COUCHDB_")
     assert installed == []
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.wire.login import BasicLogin
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin, TokenLogin
 from tor_async_service.app.options import Option, parse
 
 
@@ -81,6 +81,9 @@ def test_credentials_that_can_not_be_used_are_named_and_not_shown(
         (["--deadline", "soon"], "argument --deadline: 'soon'"),
         (["--database", "fruits"], "argument --database: a database's URL is http[s]://host:port/database"),
         (["--database", "http://127.0.0.1:5984"], "argument --database"),
+        (["--couchdb-auth", "magic"], "argument --couchdb-auth: invalid choice: 'magic'"),
+        (["--couchdb-auth", "session"], "a login by session needs the environment variables COUCHDB_USER"),
+        (["--couchdb-auth", "jwt"], "a login by jwt needs the environment variable COUCHDB_JWT_FILE"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
         (["--port"], "argument --port: expected one argument"),
     ],
@@ -92,6 +95,28 @@ def test_wrong_option_is_named_and_ends_the_process_with_2(
         parse("x", arguments, {})
     assert caught.value.code == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_login_is_chosen_and_its_secrets_may_stand_in_files(tmp_path: Path) -> None:
+    for name in ("COUCHDB_USER", "COUCHDB_PASSWORD", "COUCHDB_JWT"):
+        (tmp_path / name).write_text(f"{name}\n")
+    environment = {f"{path.name}_FILE": str(path) for path in tmp_path.iterdir()}
+    session = parse("x", ["--couchdb-auth", "session"], environment).login
+    assert isinstance(session, SessionLogin)
+    assert session.form() == b"name=COUCHDB_USER&password=COUCHDB_PASSWORD"
+    token = parse("x", ["--couchdb-auth", "jwt"], environment).login
+    assert isinstance(token, TokenLogin)
+    assert token.authorization() == "Bearer COUCHDB_JWT"
+    of_url = ["--database", "http://u:p@h/db", "--couchdb-auth", "session"]
+    assert parse("x", of_url, {}).login == SessionLogin("u", "p")
+
+
+def test_secret_that_is_given_twice_ends_the_process_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t", "COUCHDB_PASSWORD_FILE": "/file"})
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert "COUCHDB_PASSWORD and COUCHDB_PASSWORD_FILE are both set" in line
+    assert "s3cr3t" not in line
 
 
 def test_database_may_be_named_on_each_node_of_a_cluster() -> None:
