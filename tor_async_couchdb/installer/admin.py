@@ -70,6 +70,16 @@ class AdminClient:
         if not isinstance(welcome, dict) or "couchdb" not in welcome:
             raise TransportError("something that is not CouchDB answers")
 
+    def ensure_exists(self, name: str, query: dict[str, str] | None = None) -> bool:
+        """Creates a database unless it exists; returns whether this call did, and not another client."""
+        try:
+            self.ask("PUT", name, query=query)
+        except ResponseError as error:
+            if error.status != _ALREADY_EXISTS:
+                raise
+            return False
+        return True
+
     def ask(
         self,
         method: str,
@@ -227,13 +237,8 @@ class AdminDatabase:
 
     def create(self, *, is_partitioned: bool = False) -> bool:
         """Creates the database; returns whether this call did, and not another client before."""
-        try:
-            self.server.ask("PUT", self.name, query={"partitioned": "true"} if is_partitioned else None)
-        except ResponseError as error:
-            if error.status != _ALREADY_EXISTS:
-                raise
-            return False
-        return True
+        query = {"partitioned": "true"} if is_partitioned else None
+        return self.server.ensure_exists(self.name, query)
 
     def delete(self) -> None:
         """Deletes the database with all that is in it; one that does not exist is no error."""

@@ -20,6 +20,8 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
+from tor_async_couchdb.installer.members import install_member, restrict_to_members
+from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.wire.login import Login
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ def install(
     seed_doc_signer: Signer | None = None,
     delete: bool = False,
     create: bool = True,
+    members_only: bool = False,
+    service_user: UserPassword | None = None,
+    change_password: bool = False,
     on_progress: OnProgress = _ignore_progress,
 ) -> None:
     """Installs `database` on the CouchDB at `host`, for instance `http://127.0.0.1:5984`.
@@ -55,6 +60,10 @@ def install(
     seed documents that were changed or deleted. If the installation fails, the database stays as it is then:
     others may use it already.
 
+    With `members_only` all others but administrators are shut out of the database; see `members`. The
+    `service_user` becomes a member, and is created if there is none. Its password is only changed with
+    `change_password`.
+
     Raises:
         InstallerError: the installation failed; the message is one line that names the file or the host.
     """
@@ -63,6 +72,13 @@ def install(
     with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = AdminDatabase(server, database)
         server.check()
+        if service_user is not None and create:  # first, so that nothing is deleted if it fails
+            install_member(
+                target,
+                service_user,
+                change_password=change_password,
+                verify_host_ssl_cert=verify_host_ssl_cert,
+            )
         is_partitioned = False
         if delete and target.exists():
             is_partitioned = target.is_partitioned()  # the new database is like the old one
@@ -70,7 +86,14 @@ def install(
         elif delete:
             _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
+            _create(
+                target,
+                design_files,
+                seed_files,
+                on_progress,
+                is_partitioned=is_partitioned,
+                members_only=members_only or service_user is not None,
+            )
 
 
 @contextmanager
@@ -108,11 +131,14 @@ def _create(
     on_progress: OnProgress,
     *,
     is_partitioned: bool,
+    members_only: bool,
 ) -> None:
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
             is_created = _ensure_exists(target, is_partitioned=is_partitioned) or is_created
+            if members_only:
+                restrict_to_members(target)
             _fill(target, design_files, seed_files, on_progress)
         except CouchDBError as error:
             if tries < _MAX_TRIES and _was_deleted_meanwhile(error):

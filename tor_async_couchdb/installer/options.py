@@ -12,7 +12,8 @@ import urllib3
 
 from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment
+from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, secret_of_environment, text_of
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -96,6 +97,28 @@ def credentials_of(options: argparse.Namespace) -> Login | None:
         return login_of_environment(options.couchdb_auth, environment, options.creds)
     except ValueError as error:
         raise InstallerError(str(error)) from error
+
+
+def service_user_of(options: argparse.Namespace) -> UserPassword | None:
+    """The service user of the options, with the password of the environment; None if there is none.
+
+    Raises:
+        InstallerError: there is no password, it is given twice, or the name or the password can't be used.
+    """
+    if options.serviceuser is None:
+        return None
+    if not options.serviceuser or ":" in options.serviceuser or options.serviceuser.startswith("_"):
+        raise InstallerError("--serviceuser: a username has no colon and does not begin with an underscore")
+    try:
+        password = secret_of_environment("COUCHDB_SERVICE_PASSWORD", os.environ)
+    except ValueError as error:
+        raise InstallerError(str(error)) from error
+    if password is None:
+        raise InstallerError(
+            "--serviceuser needs the environment variable COUCHDB_SERVICE_PASSWORD_FILE, or"
+            " COUCHDB_SERVICE_PASSWORD"
+        )
+    return UserPassword(options.serviceuser, text_of(password))
 
 
 def signer_of(path: str) -> Signer:

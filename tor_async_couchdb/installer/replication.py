@@ -26,7 +26,6 @@ _REPLICATOR = "_replicator"
 _ENDED_STATES = ("failed", "completed")
 # States in _scheduler/docs of a job that CouchDB will try again, perhaps only in minutes.
 _WAITING_STATES = ("crashing", "error")
-_ALREADY_EXISTS = 412
 _MAX_TRIES = 5
 _NO_SUCH_JOB = (404, 400)  # the job is not scheduled yet; or, for the stand-in, there is no such path
 
@@ -129,11 +128,7 @@ def _check_different(one: Master, other: Master) -> None:
 
 
 def _start(server: AdminClient, source: Master, target: Master) -> None:
-    try:
-        server.ask("PUT", _REPLICATOR)
-    except ResponseError as error:
-        if error.status != _ALREADY_EXISTS:
-            raise
+    server.ensure_exists(_REPLICATOR)
     document_id = _document_id(source, target)
     for tries in range(1, _MAX_TRIES + 1):
         try:

@@ -57,6 +57,9 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         "createdesign": True,
         "createseed": True,
         "seeddocsigner": "",
+        "membersonly": False,
+        "serviceuser": None,
+        "changepassword": False,
         "verify_host_ssl_cert": True,
         "log": logging.ERROR,
     }
@@ -94,9 +97,10 @@ def test_every_option_reaches_the_installation(
     monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
-    assert (
-        _run(monkeypatch, parser, installed, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
-    )
+    arguments += ["--create=false", "--verify_host_ssl_cert=no"]
+    arguments += ["--membersonly=yes", "--serviceuser=pears", "--changepassword=yes"]
+    monkeypatch.setenv("COUCHDB_SERVICE_PASSWORD", "s3cret")
+    assert _run(monkeypatch, parser, installed, *arguments) == 0
     (call,) = installed
     del call["on_progress"]
     assert call == {
@@ -109,6 +113,9 @@ def test_every_option_reaches_the_installation(
         "seed_doc_signer": None,
         "delete": True,
         "create": False,
+        "members_only": True,
+        "service_user": UserPassword("pears", "s3cret"),
+        "change_password": True,
     }
 
 
@@ -160,6 +167,33 @@ def test_user_without_password_or_password_without_user_is_an_error(
     assert _run(monkeypatch, parser, installed) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"{parser.prog}: environment variable {name} is set, but COUCHDB_")
+    assert installed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "words"),
+    [
+        ("pears", [], "--serviceuser needs the environment variable COUCHDB_SERVICE_PASSWORD_FILE, or"),
+        ("pears", ["COUCHDB_SERVICE_PASSWORD_FILE"], "COUCHDB_SERVICE_PASSWORD_FILE: s3cret: No such file"),
+        ("pears", ["COUCHDB_SERVICE_PASSWORD", "COUCHDB_SERVICE_PASSWORD_FILE"], "are both set"),
+        ("pe:ars", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
+        ("", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
+    ],
+)
+def test_service_user_without_a_name_or_a_password_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    installed: Installations,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    variables: list[str],
+    words: str,
+) -> None:
+    for variable in variables:
+        monkeypatch.setenv(variable, "s3cret")
+    assert _run(monkeypatch, parser, installed, f"--serviceuser={name}") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
     assert installed == []
 
 
