@@ -1,9 +1,11 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import tornado.web
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
@@ -15,6 +17,7 @@ from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnM
 from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
+from tor_async_service.operations.openapi import OpenAPIHandler, openapi_document
 from tor_async_service.operations.version import NoopHandler, VersionHandler
 
 Route = tuple[str, type[ServiceHandler]]
@@ -25,6 +28,7 @@ _OPERATIONS: tuple[Route, ...] = (
     (r"(?:/v1\.0)?/_metrics", MetricsHandler),
     (r"(?:/v1\.0)?/_version", VersionHandler),
     (r"(?:/v1\.0)?/_noop", NoopHandler),
+    (r"(?:/v1\.0)?/_openapi", OpenAPIHandler),
 )
 
 
@@ -33,15 +37,16 @@ class Parts:
     """What the chassis gives to the application of any service.
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
-    calls to CouchDB are counted.
+    calls to CouchDB are counted. `title` says in one line what the service is.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
+    title: str = "A service"
 
 
 class ServiceApplication(tornado.web.Application):
-    """Serves `routes` and `/_health`, `/_metrics`, `/_version` and `/_noop`.
+    """Serves `routes` and `/_health`, `/_metrics`, `/_version`, `/_noop` and `/_openapi`.
 
     `/_health?quick=false` runs `health_checks`, and the check of the database, and shows failures by their
     names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's own.
@@ -66,6 +71,15 @@ class ServiceApplication(tornado.web.Application):
         metrics = parts.metrics
         for collector in (collector for own in own_metrics for collector in own.collectors):
             metrics.registry.register(collector)
+        own_problems = problems or {}
+
+        @functools.cache
+        def openapi() -> bytes:
+            all_routes = [*routes, *_OPERATIONS]
+            return msgspec.json.encode(
+                openapi_document(all_routes, title=parts.title, version=version, own_problems=own_problems)
+            )
+
         self.service = Service(
             database=database.observed_by(metrics),
             version=version,
@@ -74,8 +88,9 @@ class ServiceApplication(tornado.web.Application):
             own_metrics=own_metrics,
             health_checks={"database": AsyncCouchDBHealthCheck(database=database).check}
             | dict(health_checks or {}),
-            problems=problems or {},
+            problems=own_problems,
             drain=Drain(),
+            openapi=openapi,
         )
         super().__init__(
             [*_OPERATIONS, *routes],

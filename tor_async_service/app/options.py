@@ -47,6 +47,7 @@ class GuardOptions:
 class Configuration:
     """The values of the options: those that every service has, and `own`, by their names."""
 
+    description: str
     port: int
     ip: str
     database_url: str
@@ -103,6 +104,7 @@ def parse(
     except ValueError as error:
         parser.error(str(error))
     return Configuration(
+        description=description,
         port=options.port,
         ip=options.ip,
         database_url=options.database,

@@ -122,7 +122,9 @@ async def _serve(
         guard=guard,
         observer=metrics,
     ) as database:
-        app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics))
+        app = make_app(
+            database, **own, parts=Parts(configuration.deadline_s, metrics, configuration.description)
+        )
         server = _Server(
             app,
             xheaders=True,

@@ -30,7 +30,10 @@ class OwnMetrics(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a service. No request takes longer than `deadline_s` seconds."""
+    """The parts of a service. No request takes longer than `deadline_s` seconds.
+
+    `openapi()` is the service's description, as JSON.
+    """
 
     database: Database
     version: str
@@ -40,3 +43,4 @@ class Service:
     health_checks: Mapping[str, HealthCheck]
     problems: Mapping[type[Exception], Problem]
     drain: Drain
+    openapi: Callable[[], bytes]
