@@ -48,7 +48,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
-    @takes("quick", Literal["true", "false"], "Whether to leave out the checks that need I/O.")
+    @takes("quick", Literal[tuple(_SPELLINGS)], "Whether to leave out the checks that need I/O.")
     @answers(200, Health)
     @answers(503, Health)
     async def get(self) -> None:

@@ -49,7 +49,10 @@ _PAGING: Mapping[str, tuple[Any, str]] = {
         Annotated[int, msgspec.Meta(ge=1, le=pages.MAX_PAGE_SIZE)],
         "Asks for a page of so many; without it the answer has all.",
     ),
-    "start": (str, "Where the page starts: taken from the link to it."),
+    "start": (
+        Annotated[str, msgspec.Meta(pattern=pages.CURSOR_PATTERN)],
+        "Where the page starts: taken from the link to it.",
+    ),
 }
 
 Routes = Sequence[tuple[str, type[ServiceHandler]]]
@@ -79,8 +82,10 @@ def openapi_document(
     """The OpenAPI document of a service. Routes that are more than a path with parameters are left out."""
     operations = [*_operations(routes, {problem.status for problem in own_problems.values()})]
     schemas = _Schemas([ProblemDetails, *(each for operation in operations for each in operation.types())])
+    details = problems.details_by_status(own_problems)
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
+        details |= {status: ["The detail says why."] for status in operation.problem_statuses - {*details}}
         paths.setdefault(operation.path, {})[operation.name] = operation.described(schemas)
     return {
         "openapi": _VERSION,
@@ -90,8 +95,8 @@ def openapi_document(
             "schemas": schemas.named,
             "headers": _HEADERS,
             "responses": {
-                _problem_name(status): _problem_response(status, details, schemas)
-                for status, details in problems.details_by_status(own_problems).items()
+                _problem_name(status): _problem_response(status, each, schemas)
+                for status, each in sorted(details.items())
             },
         },
     }
@@ -227,8 +232,8 @@ class _Operation:
             response["headers"] = _headers(names)
         if answer.body is not None:
             json, *others = answer.media_types
-            response["content"] = {json: {"schema": schemas.of(answer.body)}}
-            response["content"] |= dict.fromkeys(others, _TEXT)
+            content = {json: {"schema": schemas.of(answer.body)}}
+            response["content"] = content | {media_type: {"schema": _TEXT} for media_type in others}
         return response
 
 
@@ -279,7 +284,7 @@ def path_of(route: str) -> tuple[str, list[str]] | None:
 
 
 def _problem_name(status: int) -> str:
-    return http.HTTPStatus(status).phrase.replace(" ", "").replace("-", "")
+    return f"Problem{status}"
 
 
 def _problem_response(status: int, details: Sequence[str], schemas: _Schemas) -> dict[str, Any]:
