@@ -136,8 +136,11 @@ class _Node:
             raise error_class(f"POST {self._url} was not answered within {waited_s:.1f} s") from error
 
     def _log_in_once(self, send: Send) -> asyncio.Task[_Session]:
-        """The login that is under way, or else a new one."""
+        """The login that is under way, or else a new one, unless its credentials were refused lately."""
         if self._login is None or self._login.done():
+            is_too_early = time.monotonic() < self._refused_until_s
+            if self._refusal is not None and is_too_early and self._form() == self._refused_form:
+                self._refusal.raise_for_status()
             self._login = asyncio.create_task(self._log_in(send))
             self._login.add_done_callback(self._note_failure)
         return self._login
@@ -145,13 +148,12 @@ class _Node:
     def _note_failure(self, login: "asyncio.Task[_Session]") -> None:
         error = None if login.cancelled() else login.exception()
         if error is not None:
-            self._not_renewed_before_s = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+            pause_over_s = time.monotonic() + _PAUSE_AFTER_FAILURE_S
+            self._not_renewed_before_s = max(pause_over_s, self._refused_until_s)
             _logger.warning("the login to CouchDB failed: %s", error)
 
     async def _log_in(self, send: Send) -> _Session:
         form, started_s = self._form(), time.monotonic()
-        if self._refusal is not None and form == self._refused_form and started_s < self._refused_until_s:
-            self._refusal.raise_for_status()
         response = await self._post(form, send)
         if response.status == _UNAUTHORIZED and form != (changed := self._form()):
             form = changed

@@ -317,17 +317,34 @@ async def test_renewal_that_fails_is_tried_again_a_second_later_and_fails_no_req
 
 
 @on_a_fake_clock
-async def test_refused_credentials_are_tried_again_after_a_minute() -> None:
+async def test_refused_credentials_are_tried_again_after_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     server = Server(password=b"other")
     client = Client(server)
     for _ in range(10):
         with pytest.raises(UnauthorizedError, match="wrong"):
             await client.ask()
     assert len(server.logins) == 1
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     await asyncio.sleep(61)
     server.password = b"right"
     assert await client.ask() == 200
     assert len(server.logins) == 2
+
+
+@on_a_fake_clock
+async def test_session_lives_on_while_the_credentials_for_the_next_one_are_refused() -> None:
+    server = Server(life_s="1000")
+    client = Client(server)
+    await client.ask()
+    server.password = b"other"
+    await asyncio.sleep(800)
+    for _ in range(190):
+        assert await client.ask() == 200
+        await asyncio.sleep(1)
+    assert len(server.logins) - 1 == 4
+    await asyncio.sleep(20)
+    with pytest.raises(UnauthorizedError):
+        await client.ask()
 
 
 @on_a_fake_clock
