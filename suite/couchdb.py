@@ -18,6 +18,7 @@ from suite.errors import SuiteError
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.admin import AdminClient
+from tor_async_couchdb.installer.members import delete_user
 from tor_async_couchdb.installer.option_types import UserPassword, several_hosts
 from tor_async_couchdb.protection.signing import Signer
 
@@ -25,6 +26,8 @@ from tor_async_couchdb.protection.signing import Signer
 @dataclass(frozen=True)
 class CouchDB:
     """A CouchDB that answers; `log` is None unless it is the stand-in.
+
+    If it `has_users`, services log in as one that is no administrator; the stand-in knows no others.
 
     On a cluster `url` is the node that databases are installed through, and `other_urls` are the other nodes.
     """
@@ -34,11 +37,26 @@ class CouchDB:
     password: str = field(repr=False)
     log: Path | None = None
     other_urls: Sequence[str] = ()
+    has_users: bool = False
+    _service_password: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that give a service its credentials."""
+        """The variables that give a service the administrator's credentials."""
         return {"COUCHDB_USER": self.username, "COUCHDB_PASSWORD": self.password}
+
+    def environment_of(self, database_url: str) -> dict[str, str]:
+        """The variables that give a service the credentials for an installed database.
+
+        If there are users, it is one that is a member of this database only; else it is the administrator.
+        """
+        user = self._service_user(database_url.rpartition("/")[2])
+        if user is None:
+            return self.environment
+        return {"COUCHDB_USER": user.user, "COUCHDB_PASSWORD": user.password}
+
+    def _service_user(self, database: str) -> UserPassword | None:
+        return UserPassword(database, self._service_password) if self.has_users else None
 
     def connect(self) -> AdminClient:
         """A client with the administrator's credentials."""
@@ -70,12 +88,14 @@ class CouchDB:
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
                 revs_limit=revs_limit,
+                service_user=self._service_user(name),
             )
             yield ",".join(f"{url}/{name}" for url in (self.url, *self.other_urls))
         except InstallerError as error:
             raise SuiteError(str(error)) from error
         finally:
             with contextlib.suppress(CouchDBError), self.connect() as server:
+                delete_user(server, name)
                 server.ask("DELETE", name)
 
 
@@ -108,7 +128,7 @@ def _configured_couchdb() -> CouchDB:
         # The value is not shown: it may hold a password.
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
-    couchdb = CouchDB(url, *credentials, other_urls=others)
+    couchdb = CouchDB(url, *credentials, other_urls=others, has_users=True)
     try:
         with couchdb.connect() as server:
             server.check()

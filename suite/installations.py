@@ -47,7 +47,9 @@ class _Installation:
             url = self._own(sample, key_set) if sample.has_own_database else self._shared()
             urls, each = [url] * sample.processes, [values] * sample.processes
         return [
-            ServiceCommand(sample, url, self._couchdb.environment, number, filled(sample.options, own_values))
+            ServiceCommand(
+                sample, url, self._couchdb.environment_of(url), number, filled(sample.options, own_values)
+            )
             for number, url, own_values in zip(sample.numbers, urls, each, strict=True)
         ]
 

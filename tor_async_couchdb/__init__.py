@@ -69,6 +69,8 @@ from tor_async_couchdb.retries.pauses import (
     immediately,
 )
 from tor_async_couchdb.retries.strategy import RetryStrategy, retry
+from tor_async_couchdb.wire.login import BasicLogin, Login, SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 __all__ = [
     "AddsWin",
@@ -85,6 +87,7 @@ __all__ = [
     "AsyncPersister",
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
+    "BasicLogin",
     "ChangeCount",
     "ConflictError",
     "ConflictResolver",
@@ -101,6 +104,7 @@ __all__ = [
     "InvalidDocumentError",
     "Latest",
     "LatestBy",
+    "Login",
     "MergedBy",
     "Model",
     "NoMajorityError",
@@ -115,9 +119,12 @@ __all__ = [
     "RetryBudget",
     "RetryStrategy",
     "Row",
+    "SecretFile",
+    "SessionLogin",
     "Sizes",
     "Superseded",
     "Timestamp",
+    "TokenLogin",
     "TooLargeError",
     "TransportError",
     "UnauthorizedError",

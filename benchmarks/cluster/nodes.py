@@ -29,7 +29,7 @@ from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import RetryBudget
-from tor_async_couchdb.wire.transport import Response, Transport
+from tor_async_couchdb.wire.transport import HeaderAuthenticator, Response, Transport
 
 _DOCUMENTS = ("one", "two", "three")
 _TIMEOUT_S = 10.0
@@ -128,12 +128,11 @@ async def _connected(
                 Database(
                     f"{node.rstrip('/')}/{name}",
                     transport=(Transport if follows_rule else _OneCopy)(
-                        username=credentials.user,
-                        password=credentials.password,
                         validate_cert=True,
                         timeout_s=_TIMEOUT_S,
                         observer=observer,
                         retry_budget=RetryBudget(),
+                        authenticator=HeaderAuthenticator(credentials.authorization),
                     ),
                 )
             )

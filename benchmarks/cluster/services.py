@@ -41,7 +41,7 @@ _FRUITS = 3
 _COLORS = ("red", "green", "blue", "yellow")
 _REQUEST_TIMEOUT_S = 40.0  # a service answers within its deadline, 30 s
 _SETTLED_WITHIN_S = 120.0
-_COUNT_OF_REQUESTS = re.compile(r"^couchdb_call_duration_seconds_count\{.*\} (\S+)$", re.MULTILINE)
+_COUNT_OF_REQUESTS = re.compile(r"^db_client_operation_duration_seconds_count\{.*\} (\S+)$", re.MULTILINE)
 _SERVICES_KILLED = "services killed"
 
 

@@ -121,8 +121,7 @@ def _database(master: Master) -> Database:
     credentials = master.credentials
     return Database(
         master.url,
-        username=None if credentials is None else credentials.user,
-        password=None if credentials is None else credentials.password,
+        login=credentials,
     )
 
 

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Annotated, Any, Self
 
 import msgspec
+import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.calls import CallTracer
@@ -27,6 +28,7 @@ from tor_async_couchdb.wire.bulk_requests import BulkRequests, Written
 from tor_async_couchdb.wire.coalescer import Coalescer, NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id, split_options
 from tor_async_couchdb.wire.json_parts import UNDECODABLE, elements, members, reason_of
+from tor_async_couchdb.wire.login import BasicLogin, Login, login_of_url
 from tor_async_couchdb.wire.nodes import Nodes, database_urls
 from tor_async_couchdb.wire.transport import Transport
 
@@ -102,6 +104,14 @@ class _ViewInformation(msgspec.Struct, frozen=True):
     view_index: _Index
 
 
+def _basic_login(username: str | None, password: str | None, url: yarl.URL) -> BasicLogin | None:
+    if username is None and password is None:
+        return login_of_url(url)
+    if ":" in (username or ""):
+        raise ValueError("a username must not contain a colon")
+    return BasicLogin(username or "", password or "")
+
+
 class Database:
     """A database at `url`, for instance `http://127.0.0.1:5984/fruits`, and the connections to it.
 
@@ -117,7 +127,8 @@ class Database:
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
-    `username` and `password` replace those in the URLs, both of them.
+    `username` and `password` replace those in the URLs, both of them. A `login` replaces all of these, for
+    instance `login=SessionLogin("user", SecretFile("/run/secrets/password"))`.
 
     Raises:
         ValueError: a URL is not that of a database, several do not go together, or the credentials can't
@@ -130,6 +141,7 @@ class Database:
         *,
         username: str | None = None,
         password: str | None = None,
+        login: Login | None = None,
         validate_cert: bool = True,
         guard: Guard | None = None,
         observer: Observer | None = None,
@@ -139,24 +151,23 @@ class Database:
         timeout_s: float = 10.0,
     ) -> None:
         urls = database_urls(url)
-        if username is None and password is None:
-            username, password = urls[0].user, urls[0].password
-        if ":" in (username or ""):
-            raise ValueError("a username must not contain a colon")
+        nodes = Nodes(urls)
+        if login is None:
+            login = _basic_login(username, password, urls[0])
+        elif username is not None or password is not None:
+            raise ValueError("give either a login, or a username and a password")
         self.guard = guard or Guard()
         self.observer = observer or Observer()
         self.origin: Database = self  # the database that `observed_by` was called on first
         self.retry_budget = retry_budget = retry_budget or RetryBudget()
         self._transport = transport or Transport(
-            username=username,
-            password=password,
             validate_cert=validate_cert,
             timeout_s=timeout_s,
             observer=self.observer,
             retry_budget=retry_budget,
             tracer=tracer,
+            authenticator=None if login is None else login.authenticator(nodes.urls, self.observer),
         )
-        nodes = Nodes(urls)
         self._endpoint = Endpoint(nodes, self._transport, retry_budget)
         self.revisions = Revisions(self._endpoint)
         bulk = BulkRequests(self._endpoint)

@@ -15,6 +15,7 @@ from tor_async_couchdb.installer.options import (
     add_database_options,
     configure_logging,
     credentials_of,
+    service_user_of,
     signer_of,
 )
 from tor_async_couchdb.installer.progress_bar import progress_bar
@@ -53,6 +54,14 @@ def add_installation_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="Tink key set to sign the seed documents with [default: they are not signed]",
     )
+    add_boolean(parser, "--membersonly", "false", "let only administrators and members use the database")
+    parser.add_argument(
+        "--serviceuser",
+        metavar="NAME",
+        help="user to make a member, with --membersonly; unless it exists it is created with the password of"
+        " the environment's COUCHDB_SERVICE_PASSWORD, or of the file COUCHDB_SERVICE_PASSWORD_FILE",
+    )
+    add_boolean(parser, "--changepassword", "false", "give the service user this password if it has another")
 
 
 def main(
@@ -114,5 +123,8 @@ def install_by_options(
             revs_limit_if_new=revs_limit_if_new,
             delete=options.delete,
             create=options.create,
+            members_only=options.membersonly,
+            service_user=service_user_of(options),
+            change_password=options.changepassword,
             on_progress=lambda name, done, total: show(f"index of {name}", done, total),
         )

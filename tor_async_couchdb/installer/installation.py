@@ -20,7 +20,9 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
+from tor_async_couchdb.installer.members import install_member, restrict_to_members
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import Login
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -39,7 +41,7 @@ def install(
     host: str,
     database: str,
     *,
-    credentials: UserPassword | None = None,
+    credentials: Login | None = None,
     verify_host_ssl_cert: bool = True,
     design_docs_folder: str | os.PathLike[str] | None = None,
     seed_docs_folder: str | os.PathLike[str] | None = None,
@@ -48,6 +50,9 @@ def install(
     revs_limit_if_new: int | None = None,
     delete: bool = False,
     create: bool = True,
+    members_only: bool = False,
+    service_user: UserPassword | None = None,
+    change_password: bool = False,
     on_progress: OnProgress = _ignore_progress,
 ) -> None:
     """Installs `database` on the CouchDB at `host`, for instance `http://127.0.0.1:5984`.
@@ -63,6 +68,10 @@ def install(
     replicate, a document must not change more often than that while they are apart: otherwise CouchDB takes
     the newer revision for a conflict.
 
+    With `members_only` all others but administrators are shut out of the database; see `members`. The
+    `service_user` becomes a member, and is created if there is none. Its password is only changed with
+    `change_password`.
+
     Raises:
         InstallerError: the installation failed; the message is one line that names the file or the host.
     """
@@ -71,6 +80,13 @@ def install(
     with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = AdminDatabase(server, database)
         server.check()
+        if service_user is not None and create:  # first, so that nothing is deleted if it fails
+            install_member(
+                target,
+                service_user,
+                change_password=change_password,
+                verify_host_ssl_cert=verify_host_ssl_cert,
+            )
         is_partitioned = False
         if delete and target.exists():
             is_partitioned = target.is_partitioned()  # the new database is like the old one
@@ -78,7 +94,14 @@ def install(
         elif delete:
             _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            is_created = _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
+            is_created = _create(
+                target,
+                design_files,
+                seed_files,
+                on_progress,
+                is_partitioned=is_partitioned,
+                members_only=members_only or service_user is not None,
+            )
             limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
             if limit is not None:
                 target.set_revs_limit(limit)
@@ -86,7 +109,7 @@ def install(
 
 @contextmanager
 def opened_server(
-    host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
+    host: str, credentials: Login | None, *, verify_host_ssl_cert: bool
 ) -> Iterator[AdminClient]:
     """A connection to CouchDB, whose errors become InstallerErrors that name the host."""
     try:
@@ -119,12 +142,15 @@ def _create(
     on_progress: OnProgress,
     *,
     is_partitioned: bool,
+    members_only: bool,
 ) -> bool:
     """Creates and fills the database; returns whether this call created it."""
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
             is_created = _ensure_exists(target, is_partitioned=is_partitioned) or is_created
+            if members_only:
+                restrict_to_members(target)
             _fill(target, design_files, seed_files, on_progress)
         except CouchDBError as error:
             if tries < _MAX_TRIES and _was_deleted_meanwhile(error):

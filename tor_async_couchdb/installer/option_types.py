@@ -9,6 +9,8 @@ import re
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
 
+from tor_async_couchdb.wire.login import BasicLogin
+
 _LOGGING_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -25,8 +27,8 @@ _COUCHDB_URL = re.compile(
 
 
 @dataclass(frozen=True)
-class UserPassword:
-    """Credentials for HTTP's basic authentication."""
+class UserPassword(BasicLogin):
+    """A user and a password, as texts."""
 
     user: str
     password: str = field(repr=False)

@@ -25,7 +25,7 @@ class Request:
     def __init__(self, incoming: web.BaseRequest, body: bytes, session: aiohttp.ClientSession) -> None:
         self.method, self.path, self.body = incoming.method, incoming.raw_path, body
         self.incoming = incoming
-        names = ("Authorization", "Accept", "Content-Type")
+        names = ("Authorization", "Cookie", "Accept", "Content-Type")
         self._headers = {name: incoming.headers[name] for name in names if name in incoming.headers}
         self._session = session
 
@@ -38,7 +38,10 @@ class Request:
         url = yarl.URL(path, encoded=True)
         async with self._session.request(method, url, data=body or None, headers=self._headers) as answer:
             content = await answer.read()
-            return web.Response(status=answer.status, body=content, content_type=answer.content_type)
+            cookies = [("Set-Cookie", cookie) for cookie in answer.headers.getall("Set-Cookie", [])]
+            return web.Response(
+                status=answer.status, body=content, content_type=answer.content_type, headers=cookies
+            )
 
     async def change_documents(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Changes the documents that this `_bulk_docs` request will write, before it arrives.
@@ -152,7 +155,7 @@ class FaultProxy:
         self._faults.clear()
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(self._target.origin())
+        self._session = aiohttp.ClientSession(self._target.origin(), cookie_jar=aiohttp.DummyCookieJar())
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()

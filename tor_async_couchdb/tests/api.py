@@ -19,6 +19,7 @@ from tor_async_couchdb import (
     AsyncPersister,
     AsyncViewMetricsRetriever,
     AsyncViewRetriever,
+    BasicLogin,
     ChangeCount,
     ConflictError,
     ConflictResolver,
@@ -35,6 +36,7 @@ from tor_async_couchdb import (
     InvalidDocumentError,
     Latest,
     LatestBy,
+    Login,
     MergedBy,
     Model,
     NoMajorityError,
@@ -49,9 +51,12 @@ from tor_async_couchdb import (
     RetryBudget,
     RetryStrategy,
     Row,
+    SecretFile,
+    SessionLogin,
     Sizes,
     Superseded,
     Timestamp,
+    TokenLogin,
     TooLargeError,
     TransportError,
     UnauthorizedError,
@@ -259,12 +264,17 @@ def meaning(error: CouchDBError) -> str:
             return "another error"
 
 
+def logins() -> list[Login]:
+    """Who makes the requests; each secret is a text, or in a file that may be replaced."""
+    password = SecretFile("/run/secrets/password")
+    return [BasicLogin("user", password), SessionLogin("user", password), TokenLogin("eyJ...")]
+
+
 async def main() -> None:
     """The parts of a database are given to its constructor."""
     async with Database(
         "http://127.0.0.1:5984/fruits",
-        username="user",
-        password="password",
+        login=logins()[0],
         observer=Printer(),
         retry_budget=RetryBudget(),
         timeout_s=5,

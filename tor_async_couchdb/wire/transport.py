@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -49,6 +49,7 @@ class Response:
     method: str
     path: str
     retry_after_s: float = 0.0
+    set_cookies: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     def json(self) -> Any:
         """The decoded body.
@@ -101,8 +102,67 @@ class Response:
         raise error
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """A request that is sent once, and answered before `deadline_s` on the clock of `time.monotonic`.
+
+    `headers` are added to those that all requests have.
+    """
+
+    method: str
+    url: yarl.URL
+    body: bytes | None = dataclasses.field(repr=False)
+    deadline_s: float
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+    def with_header(self, name: str, value: str) -> Self:
+        """The request with one more header."""
+        return dataclasses.replace(self, headers={**self.headers, name: value})
+
+
+# Sends a request once; see `Transport.exchange`.
+Send = Callable[[Request], Awaitable[Response]]
+
+
+class Authenticator:
+    """Adds to requests what says who makes them; by itself nothing."""
+
+    async def exchange(self, request: Request, send: Send) -> Response:
+        """CouchDB's answer, whatever its status.
+
+        A request that CouchDB refused with 401 was not applied. It is sent again, once, if there are other
+        credentials by then.
+        """
+        return await send(request)
+
+    async def close(self) -> None:
+        """Ends what runs in the background."""
+
+
+class HeaderAuthenticator(Authenticator):
+    """Adds the header `Authorization`, with the value that `authorization()` gives at the time."""
+
+    def __init__(self, authorization: Callable[[], str]) -> None:
+        self._authorization = authorization
+
+    async def exchange(self, request: Request, send: Send) -> Response:
+        """See `Authenticator.exchange`."""
+        authorization = self._authorization()
+        response = await send(request.with_header("Authorization", authorization))
+        if response.status != 401 or time.monotonic() >= request.deadline_s:
+            return response
+        changed = self._authorization()
+        return (
+            response
+            if changed == authorization
+            else await send(request.with_header("Authorization", changed))
+        )
+
+
 class Transport:
-    """A pool of connections to CouchDB, with its credentials. `timeout_s` bounds each request.
+    """A pool of connections to CouchDB. `timeout_s` bounds each request.
+
+    The `authenticator` says to CouchDB who makes the requests.
 
     Use it as an async context manager, or call `close`.
     """
@@ -110,18 +170,15 @@ class Transport:
     def __init__(
         self,
         *,
-        username: str | None,
-        password: str | None,
         validate_cert: bool,
         timeout_s: float,
         observer: Observer,
         retry_budget: RetryBudget,
         tracer: CallTracer | None = None,
+        authenticator: Authenticator | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if username is not None or password is not None:
-            self._headers["Authorization"] = aiohttp.encode_basic_auth(username or "", password or "")
+        self._authenticator = authenticator or Authenticator()
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
         self._observer = observer
@@ -140,6 +197,7 @@ class Transport:
 
     async def close(self) -> None:
         """Closes all connections. A later request opens new ones."""
+        await self._authenticator.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -219,7 +277,7 @@ class Transport:
             )
 
     async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
-        """CouchDB's answer to a request that is sent once, whatever its status.
+        """CouchDB's answer to a request that has at most one effect, whatever its status.
 
         Tests override it to answer in CouchDB's place.
 
@@ -228,24 +286,35 @@ class Transport:
             ConnectionBrokeError: the connection broke after the request, or a part of it, was sent.
             UnansweredError: no complete answer came before the deadline.
         """
-        time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
+        return await self._authenticator.exchange(Request(method, url, body, deadline_s), self._send_once)
+
+    async def _send_once(self, request: Request) -> Response:
+        """CouchDB's answer, whatever its status. Raises as `exchange` does."""
+        time_left_s = max(0.001, request.deadline_s - time.monotonic())  # to aiohttp 0 is no limit
         timeout = aiohttp.ClientTimeout(
             total=time_left_s,
             sock_connect=_CONNECT_TIMEOUT_S,
             ceil_threshold=math.inf,  # else aiohttp gives long timeouts up to a second more
         )
+        method, url = request.method, request.url
         where = f"{method} {url.raw_path}"
         try:
             async with self._open_session().request(
                 method,
                 url,
-                data=body,
-                headers=self._tracer.headers(),
+                data=request.body,
+                headers={**request.headers, **(self._tracer.headers() or {})},
                 timeout=timeout,
-                allow_redirects=False,
+                allow_redirects=False,  # they would carry the credentials elsewhere
             ) as response:
-                retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-                return Response(response.status, await response.read(), method, url.raw_path, retry_after_s)
+                return Response(
+                    response.status,
+                    await response.read(),
+                    method,
+                    url.raw_path,
+                    _retry_after_s(response.headers.get("Retry-After", "")),
+                    tuple(response.headers.getall("Set-Cookie", ())),
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnreachableError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
         except TimeoutError as error:
@@ -258,7 +327,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._validate_cert),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
+                headers={"Accept": "application/json", "Content-Type": "application/json"},
                 middlewares=(_send_once,),
             )
         return self._session

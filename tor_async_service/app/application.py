@@ -1,9 +1,11 @@
 """The Tornado application of a service: its own routes, and those that every service has."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
+import msgspec
 import tornado.web
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
@@ -18,6 +20,7 @@ from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.operations.checks import CachedChecks
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
+from tor_async_service.operations.openapi import OpenAPIHandler, openapi_document
 from tor_async_service.operations.probes import LivezHandler, ReadyzHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
 from tor_async_service.tracing.tracer import RequestTracer
@@ -32,6 +35,7 @@ _OPERATIONS: tuple[Route, ...] = (
     (r"(?:/v1\.0)?/_noop", NoopHandler),
     ("/livez", LivezHandler),
     ("/readyz", ReadyzHandler),
+    (r"(?:/v1\.0)?/_openapi", OpenAPIHandler),
 )
 
 
@@ -41,17 +45,18 @@ class Parts:
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
     calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed, and
-    `tracer` makes a span of each request.
+    `tracer` makes a span of each request. `title` says in one line what the service is.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
     trusted_proxies: TrustedProxies = dataclasses.field(default_factory=TrustedProxies)
     tracer: RequestTracer = dataclasses.field(default_factory=RequestTracer)
+    title: str = "A service"
 
 
 class ServiceApplication(tornado.web.Application):
-    """Serves `routes`, `/_health`, `/_metrics`, `/_version`, `/_noop`, `/livez` and `/readyz`.
+    """Serves `routes`, `/_health`, `/_metrics`, `/_version`, `/_noop`, `/_openapi`, `/livez` and `/readyz`.
 
     `/_health?quick=false` and `/readyz` run `health_checks` and the check of the database, and show failures
     by their names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's
@@ -78,6 +83,15 @@ class ServiceApplication(tornado.web.Application):
             metrics.registry.register(collector)
         checks = {"database": AsyncCouchDBHealthCheck(database=database).check, **(health_checks or {})}
         metrics.retry_budget.set_function(lambda: database.retry_budget.tokens)
+        own_problems = problems or {}
+
+        @functools.cache
+        def openapi() -> bytes:
+            all_routes = [*routes, *_OPERATIONS]
+            return msgspec.json.encode(
+                openapi_document(all_routes, title=parts.title, version=version, own_problems=own_problems)
+            )
+
         self.service = Service(
             database=database.observed_by(metrics),
             version=version,
@@ -86,10 +100,11 @@ class ServiceApplication(tornado.web.Application):
             own_metrics=own_metrics,
             health_checks=checks,
             failed_checks=CachedChecks(checks).failures,
-            problems=problems or {},
+            problems=own_problems,
             drain=Drain(),
             trusted_proxies=parts.trusted_proxies,
             tracer=parts.tracer,
+            openapi=openapi,
         )
         super().__init__(
             [

@@ -11,6 +11,8 @@ from typing import Any
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, login_of_url
+from tor_async_couchdb.wire.nodes import database_urls
 from tor_async_service.app import logs
 from tor_async_service.app.shutdown import ShutdownTimes
 from tor_async_service.app.tls import Certificate, CertificateError
@@ -51,6 +53,7 @@ class GuardOptions:
 class Configuration:
     """The values of the options: those that every service has, and `own`, by their names."""
 
+    description: str
     port: int
     ip: str
     database_url: str
@@ -62,8 +65,7 @@ class Configuration:
     trusted_proxies: TrustedProxies
     tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
-    username: str | None
-    password: str | None = dataclasses.field(repr=False)
+    login: Login | None
 
 
 def parse(
@@ -76,7 +78,9 @@ def parse(
     """The configuration. A wrong option ends the process with status 2 and a line that names it."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD.",
+        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD, or"
+        " COUCHDB_JWT. If _FILE is appended to a name, the value is the path of a file with the secret, which"
+        " is read again when it changes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--port", type=_port, default=8445, help="port to listen on; 0: any that is free")
@@ -87,6 +91,12 @@ def parse(
         default="http://127.0.0.1:5984/tor_async_couchdb_sample",
         metavar="URL",
         help="database to use; of a cluster, its URL on each node, separated by commas",
+    )
+    parser.add_argument(
+        "--couchdb-auth",
+        choices=KINDS,
+        default="basic",
+        help="how to log in to CouchDB: with each request, in a session, or by a token",
     )
     parser.add_argument(
         "--deadline",
@@ -106,8 +116,13 @@ def parse(
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
     _check_needs(own_options, options, parser)
-    username, password = _credentials(environment, parser)
+    try:
+        in_url = login_of_url(database_urls(options.database)[0])
+        login = login_of_environment(options.couchdb_auth, environment, in_url)
+    except ValueError as error:
+        parser.error(str(error))
     return Configuration(
+        description=description,
         port=options.port,
         ip=options.ip,
         database_url=options.database,
@@ -119,8 +134,7 @@ def parse(
         trusted_proxies=options.trusted_proxies,
         tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
-        username=username,
-        password=password,
+        login=login,
     )
 
 
@@ -186,20 +200,6 @@ def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> 
         parser.error(f"argument --tracing: the extra otel is not installed: {error}")
     except ValueError as error:
         parser.error(f"argument --tracing: {error}")
-
-
-def _credentials(
-    environment: Mapping[str, str], parser: argparse.ArgumentParser
-) -> tuple[str | None, str | None]:
-    """User and password for CouchDB; None leaves it to the URL. Compose files set variables to ""."""
-    names = ("COUCHDB_USER", "COUCHDB_PASSWORD")
-    username, password = (environment.get(name) or None for name in names)
-    if (username is None) != (password is None):
-        given, missing = names if password is None else reversed(names)
-        parser.error(f"environment variable {given} is set, but {missing} is not")
-    if username is not None and ":" in username:
-        parser.error("environment variable COUCHDB_USER: a username must not contain a colon")
-    return username, password
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:

@@ -93,13 +93,18 @@ async def _serve(
     metrics = ServiceMetrics()
     async with Database(
         configuration.database_url,
-        username=configuration.username,
-        password=configuration.password,
+        login=configuration.login,
         guard=guard,
         observer=metrics,
         tracer=configuration.tracer,
     ) as database:
-        parts = Parts(configuration.deadline_s, metrics, configuration.trusted_proxies, configuration.tracer)
+        parts = Parts(
+            configuration.deadline_s,
+            metrics,
+            configuration.trusted_proxies,
+            configuration.tracer,
+            configuration.description,
+        )
         app = make_app(database, **own, parts=parts)
         shutdown = Shutdown(app.service.drain, configuration.shutdown)
         server = serve(app, sockets, None if certificate is None else certificate.context())

@@ -71,6 +71,29 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
 )
 
 
+# What handlers answer with HTTPErrors, and the problems that name a document or have a reason.
+_OTHER_DETAILS = {
+    400: "The request is wrong: the detail says in what.",
+    403: "The database refuses this: the detail has the reason.",
+    404: "There is nothing at this path.",
+    413: "The body is too large.",
+    415: "The body must be application/json, in UTF-8.",
+    502: "A document was tampered with in the database, so it is not shown.",
+}
+
+
+def details_by_status(own: Mapping[type[Exception], Problem]) -> dict[int, list[str]]:
+    """What a service's problems say, by their status. `own` are the problems of its own errors."""
+    details: dict[int, list[str]] = {}
+    for status, detail in _OTHER_DETAILS.items():
+        details.setdefault(status, []).append(detail)
+    for problem in (*own.values(), *(problem for _, problem in _TABLE), _UNEXPECTED):
+        known = details.setdefault(problem.status, [])
+        if problem.detail not in known:
+            known.append(problem.detail)
+    return dict(sorted(details.items()))
+
+
 def problem_of(error: BaseException | None, own: Mapping[type[Exception], Problem] | None = None) -> Problem:
     """The answer to a request that ended with an error.
 

@@ -35,7 +35,7 @@ class Service:
     """The parts of a service. No request takes longer than `deadline_s` seconds.
 
     `failed_checks` runs the health checks, and returns the reasons of those that fail by their names. Its
-    answer may be a second old.
+    answer may be a second old. `openapi()` is the service's description, as JSON.
     """
 
     database: Database
@@ -49,3 +49,4 @@ class Service:
     drain: Drain
     trusted_proxies: TrustedProxies
     tracer: RequestTracer
+    openapi: Callable[[], bytes]

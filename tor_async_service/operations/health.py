@@ -1,7 +1,11 @@
 """`/_health`: whether the service, and what it depends on, works."""
 
+from typing import Literal
+
+import msgspec
 import tornado.web
 
+from tor_async_service.http.answers import Links, answers, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations.checks import failures
 
@@ -11,9 +15,27 @@ _SPELLINGS = {
 }
 
 
+class FailedCheck(msgspec.Struct):
+    """A check that failed."""
+
+    status: Literal["red"]
+    reason: str
+
+
+class Health(msgspec.Struct, omit_defaults=True):
+    """Whether the service works. `details` has the checks that failed."""
+
+    status: Literal["green", "red"]
+    links: Links
+    details: dict[str, FailedCheck] = {}
+
+
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
+    @takes("quick", Literal[tuple(_SPELLINGS)], "Whether to leave out the checks that need I/O.")
+    @answers(200, Health)
+    @answers(503, Health)
     async def get(self) -> None:
         """200 and green, or 503 and red with the reasons in `details`."""
         is_quick = self._is_quick()

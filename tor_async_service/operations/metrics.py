@@ -8,6 +8,7 @@ from werkzeug.http import parse_accept_header
 
 from tor_async_couchdb.actions.inspect import AsyncDatabaseMetricsRetriever, DatabaseMetrics, Sizes
 from tor_async_couchdb.errors import CouchDBError
+from tor_async_service.http.answers import answers
 from tor_async_service.http.handler import ServiceHandler
 
 # Of those that a client takes equally well, the first one is sent.
@@ -17,6 +18,7 @@ _MEDIA_TYPES = ("application/json", "text/plain", "application/openmetrics-text"
 class MetricsHandler(ServiceHandler):
     """The sizes of the database and its views; for Prometheus also what the service counts."""
 
+    @answers(200, dict[str, Any], media_types=_MEDIA_TYPES)
     async def get(self) -> None:
         """200 in the form that the request's Accept header asks for; by default JSON."""
         media_type = _preferred(self.request.headers.get("Accept", ""))

@@ -54,7 +54,10 @@ async def running(
     folder: Path = ROOT,
     environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Service]:
-    """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block."""
+    """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block.
+
+    `environment` is added to its own.
+    """
     credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

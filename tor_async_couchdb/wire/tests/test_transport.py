@@ -33,7 +33,8 @@ from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
 from tor_async_couchdb.tests.single_copy_transport import SingleCopyTransport
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
-from tor_async_couchdb.wire.transport import Response, Transport, _retry_after_s
+from tor_async_couchdb.wire.login import BasicLogin
+from tor_async_couchdb.wire.transport import HeaderAuthenticator, Response, Transport, _retry_after_s
 
 SECRET = "s3cr3t/p@ss:w0rd?"
 
@@ -64,12 +65,11 @@ class Pauses:
 
 def new_transport(couchdb: CouchDBServer, pauses: Pauses) -> Transport:
     return Transport(
-        username=couchdb.username,
-        password=couchdb.password,
         validate_cert=True,
         timeout_s=10,
         observer=Observer(),
         retry_budget=RetryBudget(),
+        authenticator=HeaderAuthenticator(BasicLogin(couchdb.username, couchdb.password).authorization),
         sleep=pauses.sleep,
     )
 
@@ -79,8 +79,6 @@ class HeldTransport(Transport):
 
     def __init__(self) -> None:
         super().__init__(
-            username=None,
-            password=None,
             validate_cert=True,
             timeout_s=60,
             observer=Observer(),

@@ -341,3 +341,24 @@ async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: P
     async with running_text(FAILING, tmp_path) as service:
         assert await service.status() == 1
     assert service.log[-1] == "RuntimeError: background work failed"
+
+
+async def test_service_logs_in_by_the_secrets_of_files_and_takes_new_ones_without_a_restart(
+    couchdb: CouchDBServer, proxy: FaultProxy, documents: Documents, tmp_path: Path
+) -> None:
+    documents.put_thing("a")
+    user, password = tmp_path / "user", tmp_path / "password"
+    user.write_text(f"{couchdb.username}\n")
+    password.write_text("wrong\n")
+    variables = {"COUCHDB_USER_FILE": str(user), "COUCHDB_PASSWORD_FILE": str(password)}
+    arguments = ("--port", "0", "--database", proxy.url, "--couchdb-auth", "session")
+    async with running(SERVICE, *arguments, environment=variables) as service:
+        url = await service.url()
+        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client:
+            async with client.get("/things/a") as response:
+                problem = await problem_of(response, 503)
+            assert problem["detail"] == "The database refuses the service's credentials."
+            password.write_text(f"{couchdb.password}\n")
+            async with client.get("/things/a") as response:
+                assert response.status == 200
+    assert not any("Authorization" in request.incoming.headers for request in proxy.requests)
