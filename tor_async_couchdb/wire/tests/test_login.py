@@ -5,7 +5,8 @@ import pytest
 import yarl
 from aiohttp import web
 
-from tor_async_couchdb import Database, SecretFile, UnauthorizedError
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import UnauthorizedError
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request, answered
 from tor_async_couchdb.wire.login import (
@@ -16,6 +17,7 @@ from tor_async_couchdb.wire.login import (
     login_of_url,
     secret_of_environment,
 )
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 NAMES = ("COUCHDB_USER", "COUCHDB_PASSWORD", "COUCHDB_JWT")
 

@@ -12,14 +12,9 @@ import pytest
 import yarl
 from aiohttp import web
 
-from tor_async_couchdb import (
-    ConnectError,
-    Database,
-    ResponseError,
-    SessionLogin,
-    UnauthorizedError,
-)
 from tor_async_couchdb.calls import Call, Outcome
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConnectError, ResponseError, UnauthorizedError
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import (
@@ -33,6 +28,7 @@ from tor_async_couchdb.testing.fault_proxy import (
 )
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
 from tor_async_couchdb.wire import transport
+from tor_async_couchdb.wire.login import SessionLogin
 from tor_async_couchdb.wire.sessions import SessionAuthenticator
 from tor_async_couchdb.wire.transport import ConnectionBrokeError, Response, UnreachableError
 

@@ -7,7 +7,7 @@ import tornado.web
 from tornado.web import HTTPError
 
 from tor_async_couchdb import AsyncModelRetriever, AsyncModelsRetriever, Database, Model, immediately, retry
-from tor_async_service import ServiceHandler
+from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations.handler_code import Shown, shown_by
 from tor_async_service.tests import thing_service
 

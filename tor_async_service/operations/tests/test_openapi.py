@@ -8,8 +8,10 @@ from openapi_spec_validator import validate
 
 from tor_async_couchdb import Database, Model
 from tor_async_couchdb.model.properties import Protection
-from tor_async_service import Parts, Problem, ServiceApplication, ServiceHandler
+from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.http.answers import answers, takes
+from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.http.problems import Problem
 from tor_async_service.operations.openapi import openapi_document, path_of, representation_type
 from tor_async_service.tests.thing_service import make_app
 
