@@ -131,7 +131,7 @@ def parse(
         log_format=options.log_format,
         log_level=options.log_level,
         certificate=_certificate(options, parser),
-        trusted_proxies=options.trusted_proxies,
+        trusted_proxies=getattr(options, "trusted_proxies", TrustedProxies()),
         tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
         login=login,
@@ -169,7 +169,7 @@ def _add_operations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trusted-proxies",
         type=_trusted_proxies,
-        default=TrustedProxies(),
+        default=argparse.SUPPRESS,
         metavar="ADDRESSES",
         help="whose X-Forwarded headers to believe: addresses and networks, separated by commas",
     )

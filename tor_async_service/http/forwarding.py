@@ -42,7 +42,7 @@ class TrustedProxies:
         Headers are ignored if another peer sent them, and so are malformed values. Each proxy adds a value at
         the end of a list, so what is left of the values that trusted proxies added is not believed.
         """
-        peer = _address(request.remote_ip or "")
+        peer = _address(request.remote_ip or "") if self.networks else None
         if peer is None or not self.trust(peer):
             return ""
         client, hops = self._client(peer, _values(request, "X-Forwarded-For"))

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ def test_options_of_those_who_operate_a_service_are_accepted() -> None:
     assert (configuration.log_format, configuration.log_level) == ("json", "debug")
     assert configuration.trusted_proxies == TrustedProxies.named("10.0.0.0/8,::1")
     assert configuration.login is None
+
+
+def test_help_shows_defaults_as_they_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parse("x", ["--help"], {})
+    defaults = re.findall(r"\(default:\s+(.*?)\)\s", capsys.readouterr().out)
+    assert {"8445", "10.0", "text"} <= set(defaults)
+    assert [default for default in defaults if not re.fullmatch(r"[\w.:/-]+", default)] == []
 
 
 def test_options_are_accepted() -> None:
