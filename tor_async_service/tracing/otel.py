@@ -137,16 +137,12 @@ class OpenTelemetryTracer(RequestTracer):
 
 
 class _OpenTelemetryRequestSpan(RequestSpan):
-    __slots__ = ("_ids", "_parent", "_span")
+    __slots__ = ("_parent", "_span", "ids")
 
     def __init__(self, span: Span, parent: Context) -> None:
         self._span = span
         self._parent = parent
-        self._ids = _ids(span)
-
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        return self._ids
+        self.ids = _ids(span)
 
     def enter(self) -> None:
         # Nothing detaches it: the context ends with the task.
@@ -163,14 +159,11 @@ class _OpenTelemetryRequestSpan(RequestSpan):
 
 
 class _OpenTelemetryCallSpan(CallSpan):
-    __slots__ = ("_span",)
+    __slots__ = ("_span", "ids")
 
     def __init__(self, span: Span) -> None:
         self._span = span
-
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        return _ids(self._span)
+        self.ids = _ids(span)
 
     def end(self, outcome: Outcome) -> None:
         if outcome.status is not None:
