@@ -81,7 +81,6 @@ class OpenTelemetryTracer(RequestTracer):
             "http.request.method": method,
             "url.scheme": request.protocol,
             "url.path": request.path,  # without the query string, which may have personal data
-            "server.address": request.host_name,
         }
         if method == OTHER_METHOD:
             attributes["http.request.method_original"] = str(request.method)
