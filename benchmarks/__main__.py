@@ -18,6 +18,7 @@ MODULES: Mapping[str, str] = {
     "storm": "storm",
     "cost": "cost.command",
     "protection": "protection",
+    "tracing": "tracing.command",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
     "cluster_simulation": "cluster.simulation",

@@ -5,12 +5,14 @@ does is given to the `Database`.
 """
 
 import contextvars
+import dataclasses
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
 
-class Call(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
     """A kind of request. `operation` is method and path template, as in `GET /{db}/{docid}`.
 
     It never has the path itself, so a service makes only a few kinds of requests. `database` is "" if the
@@ -23,11 +25,10 @@ class Call(NamedTuple):
     server: str
     port: int
     batch_size: int = 1
+    method: str = dataclasses.field(init=False)
 
-    @property
-    def method(self) -> str:
-        """The HTTP method."""
-        return self.operation.partition(" ")[0]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "method", self.operation.partition(" ")[0])
 
 
 class Outcome(NamedTuple):
@@ -41,14 +42,14 @@ class Outcome(NamedTuple):
 
 
 class CallSpan:
-    """The span of one request. This one records nothing."""
+    """The span of one request. This one records nothing.
+
+    `ids` are `trace_id` and `span_id`, as a metric's exemplar has them; None if the span is not recorded.
+    """
 
     __slots__ = ()
 
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        """`trace_id` and `span_id`, as a metric's exemplar has them; None if the span is not recorded."""
-        return None
+    ids: Mapping[str, str] | None = None
 
     def end(self, outcome: Outcome) -> None:
         """The request has ended."""

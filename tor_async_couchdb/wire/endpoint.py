@@ -1,5 +1,6 @@
 """A database as an HTTP resource."""
 
+import functools
 import math
 import time
 import urllib.parse
@@ -47,7 +48,6 @@ class Endpoint:
     def __init__(self, nodes: Nodes, transport: Transport, retry_budget: RetryBudget) -> None:
         self.nodes = nodes
         self.url = nodes.urls[0]
-        self._servers = {node: (node.name, node.host or "", node.port or 0) for node in nodes.urls}
         self._transport = transport
         self._retry_budget = retry_budget
 
@@ -77,7 +77,7 @@ class Endpoint:
         suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
         if len(self.nodes.urls) == 1:
             url = yarl.URL(f"{self.url}{suffix}", encoded=True)
-            call = Call(operation, *self._servers[self.url], batch_size)
+            call = _call(operation, self.url, batch_size)
             return await self._transport.send(call, url, body=body, is_read=is_read)
 
         def target(node: yarl.URL) -> yarl.URL:
@@ -127,7 +127,7 @@ class Endpoint:
             share_s = (deadline_s - time.monotonic()) / (len(nodes) + 1)
             try:
                 response = await self._transport.send(
-                    Call(operation, *self._servers[node], batch_size),
+                    _call(operation, node, batch_size),
                     target(node),
                     body=body,
                     is_read=is_read,
@@ -155,6 +155,12 @@ class Endpoint:
                 self.nodes.avoid(node)
             case ResponseError():
                 self.nodes.trust(node)
+
+
+@functools.lru_cache(maxsize=1024)
+def _call(operation: str, url: yarl.URL, batch_size: int) -> Call:
+    """The call to a database at this URL; it is the same one each time, which takes no time to make."""
+    return Call(operation, url.name, url.host or "", url.port or 0, batch_size)
 
 
 def _may_be_sent_to_another_node(error: CouchDBError, is_read: bool) -> bool:

@@ -49,6 +49,11 @@ class OTLPReceiver:
         for request in [*self._requests]:
             yield from request.resource_spans
 
+    @property
+    def span_count(self) -> int:
+        """How many spans it got."""
+        return sum(len(scope.spans) for resource in self.resources() for scope in resource.scope_spans)
+
     def spans(self) -> list[Span]:
         """All spans that it got."""
         return [

@@ -81,7 +81,6 @@ class OpenTelemetryTracer(RequestTracer):
             "http.request.method": method,
             "url.scheme": request.protocol,
             "url.path": request.path,  # without the query string, which may have personal data
-            "server.address": request.host_name,
         }
         if method == OTHER_METHOD:
             attributes["http.request.method_original"] = str(request.method)
@@ -137,16 +136,12 @@ class OpenTelemetryTracer(RequestTracer):
 
 
 class _OpenTelemetryRequestSpan(RequestSpan):
-    __slots__ = ("_ids", "_parent", "_span")
+    __slots__ = ("_parent", "_span", "ids")
 
     def __init__(self, span: Span, parent: Context) -> None:
         self._span = span
         self._parent = parent
-        self._ids = _ids(span)
-
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        return self._ids
+        self.ids = _ids(span)
 
     def enter(self) -> None:
         # Nothing detaches it: the context ends with the task.
@@ -163,14 +158,11 @@ class _OpenTelemetryRequestSpan(RequestSpan):
 
 
 class _OpenTelemetryCallSpan(CallSpan):
-    __slots__ = ("_span",)
+    __slots__ = ("_span", "ids")
 
     def __init__(self, span: Span) -> None:
         self._span = span
-
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        return _ids(self._span)
+        self.ids = _ids(span)
 
     def end(self, outcome: Outcome) -> None:
         if outcome.status is not None:

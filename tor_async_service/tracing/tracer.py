@@ -8,14 +8,14 @@ from tor_async_couchdb.calls import CallTracer
 
 
 class RequestSpan:
-    """The span of one request. This one records nothing."""
+    """The span of one request. This one records nothing.
+
+    `ids` are `trace_id` and `span_id`, as a metric's exemplar has them; None if the span is not recorded.
+    """
 
     __slots__ = ()
 
-    @property
-    def ids(self) -> Mapping[str, str] | None:
-        """`trace_id` and `span_id`, as a metric's exemplar has them; None if the span is not recorded."""
-        return None
+    ids: Mapping[str, str] | None = None
 
     def enter(self) -> None:
         """Makes it the current span of the current task, until that task ends."""

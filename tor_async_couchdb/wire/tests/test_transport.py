@@ -226,7 +226,9 @@ async def test_observer_learns_of_every_request(proxy: FaultProxy, couchdb: Couc
         *[broken] * 3,
     ]
     url = yarl.URL(proxy.url)
-    assert {call[1:4] for call, _ in recorder.finished} == {(url.name, url.host, url.port)}
+    assert {(call.database, call.server, call.port) for call, _ in recorder.finished} == {
+        (url.name, url.host, url.port)
+    }
     assert all(0 <= duration_s < 60 for duration_s in recorder.durations_s)
 
 
