@@ -72,6 +72,7 @@ SAMPLES = (
     # Its fruits have properties that the other samples refuse.
     Sample("crud/hash_and_encrypt", 8453, options=("--protection", "{protection}"), has_own_database=True),
     Sample("crud/group_commit", 8454, is_under_load=True),
+    Sample("crud/conditional", 8460),
     Sample("leader", 8455, 3, ("--etcd", "{etcd}")),
 )
 

@@ -4,6 +4,7 @@ What a service without signing or encryption needs is here. `protection`, `histo
 are imported by their own paths, because they need packages that such a service does not.
 """
 
+from tor_async_couchdb.actions.conditional import AsyncConditionalCommitter
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
 from tor_async_couchdb.actions.inspect import (
     AsyncAllViewMetricsRetriever,
@@ -28,6 +29,7 @@ from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import (
+    ChangedError,
     ConflictError,
     ConnectError,
     CouchDBError,
@@ -73,6 +75,7 @@ from tor_async_couchdb.retries.strategy import RetryStrategy, retry
 __all__ = [
     "AddsWin",
     "AsyncAllViewMetricsRetriever",
+    "AsyncConditionalCommitter",
     "AsyncCouchDBHealthCheck",
     "AsyncDatabaseMetricsRetriever",
     "AsyncDeleter",
@@ -86,6 +89,7 @@ __all__ = [
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
     "ChangeCount",
+    "ChangedError",
     "ConflictError",
     "ConflictResolver",
     "ConnectError",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from tor_async_couchdb import (
     AddsWin,
     AsyncAllViewMetricsRetriever,
+    AsyncConditionalCommitter,
     AsyncCouchDBHealthCheck,
     AsyncDatabaseMetricsRetriever,
     AsyncDeleter,
@@ -20,6 +21,7 @@ from tor_async_couchdb import (
     AsyncViewMetricsRetriever,
     AsyncViewRetriever,
     ChangeCount,
+    ChangedError,
     ConflictError,
     ConflictResolver,
     ConnectError,
@@ -190,6 +192,12 @@ async def write(database: Database) -> Fruit | None:
         lambda fruit: fruit.change_color("green")
     )
     await AsyncGroupCommitter(FruitRetriever("a", database)).commit(lambda fruit: None)
+    conditional: AsyncConditionalCommitter[Fruit] = AsyncConditionalCommitter(FruitRetriever("a", database))
+    try:
+        created: Fruit = await conditional.create(new_fruit().replace(id="a"))
+    except ChangedError as error:
+        created = error.current
+    await conditional.commit(lambda fruit: fruit.change_color("red"), if_so=lambda fruit: fruit == created)
     return painted or committed
 
 

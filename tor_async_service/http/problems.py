@@ -38,6 +38,10 @@ _LOST_RACE = Problem(
     409,
     "Another client changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
+_CHANGED = Problem(
+    412,
+    "This has changed since you have seen it. Read it again, and repeat the change if it is still wanted.",
+)
 _ERASED = Problem(410, "The data of the person that this is about has been erased.")
 _TOO_LARGE = Problem(413, "This is larger than the database accepts.")
 _MISFIT = Problem(502, "The document in the database has a form that the service can't read.")
@@ -57,6 +61,7 @@ _UNEXPECTED = Problem(500, "The service has an internal error.")
 # The first matching class decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
+    (errors.ChangedError, _CHANGED),
     (errors.SubjectErasedError, _ERASED),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),

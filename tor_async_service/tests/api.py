@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from tor_async_couchdb import AsyncModelsRetriever, Database, Model
 from tor_async_couchdb.guard import Guard
 from tor_async_service import (
+    ConditionalHandler,
     GuardOptions,
     HealthCheck,
     Option,
@@ -62,6 +63,18 @@ class FruitsHandler(ServiceHandler):
         raise RottenError
 
 
+class FruitHandler(ConditionalHandler):
+    """One fruit, whose answers have an ETag."""
+
+    representation_version = "2"
+
+    async def put(self) -> None:
+        """A client may create it, or change what it has seen."""
+        fruit = Fruit(color="red")
+        is_to_be_changed: bool = not self.wants_to_create() and self.if_match()(fruit)
+        self.write_model(fruit if is_to_be_changed else None)
+
+
 class RottenError(Exception):
     """An error of the service's own."""
 
@@ -90,7 +103,7 @@ async def ripen() -> None:
     """Background work."""
 
 
-ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler)]
+ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/red", FruitHandler)]
 CHECKS: dict[str, HealthCheck] = {"oven": check_oven}
 OWN_METRICS: list[OwnMetrics] = [FruitMetrics()]
 PROBLEMS: dict[type[Exception], Problem] = {RottenError: Problem(410, "The fruit is rotten.")}
