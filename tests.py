@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import unittest
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -38,8 +39,8 @@ PROMETHEUS_ACCEPTS = (
 class Client(requests.Session):
     """A client that does what a service may ask of it.
 
-    A service that answers 428 wants to know which version a change is for: the client reads that, and sends
-    the change again with its ETag.
+    Each change has an Idempotency-Key of its own. A service that answers 428 wants to know which version a
+    change is for: the client reads that, and sends the change again with its ETag.
     """
 
     def __init__(self) -> None:
@@ -50,12 +51,12 @@ class Client(requests.Session):
         self, method: Any, url: Any, **options: Any
     ) -> requests.Response:
         """The answer; `data` may be a function that makes the body, for each time that it is sent."""
-        response = self._send(method, url, **options)
+        headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'} | (options.pop("headers", None) or {})
+        response = self._send(method, url, headers=headers, **options)
         if response.status_code != 428:
             return response
         etag = self._send("GET", url, timeout=TIMEOUT_S).headers.get("ETag", "*")
-        headers = (options.pop("headers", None) or {}) | {"If-Match": etag}
-        return self._send(method, url, headers=headers, **options)
+        return self._send(method, url, headers=headers | {"If-Match": etag}, **options)
 
     def _send(self, method: Any, url: Any, *, data: Any = None, **options: Any) -> requests.Response:
         return super().request(method, url, data=data() if callable(data) else data, **options)

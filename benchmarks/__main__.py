@@ -22,6 +22,8 @@ MODULES: Mapping[str, str] = {
     "multi_master": "multi_master",
     "cluster_simulation": "cluster.simulation",
     "cluster": "cluster.nodes",
+    "conditional": "conditional",
+    "idempotent": "idempotent",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",

@@ -15,6 +15,11 @@ from tor_async_couchdb.actions.inspect import (
     Sizes,
     ViewMetrics,
 )
+from tor_async_couchdb.actions.lasting import (
+    AsyncFirstPersister,
+    AsyncLastingDeleter,
+    AsyncLastingModelRetriever,
+)
 from tor_async_couchdb.actions.retrieve import (
     AsyncModelRetriever,
     AsyncModelRetrieverByDocumentID,
@@ -36,6 +41,8 @@ from tor_async_couchdb.errors import (
     DocumentRefusedError,
     ForbiddenError,
     InvalidDocumentError,
+    KeyReusedError,
+    KeysFullError,
     NoMajorityError,
     NotFoundError,
     OutcomeUnknownError,
@@ -59,6 +66,7 @@ from tor_async_couchdb.model.properties import (
     UniqueKey,
 )
 from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.model.used_keys import KeyUse, UsedKey, earlier_use, with_key
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import (
@@ -79,7 +87,10 @@ __all__ = [
     "AsyncCouchDBHealthCheck",
     "AsyncDatabaseMetricsRetriever",
     "AsyncDeleter",
+    "AsyncFirstPersister",
     "AsyncGroupCommitter",
+    "AsyncLastingDeleter",
+    "AsyncLastingModelRetriever",
     "AsyncMergedModelRetriever",
     "AsyncMergedModelsRetriever",
     "AsyncModelRetriever",
@@ -103,6 +114,9 @@ __all__ = [
     "ForbiddenError",
     "Immutable",
     "InvalidDocumentError",
+    "KeyReusedError",
+    "KeyUse",
+    "KeysFullError",
     "Latest",
     "LatestBy",
     "MergedBy",
@@ -127,8 +141,10 @@ __all__ = [
     "UnauthorizedError",
     "UniqueKey",
     "UnmergeableError",
+    "UsedKey",
     "ViewMetrics",
     "decorrelated_jitter",
+    "earlier_use",
     "equal_jitter",
     "exponential",
     "fixed",
@@ -137,4 +153,5 @@ __all__ = [
     "next_after",
     "now",
     "retry",
+    "with_key",
 ]

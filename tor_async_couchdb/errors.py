@@ -12,6 +12,8 @@
     │   ├── ConflictError            409: the document has changed since it was read
     │   └── TooLargeError            413
     ├── ChangedError                 a model is not as the caller of a change has seen it
+    ├── KeyReusedError               the key of a change stands for another change already
+    ├── KeysFullError                a document can't keep the key of one more change yet
     ├── NoMajorityError              most copies of a cluster's documents are down
     ├── TamperedError                a signature or a ciphertext in a stored document is wrong
     ├── SubjectErasedError           the data key of the document's subject was deleted
@@ -128,6 +130,21 @@ class ChangedError(CouchDBError):
     def __init__(self, current: Any) -> None:
         super().__init__("the model has changed since the caller has seen it")
         self.current = current
+
+
+class KeyReusedError(CouchDBError):
+    """A client asks for a change under a key that stands for another change, so nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the key stands for another change")
+
+
+class KeysFullError(CouchDBError):
+    """A document keeps as many keys of changes as it can, so nothing was changed; the oldest ends first."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"the document can't keep another key of a change for {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
 
 
 class NoMajorityError(CouchDBError):

@@ -11,7 +11,10 @@ from tor_async_couchdb import (
     AsyncCouchDBHealthCheck,
     AsyncDatabaseMetricsRetriever,
     AsyncDeleter,
+    AsyncFirstPersister,
     AsyncGroupCommitter,
+    AsyncLastingDeleter,
+    AsyncLastingModelRetriever,
     AsyncMergedModelRetriever,
     AsyncMergedModelsRetriever,
     AsyncModelRetriever,
@@ -35,6 +38,9 @@ from tor_async_couchdb import (
     ForbiddenError,
     Immutable,
     InvalidDocumentError,
+    KeyReusedError,
+    KeysFullError,
+    KeyUse,
     Latest,
     LatestBy,
     MergedBy,
@@ -59,8 +65,10 @@ from tor_async_couchdb import (
     UnauthorizedError,
     UniqueKey,
     UnmergeableError,
+    UsedKey,
     ViewMetrics,
     decorrelated_jitter,
+    earlier_use,
     equal_jitter,
     exponential,
     fixed,
@@ -69,6 +77,7 @@ from tor_async_couchdb import (
     next_after,
     now,
     retry,
+    with_key,
 )
 
 
@@ -119,6 +128,25 @@ class FruitRetriever(AsyncModelRetriever[Fruit]):
 
     def __init__(self, fruit_id: str, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", fruit_id, database=database)
+
+
+class LastingFruitRetriever(AsyncLastingModelRetriever[Fruit]):
+    """Finds a fruit by its document's id, also after it was deleted."""
+
+
+async def repeat(database: Database, used_keys: Sequence[UsedKey]) -> Fruit:
+    """A change under a key, and a model that is created and deleted once."""
+    use = KeyUse(key="a", fingerprint="b")
+    try:
+        if earlier_use(used_keys, use) is None:
+            with_key(used_keys, UsedKey(*use, now(), 1), window_s=300.0, max_keys=100)
+    except (KeyReusedError, KeysFullError):
+        pass
+    retriever = LastingFruitRetriever("a", database=database)
+    first: Fruit = await AsyncFirstPersister(new_fruit().replace(id="a"), retriever).persist()
+    await AsyncLastingDeleter(first, database=database).delete()
+    found: Fruit | None = await retriever.fetch_also_deleted()
+    return found or first
 
 
 class FruitByDocumentIDRetriever(AsyncModelRetrieverByDocumentID[Fruit]):

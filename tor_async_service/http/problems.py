@@ -43,6 +43,10 @@ _CHANGED = Problem(
     "This has changed since you have seen it. Read it again, and repeat the change if it is still wanted.",
 )
 _ERASED = Problem(410, "The data of the person that this is about has been erased.")
+_REUSED = Problem(422, "This Idempotency-Key stands for another change. Send a new one with a new change.")
+_KEYS_FULL = Problem(
+    503, "This was changed too often in the last minutes. Try again later, with the same key."
+)
 _TOO_LARGE = Problem(413, "This is larger than the database accepts.")
 _MISFIT = Problem(502, "The document in the database has a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
@@ -62,6 +66,8 @@ _UNEXPECTED = Problem(500, "The service has an internal error.")
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
     (errors.ChangedError, _CHANGED),
+    (errors.KeyReusedError, _REUSED),
+    (errors.KeysFullError, _KEYS_FULL),
     (errors.SubjectErasedError, _ERASED),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),
