@@ -24,6 +24,7 @@ MODULES: Mapping[str, str] = {
     "cluster": "cluster.nodes",
     "conditional": "conditional",
     "idempotent": "idempotent",
+    "append_only": "append_only",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",

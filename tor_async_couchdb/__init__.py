@@ -4,6 +4,14 @@ What a service without signing or encryption needs is here. `protection`, `histo
 are imported by their own paths, because they need packages that such a service does not.
 """
 
+from tor_async_couchdb.actions.append_only import (
+    Appended,
+    AsyncAppender,
+    AsyncFolder,
+    AsyncPartsPagesRetriever,
+    AsyncPartsRetriever,
+    Journal,
+)
 from tor_async_couchdb.actions.conditional import AsyncConditionalCommitter
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
 from tor_async_couchdb.actions.inspect import (
@@ -53,6 +61,7 @@ from tor_async_couchdb.errors import (
     UnmergeableError,
 )
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.appended import AppendedModel, Entry
 from tor_async_couchdb.model.properties import (
     AddsWin,
     ChangeCount,
@@ -82,12 +91,16 @@ from tor_async_couchdb.retries.strategy import RetryStrategy, retry
 
 __all__ = [
     "AddsWin",
+    "Appended",
+    "AppendedModel",
     "AsyncAllViewMetricsRetriever",
+    "AsyncAppender",
     "AsyncConditionalCommitter",
     "AsyncCouchDBHealthCheck",
     "AsyncDatabaseMetricsRetriever",
     "AsyncDeleter",
     "AsyncFirstPersister",
+    "AsyncFolder",
     "AsyncGroupCommitter",
     "AsyncLastingDeleter",
     "AsyncLastingModelRetriever",
@@ -96,6 +109,8 @@ __all__ = [
     "AsyncModelRetriever",
     "AsyncModelRetrieverByDocumentID",
     "AsyncModelsRetriever",
+    "AsyncPartsPagesRetriever",
+    "AsyncPartsRetriever",
     "AsyncPersister",
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
@@ -111,9 +126,11 @@ __all__ = [
     "DatabaseMetrics",
     "Document",
     "DocumentRefusedError",
+    "Entry",
     "ForbiddenError",
     "Immutable",
     "InvalidDocumentError",
+    "Journal",
     "KeyReusedError",
     "KeyUse",
     "KeysFullError",

@@ -6,12 +6,16 @@ from typing import Annotated, Any
 
 from tor_async_couchdb import (
     AddsWin,
+    Appended,
+    AppendedModel,
     AsyncAllViewMetricsRetriever,
+    AsyncAppender,
     AsyncConditionalCommitter,
     AsyncCouchDBHealthCheck,
     AsyncDatabaseMetricsRetriever,
     AsyncDeleter,
     AsyncFirstPersister,
+    AsyncFolder,
     AsyncGroupCommitter,
     AsyncLastingDeleter,
     AsyncLastingModelRetriever,
@@ -20,6 +24,8 @@ from tor_async_couchdb import (
     AsyncModelRetriever,
     AsyncModelRetrieverByDocumentID,
     AsyncModelsRetriever,
+    AsyncPartsPagesRetriever,
+    AsyncPartsRetriever,
     AsyncPersister,
     AsyncViewMetricsRetriever,
     AsyncViewRetriever,
@@ -35,9 +41,11 @@ from tor_async_couchdb import (
     DatabaseMetrics,
     Document,
     DocumentRefusedError,
+    Entry,
     ForbiddenError,
     Immutable,
     InvalidDocumentError,
+    Journal,
     KeyReusedError,
     KeysFullError,
     KeyUse,
@@ -147,6 +155,37 @@ async def repeat(database: Database, used_keys: Sequence[UsedKey]) -> Fruit:
     await AsyncLastingDeleter(first, database=database).delete()
     found: Fruit | None = await retriever.fetch_also_deleted()
     return found or first
+
+
+class Ripening(AppendedModel, tag="ripening_v1.0"):
+    """A change of a fruit."""
+
+    fruit_id: str
+
+
+class RipeningRetriever(AsyncPartsRetriever[Ripening]):
+    """Finds what all changes of a fruit are together."""
+
+    def __init__(self, fruit_id: str, database: Database) -> None:
+        super().__init__("ripening_by_fruit_id", fruit_id, update="lazy", database=database)
+
+
+class RipeningsRetriever(AsyncPartsPagesRetriever[Ripening]):
+    """The same of all fruits."""
+
+
+async def ripen(database: Database, journal: Journal) -> int:
+    """A change is appended; a folder keeps the changes few."""
+
+    def ripening(entry: Entry) -> Ripening:
+        return Ripening(fruit_id="a", **Ripening.properties_of(entry))
+
+    appender = AsyncAppender(RipeningRetriever("a", database), journal)
+    await appender.begin(ripening)
+    appended: Appended[Ripening] | None = await appender.append(ripening)
+    await AsyncFolder(RipeningRetriever, database=database, max_parts=50).run()
+    all_of_them: list[Ripening] = await RipeningsRetriever("ripening_by_fruit_id", database=database).fetch()
+    return appended.after.entry_count if appended else len(all_of_them)
 
 
 class FruitByDocumentIDRetriever(AsyncModelRetrieverByDocumentID[Fruit]):
