@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from new_service.properties import Property
 from new_service.source import Source, Span, edited
+from new_service.words import shielded
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -35,7 +36,9 @@ def _members(tree: ast.AST) -> Iterator[ast.AST]:
                 yield node
             case ast.Tuple(elts=members) | ast.List(elts=members) | ast.Set(elts=members):
                 yield from (
-                    member for member in members if isinstance(member, ast.Constant) and member.value == "color"
+                    member
+                    for member in members
+                    if isinstance(member, ast.Constant) and member.value == "color"
                 )
             case ast.Call(args=arguments):
                 yield from (argument for argument in arguments if _is_color(argument))
@@ -51,18 +54,19 @@ def _is_color(node: ast.expr) -> bool:
 def _for_each(source: Source, node: ast.AST, properties: Sequence[Property]) -> str:
     text = source.of(node)
     if isinstance(node, ast.Assign):
-        return "\n".join(f"{declared.word.camel} = {declared.type.python}" for declared in properties)
+        types = ((shielded(declared.word.camel), declared.type.python) for declared in properties)
+        return "\n".join(f"{name} = {python}" for name, python in types)
     separator = f"\n{source.indentation(node)}" if isinstance(node, ast.AnnAssign) else ", "
     return separator.join(_for_one(text, declared) for declared in properties)
 
 
 def _for_one(text: str, declared: Property) -> str:
-    type_name = declared.word.camel
+    type_name = shielded(declared.word.camel)
     if declared.is_encrypted and "PUBLIC" in text:
         text = text.replace("PUBLIC", "ENCRYPTED")
         type_name = f"{type_name} | None"  # it reads as None when its data key is deleted
     text = re.sub(r"\bColor\b", type_name, text)
-    return re.sub(r"\bcolor\b", declared.name, text)
+    return re.sub(r"\bcolor\b", shielded(declared.name), text)
 
 
 def _with_bodies(text: str) -> str:
@@ -112,7 +116,9 @@ def _protected(text: str) -> str:
                 ]
             case ast.Assign(targets=[ast.Name(id="Color")]):
                 start, _ = source.span(node)
-                edits.append(((start, start), "PUBLIC, ENCRYPTED = Protection.PUBLIC, Protection.ENCRYPTED\n\n"))
+                edits.append(
+                    ((start, start), "PUBLIC, ENCRYPTED = Protection.PUBLIC, Protection.ENCRYPTED\n\n")
+                )
             case ast.ImportFrom(module="tor_async_couchdb", names=names) if _has_name(names, "Model"):
                 _, end = source.span(node)
                 edits.append(((end, end), "\nfrom tor_async_couchdb.model.properties import Protection"))

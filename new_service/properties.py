@@ -11,7 +11,7 @@ ENCRYPTED = "encrypted"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PropertyType:
-    """`python` is the type's expression; `values` are valid, each unlike the next, and `wrong` ones refused."""
+    """`python` is its expression; `values` are valid, each unlike the next; `wrong` ones are refused."""
 
     python: str
     values: tuple[object, ...]
@@ -23,8 +23,8 @@ _LARGEST = 2**53 - 1
 TYPES: Mapping[str, PropertyType] = {
     "str": PropertyType(
         "Annotated[str, msgspec.Meta(min_length=1)]",
-        ("red", "blue", "pink", "black", "white"),
-        (1, 1.5, True, None, [], ["red"], {}, ""),
+        ("first", "second", "third", "fourth", "fifth"),
+        (1, 1.5, True, None, [], ["first"], {}, ""),
     ),
     # Other numbers are not the same in every program that reads JSON (RFC 7493, section 2.2).
     "int": PropertyType(
@@ -79,8 +79,8 @@ def parse_property(text: str) -> Property:
         raise NewServiceError(f"{wrong}unknown type '{type_name}'; types are {', '.join(TYPES)}")
     if protections == ["hashed"]:
         raise NewServiceError(
-            f"{wrong}whether a hash serves to find or to compare a value is up to the use case, so no command "
-            "can write it: see email_hash and pin_hash in samples/crud/hash_and_encrypt"
+            f"{wrong}whether a hash serves to find or to compare a value is up to the use case, so no "
+            "command can write it: see email_hash and pin_hash in samples/crud/hash_and_encrypt"
         )
     if protections not in ([], [ENCRYPTED]):
         raise NewServiceError(f"{wrong}after the type only ':{ENCRYPTED}' may follow")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from new_service.source import Source, Span
-from new_service.words import COLOR, Noun, Word
+from new_service.words import COLOR, Noun, Word, unshielded
 
 # A form of a word where it is not part of a longer one: as in fruit_id, AsyncFruitsRetriever, FRUITS_URL.
 _FORM = re.compile(
@@ -12,7 +12,9 @@ _FORM = re.compile(
     r"|(?P<camel>Fruits?|Colors?)(?![a-z])"
     r"|(?<![A-Z])(?P<upper>FRUITS?|COLORS?)(?![A-Z])"
 )
-_ARTICLE = re.compile(r"\b(?P<article>[Aa])n?(?P<space>\s+(?:# )?`?)(?=(?P<word>[Ff]ruit|[Cc]olor)s?(?![a-z]))")
+_ARTICLE = re.compile(
+    r"\b(?P<article>[Aa])n?(?P<space>\s+(?:# )?`?)(?=(?P<word>[Ff]ruit|[Cc]olor)s?(?![a-z]))"
+)
 _PLURAL_POSSESSIVE = re.compile(r"\b(fruits|colors)'(?!\w)", re.IGNORECASE)
 # What is said of colors alone: a thing is not in another amount.
 _IN_ANOTHER = re.compile(r"\bin another color(, or again) in the same one")
@@ -42,7 +44,9 @@ class Renaming:
     def markdown(self, text: str) -> str:
         """Prose with code in fences and backticks."""
         text = self._grammar(text)
-        code = [match.span() for match in re.finditer(r"^```.*?^```$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)]
+        code = [
+            match.span() for match in re.finditer(r"^```.*?^```$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)
+        ]
         ends = [0, *(end for _, end in code)]
         starts = [*(start for start, _ in code), len(text)]
         return self._renamed(text, zip(ends, starts, strict=True))
@@ -82,7 +86,7 @@ class Renaming:
             noun = self._nouns(match[0].lower(), is_content=is_content)
             return _form(noun, match, is_word=is_word)
 
-        return _FORM.sub(new, text)
+        return unshielded(_FORM.sub(new, text))
 
 
 def _stands_alone(before: str, after: str) -> bool:

@@ -32,7 +32,7 @@ class Source:
 
     def indentation(self, node: ast.AST) -> str:
         """The white space in front of the line on which a node begins."""
-        line = self._lines[getattr(node, "lineno") - 1]  # noqa: B009 - not on every AST
+        line: str = self._lines[getattr(node, "lineno") - 1]  # noqa: B009 - not on every AST
         return line[: len(line) - len(line.lstrip())]
 
     def _offset(self, line: int, column_bytes: int) -> int:
@@ -48,9 +48,9 @@ class Source:
             for part in ast.walk(node)
         }
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
-                if " " in node.value:
-                    yield self.span(node)
+            is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value
+            if is_text and id(node) not in inside:
+                yield self.span(node)
         for token in tokenize.generate_tokens(io.StringIO(self.text).readline):
             if token.type == tokenize.COMMENT:
                 start = self._starts[token.start[0] - 1] + token.start[1]

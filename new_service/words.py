@@ -71,3 +71,17 @@ class Noun:
 
 FRUIT = Noun(Word(("fruit",)), Word(("fruits",)))
 COLOR = Noun(Word(("color",)), Word(("colors",)))
+
+# A letter that no name of a user's has. It keeps `background_color` from being renamed with the samples'
+# own names.
+_SHIELD = "\ua7ff"
+
+
+def shielded(name: str) -> str:
+    """A user's own name, in which no word of the samples is found; `unshielded` gives it back."""
+    return re.sub(r"(?i)(fru)(?=it)|(col)(?=or)", rf"\g<0>{_SHIELD}", name)
+
+
+def unshielded(text: str) -> str:
+    """The text with the names as they are."""
+    return text.replace(_SHIELD, "")
