@@ -45,11 +45,6 @@ _PLACES: Mapping[str, Place] = {
   `my-service-protection`. For several machines write a `DataKeyStore` on a database that they share.""",
     ),
     "etcd": Place(unit="http://127.0.0.1:2379", container="http://etcd:2379"),
-    "master": Place(
-        unit="one",
-        container="one",
-        note="- `--master NAME` has to be another name for each database that replicates with the others.",
-    ),
 }
 
 

@@ -16,7 +16,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def expanded(text: str, properties: Sequence[Property]) -> str:
-    """A sample's module with the properties."""
+    """A sample's module with the properties; if none is named, it keeps its color."""
+    if not properties:
+        return text
     if len(properties) > 1:
         text = _with_bodies(text)
     if any(declared.is_encrypted for declared in properties):

@@ -8,10 +8,9 @@ import keyword
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from new_service.errors import NewServiceError
-from new_service.expanding import expanded
 from new_service.properties import Property, noun_of
 from new_service.renaming import Renaming
 from new_service.sample import Sample
@@ -141,52 +140,23 @@ def _check_encryption(declared: Property, sample: Sample) -> None:
 
 def _check_module(file_name: str, text: str, names: Names) -> None:
     """Compares the names in a module before and after: two that differ must not become one."""
-    before = text
-    if names.properties and file_name != "tests.py":
-        _check_new(file_name, {*_names(text)}, names)
-        text = expanded(text, names.properties)
     old_by_new: dict[str, str] = {}
-    for old in {*_names(text)}:
+    for old in sorted({*_names(text)}):
         new = names.renaming.name(old)
-        other = old_by_new.setdefault(new, old)
-        if other != old:
+        if old_by_new.setdefault(new, old) != old:
             raise NewServiceError(
-                f"'{new}' would stand for two things, {' and '.join(sorted((old, other)))}, "
-                f"in {file_name} of the sample: choose another name"
+                f"'{new}' would stand for both {old_by_new[new]} and {old} in {file_name} of the sample: "
+                "choose another name"
             )
-    _check_alias(file_name, {*_names(before)}, names)
-
-
-def _check_new(file_name: str, taken: set[str], names: Names) -> None:
+    if file_name == "tests.py":  # there the names of properties are values
+        return
     for declared in names.properties:
-        if declared.name in taken - {"color"}:
-            raise NewServiceError(
-                f"--property {declared}: '{declared.name}' is taken in {file_name} of the sample"
-            )
-
-
-def _check_alias(file_name: str, taken: set[str], names: Names) -> None:
-    """Each property has a type of its own name."""
-    classes = {names.model.one.camel, names.model.several.camel}
-    for declared in names.properties:
-        alias = declared.word.camel
-        if alias in classes | (taken - {"Color"}):
-            raise NewServiceError(
-                f"--property {declared}: its type would be called {alias}, which is taken in {file_name}"
-            )
+        for new in (declared.name, declared.word.camel):
+            if old_by_new.get(new, "color").lower() != "color":
+                raise NewServiceError(f"--property {declared}: '{new}' is taken in {file_name} of the sample")
 
 
 def _names(text: str) -> Iterable[str]:
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
             yield token.string
-
-
-def as_record(names: Names) -> Mapping[str, object]:
-    """The names as they are recorded."""
-    return {
-        "package": names.package,
-        "model": names.model.one.camel,
-        "plural": names.model.several.snake,
-        "properties": [str(declared) for declared in names.properties],
-    }

@@ -66,7 +66,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     given = sys.argv[1:] if arguments is None else [*arguments]
     end = given.index("--") if "--" in given else len(given)  # argparse takes no options on both sides of it
-    return parser.parse_args(given[:end], argparse.Namespace(options=given[end + 1 :]))
+    options = parser.parse_args(given[:end], argparse.Namespace(options=given[end + 1 :]))
+    try:
+        filled(options.options, dict.fromkeys(RESOURCES, ""))
+    except (IndexError, KeyError, ValueError) as error:
+        parser.error(f"what stands in braces after --: {error}")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
