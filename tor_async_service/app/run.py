@@ -22,7 +22,7 @@ from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
-from tor_async_service.app import options
+from tor_async_service.app import options, systemd
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.metrics import ServiceMetrics
@@ -143,7 +143,9 @@ async def _serve(
             task.add_done_callback(lambda _: stop.set())  # background work only ends with an error
         checking = asyncio.create_task(_warn_if_unusable(database))
         _tune_garbage_collection()
+        systemd.notify(systemd.READY)
         await stop.wait()
+        systemd.notify(systemd.STOPPING)
         await _drain(server, app)
         await _end([checking, *tasks])
     for number in _ENDING_SIGNALS:  # the process ends now, with its own status
