@@ -1,7 +1,7 @@
 """What a project remembers of how it was made: its origin, and each file as it was then."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from new_service.generation import Plan
 from new_service.git import commit_of
 from new_service.names import Names, model_of
 from new_service.properties import parse_property
-from new_service.sample import read_sample
+from new_service.sample import Sample, read_sample
 from suite.table import ROOT
 
 FOLDER = ".origin"
@@ -36,8 +36,8 @@ def remember(folder: Path, plan: Plan) -> None:
     (folder / _RECORD).write_text(json.dumps(record, indent=4) + "\n")
 
 
-def recorded_plan(folder: Path) -> Plan:
-    """The plan that a project was made by, with its sample as it is in this checkout now.
+def recorded_plan(folder: Path, read: Callable[[str], Sample] = read_sample) -> Plan:
+    """The plan that a project was made by, with its sample as `read` finds it now.
 
     Raises:
         NewServiceError: the folder is no such project, or the sample is gone.
@@ -46,7 +46,7 @@ def recorded_plan(folder: Path) -> Plan:
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         return Plan(
-            sample=read_sample(record["sample"]),
+            sample=read(record["sample"]),
             names=Names(
                 package=record["package"],
                 model=model_of(record["model"], record["plural"]),

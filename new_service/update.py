@@ -2,6 +2,7 @@
 
 import dataclasses
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from new_service.errors import NewServiceError
@@ -9,6 +10,7 @@ from new_service.generation import formatted
 from new_service.git import git, merged
 from new_service.names import check
 from new_service.origin import files_of, pristine, recorded_plan, remember
+from new_service.sample import Sample, read_sample
 
 
 @dataclasses.dataclass
@@ -23,14 +25,14 @@ class Update:
     """Files that one side deleted and the other changed: they stay as the project has them."""
 
 
-def update(folder: Path) -> Update:
-    """Merges the sample as it is now into the project, three-way, file by file. Nothing is committed.
+def update(folder: Path, read: Callable[[str], Sample] = read_sample) -> Update:
+    """Merges the sample, as `read` finds it now, into the project, three-way, file by file; commits nothing.
 
     Raises:
         NewServiceError: the folder is no such project, has uncommitted changes, or its names are taken in the
             sample now. Nothing is changed then.
     """
-    plan = recorded_plan(folder)
+    plan = recorded_plan(folder, read)
     if git(folder, "status", "--porcelain").strip():
         raise NewServiceError(f"{folder} has changes that are not committed: commit or stash them first")
     check(plan.names, plan.sample)

@@ -14,7 +14,12 @@ if [ -z "${VENV:-}" ]; then
             exit 1
         }
         "$python" -m venv .venv
-        .venv/bin/pip install --quiet --no-deps --disable-pip-version-check -r requirements-dev.txt
+        mkdir -p .run
+        .venv/bin/pip install --no-deps --disable-pip-version-check -r requirements-dev.txt >.run/pip.log 2>&1 || {
+            tail -n 5 .run/pip.log >&2
+            printf "The packages can't be installed: is there a network? .run/pip.log has all of pip's words.\n" >&2
+            exit 1
+        }
         cat requirements.txt requirements-dev.txt >.venv/installed-requirements.txt
     fi
 fi
