@@ -123,6 +123,8 @@ def _show(result: Update) -> int:
             print(f"{title}: {path}")
     if not any((result.merged, result.added, result.deleted, result.conflicts, result.kept)):
         print("The sample has not changed.")
+    else:
+        print("Nothing is committed: look at it with git diff, run ./test.sh, and commit.")
     return 1 if result.conflicts or result.kept else 0
 
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from new_service.errors import NewServiceError
-from new_service.generation import Plan, formatted
+from new_service.generation import Plan, format_python, write
 from new_service.git import commit_all
 from new_service.origin import remember
 from suite.table import SAMPLES
@@ -24,7 +24,8 @@ def create(target: Path, plan: Plan) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
             folder = Path(temporary) / target.name
             folder.mkdir()
-            formatted(folder, plan.files())
+            write(folder, plan.files())
+            format_python(folder)
             remember(folder, plan)
             commit_all(folder, f"Make {target.name} from the sample {plan.sample.name} of tor-async-suite")
             folder.rename(target)

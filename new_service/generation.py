@@ -180,18 +180,22 @@ def _lines(text: str, word: str, values: Iterable[str]) -> str:
     return text[: found.start()] + lines + text[found.end() :]
 
 
-def formatted(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes the files into a folder, with the Python formatted as the project's own test.sh asks for.
-
-    Raises:
-        NewServiceError: the Python can't be formatted.
-    """
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Writes the files into a folder."""
     for path, text in files.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)
         if path.endswith(".sh"):
             target.chmod(0o755)
+
+
+def format_python(folder: Path) -> None:
+    """Formats the Python of a project as its own test.sh asks for.
+
+    Raises:
+        NewServiceError: it can't be formatted.
+    """
     for arguments in (("check", "--fix", "--quiet", "--select", "I,F401"), ("format", "--quiet")):
         ruff = subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "ruff", *arguments, "--no-cache", "."],

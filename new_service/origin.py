@@ -1,12 +1,12 @@
 """What a project remembers of how it was made: its origin, and each file as it was then."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from new_service.errors import NewServiceError
-from new_service.generation import Plan
+from new_service.generation import Plan, write
 from new_service.git import commit_of
 from new_service.names import Names, model_of
 from new_service.properties import parse_property
@@ -20,9 +20,8 @@ _OWN = {".git", ".venv", FOLDER}
 
 
 def remember(folder: Path, plan: Plan) -> None:
-    """Writes the record of a project, and a copy of each of its files."""
-    files = files_of(folder)
-    write_pristine(folder, files)
+    """Writes the record of a project that was just made, and a copy of each of its files."""
+    write(folder / _PRISTINE, files_of(folder))
     record = {
         "sample": plan.sample.name,
         "commit": commit_of(ROOT),
@@ -66,18 +65,8 @@ def pristine(folder: Path) -> dict[str, str]:
     return files_of(folder / _PRISTINE)
 
 
-def write_pristine(folder: Path, files: Mapping[str, str]) -> None:
-    """Replaces the copies."""
-    for path in pristine(folder):
-        (folder / _PRISTINE / path).unlink()
-    for path, text in files.items():
-        target = folder / _PRISTINE / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-
-
 def files_of(folder: Path) -> dict[str, str]:
-    """The text of each file in a folder, by its path there."""
+    """The text of each file of a project that was just made, by its path there."""
     return {
         str(path.relative_to(folder)): path.read_text()
         for path in sorted(folder.rglob("*"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from new_service.errors import NewServiceError
-from new_service.generation import formatted
+from new_service.generation import format_python, write
 from new_service.git import git, merged
 from new_service.names import check
 from new_service.origin import files_of, pristine, recorded_plan, remember
@@ -39,7 +39,8 @@ def update(folder: Path, read: Callable[[str], Sample] = read_sample) -> Update:
     with tempfile.TemporaryDirectory() as temporary:
         (fresh := Path(temporary) / "fresh").mkdir()
         (scratch := Path(temporary) / "scratch").mkdir()
-        formatted(fresh, plan.files())
+        write(fresh, plan.files())
+        format_python(fresh)
         new, base = files_of(fresh), pristine(folder)
         result = Update()
         texts = {path: _merged(folder, path, base, new, scratch, result) for path in sorted({*base, *new})}
