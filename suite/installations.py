@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
 from suite.couchdb import CouchDB
-from suite.resources import filled, resources_of
+from suite.resources import resources_of
 from suite.services import ServiceCommand
 from suite.table import Sample
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_service.local.resources import filled
 
 
 @contextlib.contextmanager

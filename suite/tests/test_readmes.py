@@ -42,7 +42,9 @@ _PORT = re.compile(r"(127\.0\.0\.1:|--(?:web-)?port )(\d+)")
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
 _BENCHMARK = re.compile(r"^.venv/bin/python -m benchmarks (\S.*)$", re.MULTILINE)
-_PARSE_BENCHMARK = "import sys; from benchmarks.__main__ import parse; parse(sys.argv[1:])"
+# It makes a folder outside of this one.
+_NEW_SERVICE = re.compile(r"^\./new_service\.sh ((?:.*\\\n)*.*)$", re.MULTILINE)
+_PARSE = "import sys; from {}.__main__ import parse; parse(sys.argv[1:])"
 _TIMEOUT_S = 120.0
 _VARIES = re.compile(
     r"[0-9a-f]{32}|\b[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2}\b|W/\"\w+\"|\"[0-9a-f]{40}\"|\d[\d.,]*"
@@ -95,9 +97,11 @@ class Terminal:
         else:
             for command in _MAIN_COMMAND.finditer(block):
                 self._check_main_command(shlex.split(command[0], comments=True))
-            for benchmark in _BENCHMARK.finditer(block):
-                self._check_benchmark(shlex.split(benchmark[1], comments=True))
-            self._answer(_BENCHMARK.sub("", _MAIN_COMMAND.sub("", block)))
+            for package, pattern in (("benchmarks", _BENCHMARK), ("new_service", _NEW_SERVICE)):
+                for found in pattern.finditer(block):
+                    self._check_options(package, shlex.split(found[1], comments=True))
+                block = pattern.sub("", block)
+            self._answer(_MAIN_COMMAND.sub("", block))
 
     def _answer(self, commands: str) -> str:
         completed = subprocess.run(  # noqa: S603 - what the repository's own READMEs say
@@ -118,9 +122,9 @@ class Terminal:
         assert os.access(ROOT / words[0], os.X_OK)
         (run if "run_all" in words[0] else test).parse_options(words[1:])
 
-    def _check_benchmark(self, words: list[str]) -> None:
-        # In a process of its own, as the suite imports no benchmarks.
-        command = [sys.executable, "-c", _PARSE_BENCHMARK, *words]
+    def _check_options(self, package: str, words: list[str]) -> None:
+        # In a process of its own, as the suite does not import the packages above it.
+        command = [sys.executable, "-c", _PARSE.format(package), *words]
         subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT_S)  # noqa: S603 - the READMEs' own
 
     def _start_server(self, block: str, port: str) -> None:
@@ -235,6 +239,13 @@ def test_wrong_option_of_a_main_command_is_noticed(command: str, ports: Ports, t
         Terminal(ports, tmp_path, stack).run("bash", f"{command}\n")
 
 
-def test_wrong_option_of_a_benchmark_is_noticed(ports: Ports, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ".venv/bin/python -m benchmarks storm --twice",
+        "./new_service.sh crud/basic \\\n  ../new --model=New --twice",
+    ],
+)
+def test_wrong_option_of_another_command_is_noticed(command: str, ports: Ports, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(subprocess.CalledProcessError):
-        Terminal(ports, tmp_path, stack).run("bash", ".venv/bin/python -m benchmarks storm --twice\n")
+        Terminal(ports, tmp_path, stack).run("bash", f"{command}\n")

@@ -18,7 +18,7 @@ from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
-from tor_async_service.app import logs, options, tls
+from tor_async_service.app import logs, options, systemd, tls
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.app.server import serve
@@ -122,7 +122,9 @@ async def _serve(
             task.add_done_callback(lambda _: shutdown.begin())  # background work only ends with an error
         checking = asyncio.create_task(_warn_if_unusable(database))
         _tune_garbage_collection()
+        systemd.notify(systemd.READY)
         await shutdown.wanted()
+        systemd.notify(systemd.STOPPING)
         await shutdown.run(server)
         await _end([checking, *tasks])
     for number in ENDING_SIGNALS:  # the process ends now, with its own status
