@@ -7,7 +7,7 @@ https://opentelemetry.io/docs/specs/semconv/db/database-metrics/
 
 from collections.abc import Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes
 from tor_async_couchdb.calls import Call, Outcome
@@ -26,6 +26,8 @@ class ServiceMetrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # The start of the process, its memory and processor time, under the names that all exporters use.
+        ProcessCollector(registry=self.registry)
         self._requests = _LabelledHistogram(
             "http_server_request_duration_seconds",
             "Requests answered, and how long each took.",

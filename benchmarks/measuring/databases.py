@@ -15,7 +15,7 @@ class Kind(NamedTuple):
 
 def kind_of(couchdb: CouchDB) -> Kind:
     """The kind: the stand-in, one CouchDB, or a cluster of so many nodes."""
-    if couchdb.log is not None:
+    if couchdb.stand_in is not None:
         return Kind("stand_in", "the stand-in")
     nodes = 1 + len(couchdb.other_urls)
     if nodes == 1:

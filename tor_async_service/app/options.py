@@ -21,6 +21,7 @@ from tor_async_service.http.service import DEFAULT_DEADLINE_S
 from tor_async_service.tracing.tracer import RequestTracer
 
 _MAX_PORT_DIGITS = 5
+_MAX_CLOCK_OFFSET_S = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Configuration:
     tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     login: Login | None
+    clock_offset_s: float = 0.0
 
 
 def parse(
@@ -135,6 +137,7 @@ def parse(
         tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
         login=login,
+        clock_offset_s=_clock_offset_s(environment, parser),
     )
 
 
@@ -200,6 +203,18 @@ def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> 
         parser.error(f"argument --tracing: the extra otel is not installed: {error}")
     except ValueError as error:
         parser.error(f"argument --tracing: {error}")
+
+
+def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> float:
+    """How fast the clock is: for experiments, so it is no option of the command line."""
+    text = environment.get("CLOCK_OFFSET_S") or "0"
+    try:
+        offset_s = float(text)
+    except ValueError:
+        offset_s = math.nan
+    if not abs(offset_s) <= _MAX_CLOCK_OFFSET_S:
+        parser.error(f"environment variable CLOCK_OFFSET_S: {text!r} is not a number of seconds, up to a day")
+    return offset_s
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.model import timestamps
 from tor_async_service.app import logs, options, systemd, tls
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
@@ -48,6 +49,7 @@ def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardO
     all_options = {option.name: option for option in (*guard_options, *own_options)}
     configuration = options.parse(description, own_options=tuple(all_options.values()))
     logs.configure(configuration.log_format, configuration.log_level)
+    _set_clock(configuration.clock_offset_s)
     try:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
     except OSError as error:
@@ -135,6 +137,12 @@ async def _serve(
 def _url_of(listening: socket.socket, scheme: str) -> str:
     ip, port = listening.getsockname()[:2]
     return f"{scheme}://[{ip}]:{port}" if ":" in ip else f"{scheme}://{ip}:{port}"
+
+
+def _set_clock(offset_s: float) -> None:
+    if offset_s:
+        timestamps.set_clock_offset(offset_s)
+        _logger.warning("the clock of this process is %g s fast, as CLOCK_OFFSET_S says", offset_s)
 
 
 async def _warn_if_unusable(database: Database) -> None:
