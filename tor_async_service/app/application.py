@@ -8,11 +8,13 @@ import tornado.web
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.events import EventLog
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
+from tor_async_service.operations.events import EventsHandler
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
 from tor_async_service.operations.version import NoopHandler, VersionHandler
@@ -26,6 +28,7 @@ _OPERATIONS: tuple[Route, ...] = (
     (r"(?:/v1\.0)?/_version", VersionHandler),
     (r"(?:/v1\.0)?/_noop", NoopHandler),
 )
+_EVENTS: Route = (r"(?:/v1\.0)?/_events", EventsHandler)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +36,12 @@ class Parts:
     """What the chassis gives to the application of any service.
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
-    calls to CouchDB are counted.
+    calls to CouchDB are counted. With `events` there is a stream of them at `/_events`.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
     metrics: ServiceMetrics = dataclasses.field(default_factory=ServiceMetrics)
+    events: EventLog | None = None
 
 
 class ServiceApplication(tornado.web.Application):
@@ -76,9 +80,11 @@ class ServiceApplication(tornado.web.Application):
             | dict(health_checks or {}),
             problems=problems or {},
             drain=Drain(),
+            events=parts.events,
         )
+        events = () if parts.events is None else (_EVENTS,)
         super().__init__(
-            [*_OPERATIONS, *routes],
+            [*_OPERATIONS, *events, *routes],
             default_handler_class=UnknownPathHandler,
             service=self.service,
             log_function=log_request,

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import ipaddress
 import math
 import os
 import sys
@@ -49,6 +50,7 @@ class Configuration:
     ip: str
     database_url: str
     deadline_s: float
+    has_events: bool
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
@@ -83,17 +85,23 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
+    parser.add_argument(
+        "--events", action="store_true", help="offer what requests do at /_events, to this machine only"
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
     _check_needs(own_options, options, parser)
+    if options.events and not _is_loopback(options.ip):
+        parser.error(f"argument --events: {options.ip} is not a loopback address")
     username, password = _credentials(environment, parser)
     return Configuration(
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
+        has_events=options.events,
         own={option.name: getattr(options, option.name, None) for option in own_options},
         username=username,
         password=password,
@@ -154,6 +162,13 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS and int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return ip == "localhost"
 
 
 def _positive_seconds(text: str) -> float:

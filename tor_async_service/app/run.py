@@ -20,11 +20,13 @@ from tornado.iostream import IOStream
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.documents.traced import TracedDatabase
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
 from tor_async_service.app import options
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
+from tor_async_service.events import EventLog
 from tor_async_service.metrics import ServiceMetrics
 
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -116,14 +118,16 @@ async def _serve(
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     metrics = ServiceMetrics()
-    async with Database(
+    # Without events nothing is measured for them.
+    database_class, events = (TracedDatabase, EventLog()) if configuration.has_events else (Database, None)
+    async with database_class(
         configuration.database_url,
         username=configuration.username,
         password=configuration.password,
         guard=guard,
         observer=metrics,
     ) as database:
-        app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics))
+        app = make_app(database, **own, parts=Parts(configuration.deadline_s, metrics, events))
         server = _Server(
             app,
             xheaders=True,
@@ -167,7 +171,7 @@ def _tune_garbage_collection() -> None:
 
 
 async def _drain(server: _Server, app: ServiceApplication) -> None:
-    app.service.drain.is_draining = True
+    app.service.drain.start()
     server.stop()
     _logger.info("Shutting down ...")
     cut_off = await app.service.drain.wait(_DRAIN_TIMEOUT_S)

@@ -16,17 +16,26 @@ _CHUNK_SIZE_BYTES = 65_536
 
 
 class Drain:
-    """Counts the requests whose answers are not delivered; `is_draining` says that the service will end.
+    """Counts the requests whose answers are not delivered. After `start` the service will end.
 
     While it drains, a connection takes no request after the one that is being answered.
     """
 
     def __init__(self) -> None:
-        self.is_draining = False
+        self.started = asyncio.Event()
         self._in_flight: set[tornado.web.RequestHandler] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service will end."""
+        return self.started.is_set()
+
+    def start(self) -> None:
+        """The service will end: streams end now, and other requests are answered."""
+        self.started.set()
 
     @property
     def in_flight_count(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
+from tornado.httputil import HTTPServerRequest
 from werkzeug.http import parse_options_header
 
 from tor_async_couchdb import deadline
@@ -18,6 +19,7 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.model import Model
 from tor_async_service.http import pages, problems, trailers
+from tor_async_service.http.followed_request import FollowedRequestObserver
 from tor_async_service.http.request_observer import RequestObserver
 from tor_async_service.http.service import Service
 
@@ -51,7 +53,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     def initialize(self) -> None:
         """Called by Tornado for each request."""
         self.service: Service = self.settings["service"]
-        self._observer = RequestObserver(self.service.metrics)
+        self._observer = _observer_of(self.service, self.request)
         self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
@@ -249,14 +251,27 @@ class ServiceHandler(tornado.web.RequestHandler):
         """Called by Tornado when the answer is complete, which may be before it is sent."""
         # A client may send any method; each would be a time series of its own.
         method = str(self.request.method)
+        status, duration_s = self.get_status(), self.duration_s
+        self._observer.answered(status, duration_s)
         self.service.metrics.request_answered(
             method=method if method in self.SUPPORTED_METHODS else "other",
             handler=type(self).__name__,
-            status=self.get_status(),
-            duration_s=self.duration_s,
+            status=status,
+            duration_s=duration_s,
             conflict_count=self._observer.conflict_count,
             retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
         )
+
+
+def _observer_of(service: Service, request: HTTPServerRequest) -> RequestObserver:
+    """The observer of a request: one that makes events of it if somebody listens."""
+    # What operators ask (/_health and the like) is not what the events are about.
+    if service.events is not None and "/_" not in request.path:
+        number = service.events.next_request()
+        if number is not None:
+            method = str(request.method)
+            return FollowedRequestObserver(service.metrics, service.events, number, method, request.path)
+    return RequestObserver(service.metrics)
 
 
 def _is_json(content_type: str) -> bool:

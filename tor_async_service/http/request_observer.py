@@ -25,6 +25,9 @@ class RequestObserver(Observer):
         self.retry_count += 1
         self.retry_wait_s += pause_s
 
+    def answered(self, status: int, duration_s: float) -> None:
+        """The request was answered with `status`, after `duration_s` seconds."""
+
     def write_partly_accepted(self) -> None:
         """See `Observer.write_partly_accepted`."""
         self._service.write_partly_accepted()

@@ -7,6 +7,7 @@ from typing import Protocol
 from prometheus_client.registry import Collector
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.events import EventLog
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.problems import Problem
 from tor_async_service.metrics import ServiceMetrics
@@ -30,7 +31,7 @@ class OwnMetrics(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a service. No request takes longer than `deadline_s` seconds."""
+    """The parts of a service. No request takes longer than `deadline_s` seconds. `events` is None if off."""
 
     database: Database
     version: str
@@ -40,3 +41,4 @@ class Service:
     health_checks: Mapping[str, HealthCheck]
     problems: Mapping[type[Exception], Problem]
     drain: Drain
+    events: EventLog | None = None

@@ -2,21 +2,15 @@
 
 from collections.abc import Mapping
 
-import tornado.web
-
 from tor_async_couchdb import errors
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.service import HealthCheck
+from tor_async_service.operations import quickness
 
 
 class UnhealthyError(Exception):
     """A check of a service's own failed; `/_health` shows the text as the reason."""
 
-
-_SPELLINGS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
 
 _REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
     (errors.NotFoundError, "database gone"),
@@ -32,7 +26,7 @@ class HealthHandler(ServiceHandler):
 
     async def get(self) -> None:
         """200 and green, or 503 and red with the reasons in `details`."""
-        is_quick = self._is_quick()
+        is_quick = quickness.asked_for(self, default=True)
         details = {}
         if self.service.drain.is_draining:
             details["service"] = _red("draining")
@@ -46,12 +40,6 @@ class HealthHandler(ServiceHandler):
             "links": {"self": {"href": href}},
         }
         self.write_json(answer | ({"details": details} if details else {}))
-
-    def _is_quick(self) -> bool:
-        spelling = self.get_query_argument("quick", "true").lower()
-        if spelling not in _SPELLINGS:
-            raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
-        return _SPELLINGS[spelling]
 
 
 async def _failures(checks: Mapping[str, HealthCheck]) -> dict[str, dict[str, str]]:

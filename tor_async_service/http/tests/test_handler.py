@@ -685,7 +685,7 @@ async def test_draining_service_closes_its_connections(
 ) -> None:
     async with client.get("/things") as response:
         assert response.headers.get("Connection") != "close"
-    app.service.drain.is_draining = True
+    app.service.drain.start()
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"

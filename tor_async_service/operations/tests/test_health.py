@@ -116,7 +116,7 @@ async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, 
 async def test_draining_service_is_red(
     app: ServiceApplication, client: aiohttp.ClientSession, quick: str
 ) -> None:
-    app.service.drain.is_draining = True
+    app.service.drain.start()
     async with client.get("/_health", params={"quick": quick}) as response:
         assert response.status == 503
         assert (await response.json())["details"] == {"service": {"status": "red", "reason": "draining"}}
