@@ -1,0 +1,159 @@
+// Two masters: the link between them, what differs, and one fruit's revision tree on either side.
+
+import { $, make, makeSvg, setText, whole } from "./dom.js";
+import { act, ask, complain, part } from "./api.js";
+
+const COLUMN = 62;
+const LINE = 34;
+const MARGIN = 22;
+const LINK_FAULTS = { cut: /link.*cut|cut.*link/, slow: /link.*slow|slow.*link/ };
+
+export class MastersPanel {
+  #faults = [];
+  #drawn = "";
+
+  constructor() {
+    for (const button of $("link").querySelectorAll("button")) {
+      button.addEventListener("click", () => act(button, () => this.#switch(button.dataset.link)));
+    }
+  }
+
+  show(moment) {
+    this.#faults = moment.faults ?? this.#faults;
+    const masters = moment.masters;
+    $("masters").querySelector(".empty").hidden = Boolean(masters);
+    $("masters-content").hidden = !masters;
+    if (!masters) return;
+    const [one, two] = masters.names;
+    setText($("master-one"), one);
+    setText($("master-two"), two);
+    setText($("documents-one"), `${whole(masters.documents[one])} documents`);
+    setText($("documents-two"), `${whole(masters.documents[two])} documents`);
+    $("link").dataset.link = masters.link;
+    setText($("link-state"), masters.link);
+    for (const button of $("link").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.link === masters.link));
+    }
+    showVerdict(masters, moment.books);
+    this.#showTrees(masters);
+  }
+
+  async #switch(link) {
+    const named = (wanted) => this.#faults.find((fault) => LINK_FAULTS[wanted].test(fault.name));
+    for (const other of Object.keys(LINK_FAULTS)) {
+      const fault = named(other);
+      if (other !== link && fault?.is_on) await ask("DELETE", `/faults/${part(fault.name)}`);
+    }
+    if (link === "up") return;
+    const fault = named(link);
+    if (fault) await ask("PUT", `/faults/${part(fault.name)}`);
+    else complain("This run has no such fault.");
+  }
+
+  #showTrees(masters) {
+    const drawn = JSON.stringify(masters.document);
+    if (this.#drawn === drawn) return;
+    this.#drawn = drawn;
+    if (!masters.document) {
+      $("trees").replaceChildren(make("p", { class: "empty", textContent: "No document has changed yet." }));
+      return;
+    }
+    const { id, trees, is_equal: isEqual } = masters.document;
+    const places = layOut(Object.values(trees).flat());
+    $("trees").replaceChildren(
+      ...masters.names.map((name) => {
+        const other = masters.names.find((each) => each !== name);
+        const known = new Set((trees[other] ?? []).map((node) => node.rev));
+        const leaves = (trees[name] ?? []).filter((node) => node.role && node.role !== "deleted").length;
+        const caption = `${name}: fruit ${id.slice(0, 8)}…, ${leaves} live ${leaves === 1 ? "leaf" : "leaves"}, ${
+          isEqual ? "equal on both sides" : "different on the two sides"
+        }`;
+        return make(
+          "figure",
+          { class: "card tree", tabIndex: 0, "data-master": name, "data-leaves": String(leaves) },
+          make("figcaption", { textContent: caption }),
+          drawTree(trees[name] ?? [], known, places, caption),
+        );
+      }),
+    );
+  }
+}
+
+function showVerdict(masters, books) {
+  const verdict = $("verdict");
+  const lost = Object.entries(books ?? {}).find(([sample]) => sample.includes("multi_master"))?.[1]?.lost;
+  const lostText = lost === undefined || lost === null ? "" : `, ${whole(lost)} lost`;
+  let text;
+  let name;
+  if (masters.differing > 0) {
+    text = `${whole(masters.differing)} ${masters.differing === 1 ? "document differs" : "documents differ"}`;
+    if (masters.link === "cut") text += " while the link is cut";
+    name = "warn";
+  } else if (masters.equal_again_after_s !== null) {
+    text = `equal again after ${masters.equal_again_after_s.toFixed(1)} s${lostText}`;
+    name = "good";
+  } else {
+    text = `both hold the same leaves${lostText}`;
+    name = "good";
+  }
+  setText(verdict, text);
+  verdict.className = `verdict ${name}`;
+}
+
+const generation = (rev) => Number(rev.split("-", 1)[0]);
+
+// The place of each revision, the same on both sides: generations from left to right, a line for each branch.
+function layOut(nodes) {
+  const byRev = new Map(nodes.map((node) => [node.rev, node]));
+  const rank = { winner: 0, conflict: 1, "": 2, deleted: 3 };
+  const parents = new Set([...byRev.values()].map((node) => node.parent));
+  const tips = [...byRev.values()]
+    .filter((node) => !parents.has(node.rev))
+    .sort((a, b) => rank[a.role] - rank[b.role] || generation(b.rev) - generation(a.rev) || a.rev.localeCompare(b.rev));
+  const places = new Map();
+  let line = 0;
+  for (const tip of tips) {
+    let node = tip;
+    while (node && !places.has(node.rev)) {
+      places.set(node.rev, line);
+      node = byRev.get(node.parent);
+    }
+    line += 1;
+  }
+  return places;
+}
+
+function drawTree(nodes, known, places, caption) {
+  const first = Math.min(...[...places.keys()].map(generation));
+  const last = Math.max(...[...places.keys()].map(generation));
+  const lines = Math.max(0, ...places.values()) + 1;
+  const x = (rev) => MARGIN + (generation(rev) - first) * COLUMN;
+  const y = (rev) => MARGIN + places.get(rev) * LINE;
+  const width = 2 * MARGIN + Math.max(1, last - first) * COLUMN + 90;
+  const height = 2 * MARGIN + (lines - 1) * LINE + 8;
+  const svg = makeSvg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": caption });
+  for (const { rev, parent } of nodes) {
+    if (!places.has(parent)) continue;
+    const middle = (x(parent) + x(rev)) / 2;
+    const path = `M${x(parent)} ${y(parent)} C${middle} ${y(parent)} ${middle} ${y(rev)} ${x(rev)} ${y(rev)}`;
+    svg.append(makeSvg("path", { class: "edge", d: path }));
+  }
+  for (const node of nodes) svg.append(drawNode(node, known, x(node.rev), y(node.rev)));
+  return svg;
+}
+
+function drawNode(node, known, x, y) {
+  const isAlone = !known.has(node.rev);
+  const names = ["node", node.role, isAlone ? "alone" : ""].filter(Boolean).join(" ");
+  const group = makeSvg("g", { class: names, transform: `translate(${x} ${y})` });
+  const title = makeSvg("title");
+  title.textContent = [node.rev, node.role, node.color, isAlone ? "only on this side" : ""].filter(Boolean).join(", ");
+  group.append(title, makeSvg("circle", { r: node.role === "winner" ? 8 : 6 }));
+  if (node.role) {
+    const word = { winner: "winner", conflict: "loser", deleted: "deleted" }[node.role];
+    const text = makeSvg("text", { x: 12, y: 4 });
+    text.textContent = `${node.rev.slice(0, node.rev.indexOf("-") + 4)} ${word}`;
+    group.append(text);
+  }
+  return group;
+}
