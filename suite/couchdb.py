@@ -24,7 +24,7 @@ from tor_async_couchdb.protection.signing import Signer
 
 @dataclass(frozen=True)
 class CouchDB:
-    """A CouchDB that answers; `log` is None unless it is the stand-in.
+    """A CouchDB that answers. `stand_in` is its process, if it is the suite's own.
 
     On a cluster `url` is the node that databases are installed through, and `other_urls` are the other nodes.
     """
@@ -32,8 +32,13 @@ class CouchDB:
     url: str
     username: str
     password: str = field(repr=False)
-    log: Path | None = None
+    stand_in: EmbeddedCouchDB | None = None
     other_urls: Sequence[str] = ()
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all its nodes."""
+        return [self.url, *self.other_urls]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,7 +74,7 @@ class CouchDB:
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
             )
-            yield ",".join(f"{url}/{name}" for url in (self.url, *self.other_urls))
+            yield ",".join(f"{url}/{name}" for url in self.urls)
         except InstallerError as error:
             raise SuiteError(str(error)) from error
         finally:
@@ -94,7 +99,7 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
         shutil.rmtree(folder, ignore_errors=True)
         password = uuid.uuid4().hex
         with EmbeddedCouchDB(node, folder, port=port, username="admin", password=password) as server:
-            yield CouchDB(server.url, "admin", password, server.log)
+            yield CouchDB(server.url, "admin", password, server)
     except EmbeddedCouchDBError as error:
         raise SuiteError(str(error)) from error
 

@@ -1,36 +1,42 @@
 """The databases that samples run on: one that they share, and more for those that need their own."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from suite.couchdb import CouchDB
 from suite.resources import filled, resources_of
 from suite.services import ServiceCommand
 from suite.table import Sample
+from tor_async_couchdb.errors import CouchDBError
+from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.protection.signing import TamperingSigner
 
 
 @contextlib.contextmanager
-def installed(samples: Sequence[Sample], couchdb: CouchDB, purpose: str) -> Iterator[list[ServiceCommand]]:
+def installed(
+    samples: Sequence[Sample], couchdb: CouchDB, purpose: str, given: Mapping[str, str] | None = None
+) -> Iterator[list[ServiceCommand]]:
     """Makes all that the samples need; yields what starts them, in the order of the samples.
 
-    Databases are named after `purpose`. All of it is removed at the end.
+    Databases are named after `purpose`. `given` are resources that exist already, by their names. All else
+    is removed at the end.
 
     Raises:
         SuiteError: a database can't be installed.
     """
     with ExitStack() as stack:
-        installation = _Installation(couchdb, purpose, stack)
+        installation = _Installation(couchdb, purpose, given or {}, stack)
         yield [command for sample in samples for command in installation.commands(sample)]
 
 
 class _Installation:
     """Databases and resources that are removed when `stack` is closed."""
 
-    def __init__(self, couchdb: CouchDB, purpose: str, stack: ExitStack) -> None:
+    def __init__(self, couchdb: CouchDB, purpose: str, given: Mapping[str, str], stack: ExitStack) -> None:
+        self._given = given
         self._couchdb = couchdb
         self._purpose = purpose
         self._stack = stack
@@ -38,7 +44,7 @@ class _Installation:
 
     def commands(self, sample: Sample) -> list[ServiceCommand]:
         """What starts each process of the sample."""
-        values = self._stack.enter_context(resources_of(sample))
+        values = self._stack.enter_context(resources_of(sample, self._given))
         if sample.masters:
             urls = self._masters(sample)
             each = [values | {"master": master} for master in sample.masters]
@@ -73,8 +79,14 @@ class _Installation:
         credentials = UserPassword(self._couchdb.username, self._couchdb.password)
         masters = [Master.from_url(url, credentials) for url in urls]
         connect(*masters)
-        self._stack.callback(disconnect, *masters)
+        self._stack.callback(_end_replication, *masters)
         return urls
 
     def _purpose_of(self, sample: Sample) -> str:
         return f"{self._purpose}_{sample.name.rpartition('/')[2]}"
+
+
+def _end_replication(*masters: Master) -> None:
+    # The databases are deleted next: a replication that can't be ended now ends with them.
+    with contextlib.suppress(InstallerError, CouchDBError):
+        disconnect(*masters)

@@ -1,6 +1,6 @@
 """What a service counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes
 from tor_async_couchdb.errors import CouchDBError, TamperedError
@@ -15,6 +15,8 @@ class ServiceMetrics(Observer):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        # The start of the process, its memory and processor time, under the names that all exporters use.
+        ProcessCollector(registry=self.registry)
         self._children: dict[tuple[str | int, ...], Histogram] = {}
         self._requests = Histogram(
             "http_request_duration_seconds",

@@ -6,7 +6,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-TIMEOUT_S = 15.0  # a restart waits until the service is healthy
+TIMEOUT_S = 25.0  # a restart waits until the service is healthy
+_READING = ("GET", "DELETE")
 
 
 class ControlError(Exception):
@@ -36,7 +37,7 @@ class Control:
                 method,
                 url,
                 headers=self._headers,
-                json=body,
+                json=body if body is not None or method in _READING else {},
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
             ) as answer:
                 text = await answer.read()
@@ -45,17 +46,17 @@ class Control:
         if answer.status in (401, 403):
             raise ControlError(502, "The run refuses the page's service. Is another run's token set?")
         if answer.status >= 400:
-            raise ControlError(answer.status, _detail_of(text) or f"The run answered {answer.status}.")
+            raise ControlError(answer.status, _sentence_of(text) or f"The run answered {answer.status}.")
         try:
             return msgspec.json.decode(text) if text.strip() else None
         except msgspec.DecodeError as error:
             raise ControlError(502, "The run's answer is not JSON.") from error
 
 
-def _detail_of(text: bytes) -> str | None:
+def _sentence_of(text: bytes) -> str | None:
     try:
         problem = msgspec.json.decode(text)
     except msgspec.DecodeError:
         return None
-    detail = problem.get("detail") if isinstance(problem, dict) else None
-    return detail if isinstance(detail, str) else None
+    sentence = problem.get("error") if isinstance(problem, dict) else None
+    return sentence if isinstance(sentence, str) else None

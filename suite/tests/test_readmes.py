@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from suite import run, test
 from suite.couchdb import running_couchdb
 from suite.installations import installed
+from suite.options import parse_run, parse_test
 from suite.services import running
 from suite.table import ROOT, SAMPLES, sample_named
 
@@ -114,7 +114,7 @@ class Terminal:
 
     def _check_main_command(self, words: list[str]) -> None:
         assert os.access(ROOT / words[0], os.X_OK)
-        (run if "run_all" in words[0] else test).parse_options(words[1:])
+        (parse_run if "run_all" in words[0] else parse_test)(words[1:])
 
     def _check_benchmark(self, words: list[str]) -> None:
         # In a process of its own, as the suite imports no benchmarks.

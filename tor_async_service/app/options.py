@@ -14,6 +14,7 @@ from tor_async_couchdb.guard import Guard
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
 
 _MAX_PORT_DIGITS = 5
+_MAX_CLOCK_OFFSET_S = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Configuration:
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     username: str | None
     password: str | None = dataclasses.field(repr=False)
+    clock_offset_s: float = 0.0
 
 
 def parse(
@@ -105,7 +107,20 @@ def parse(
         own={option.name: getattr(options, option.name, None) for option in own_options},
         username=username,
         password=password,
+        clock_offset_s=_clock_offset_s(environment, parser),
     )
+
+
+def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> float:
+    """How fast the clock is: for experiments, so it is no option of the command line."""
+    text = environment.get("CLOCK_OFFSET_S") or "0"
+    try:
+        offset_s = float(text)
+    except ValueError:
+        offset_s = math.nan
+    if not abs(offset_s) <= _MAX_CLOCK_OFFSET_S:
+        parser.error(f"environment variable CLOCK_OFFSET_S: {text!r} is not a number of seconds, up to a day")
+    return offset_s
 
 
 def _credentials(

@@ -23,6 +23,7 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.traced import TracedDatabase
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.model import timestamps
 from tor_async_service.app import options
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
@@ -77,6 +78,7 @@ def run(make_app: MakeApp, description: str, *own_options: Option, guard: GuardO
     all_options = {option.name: option for option in (*guard_options, *own_options)}
     configuration = options.parse(description, own_options=tuple(all_options.values()))
     _configure_logging()
+    _set_clock(configuration.clock_offset_s)
     try:
         sockets = tornado.netutil.bind_sockets(configuration.port, configuration.ip)
     except OSError as error:
@@ -153,6 +155,12 @@ async def _serve(
     for number in _ENDING_SIGNALS:  # the process ends now, with its own status
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
+
+
+def _set_clock(offset_s: float) -> None:
+    if offset_s:
+        timestamps.set_clock_offset(offset_s)
+        _logger.warning("the clock of this process is %g s fast, as CLOCK_OFFSET_S says", offset_s)
 
 
 async def _warn_if_unusable(database: Database) -> None:

@@ -18,9 +18,7 @@ def winner_of(leaves: list[Document]) -> str | None:
     """
     if not leaves:
         return None
-    return max(
-        (not leaf.get("_deleted"), _generation(leaf["_rev"]), str(leaf["_rev"])) for leaf in leaves
-    )[2]
+    return max((not leaf.get("_deleted"), _generation(leaf["_rev"]), str(leaf["_rev"])) for leaf in leaves)[2]
 
 
 def tree(leaves: list[Document]) -> list[dict[str, Any]]:

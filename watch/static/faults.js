@@ -3,7 +3,7 @@
 import { $, Keyed, make, setText } from "./dom.js";
 import { act, ask, part } from "./api.js";
 
-const words = (name) => name.replaceAll("_", " ");
+const words = (name) => name.replaceAll(/[_-]/g, " ");
 
 export class FaultsPanel {
   #list = new Keyed($("fault-list"));

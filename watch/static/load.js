@@ -23,7 +23,7 @@ export class LoadPanel {
     const crud = new Set((moment.services ?? []).map(({ sample }) => sample).filter((name) => name.startsWith("crud/")));
     this.#samples.show(ordered(crud), (sample) => sample, create, () => {});
     const load = moment.load;
-    const samples = load?.samples ?? [];
+    const samples = load?.is_running ? load.samples : [];
     const text = samples.length
       ? `${load.users} users on ${load.fruits} fruits, ${load.percent_put} % changes: ${samples.map(shortName).join(", ")}`
       : "No load at the moment.";

@@ -6,7 +6,7 @@ import { act, ask, complain, part } from "./api.js";
 const COLUMN = 62;
 const LINE = 34;
 const MARGIN = 22;
-const LINK_FAULTS = { cut: /link.*cut|cut.*link/, slow: /link.*slow|slow.*link/ };
+const LINK_FAULTS = { cut: "masters-cut", slow: "masters-slow" };
 
 export class MastersPanel {
   #faults = [];
@@ -39,7 +39,7 @@ export class MastersPanel {
   }
 
   async #switch(link) {
-    const named = (wanted) => this.#faults.find((fault) => LINK_FAULTS[wanted].test(fault.name));
+    const named = (wanted) => this.#faults.find((fault) => fault.name === LINK_FAULTS[wanted]);
     for (const other of Object.keys(LINK_FAULTS)) {
       const fault = named(other);
       if (other !== link && fault?.is_on) await ask("DELETE", `/faults/${part(fault.name)}`);
