@@ -1,5 +1,6 @@
 """The context: the page, its stream of events, and the changes that it asks the run for."""
 
+import logging
 import os
 import secrets
 import sys
@@ -327,6 +328,8 @@ def make_app(database: Database, control: str, parts: Parts | None = None) -> Wa
 
 
 if __name__ == "__main__":
+    # It asks the databases several times a second; the log is for what goes wrong.
+    logging.getLogger("tor_async_couchdb").setLevel(logging.WARNING)
     run(
         make_app,
         "The live page of a run.",

@@ -4,7 +4,7 @@ from typing import Any
 
 Document = dict[str, Any]
 
-_MAX_GENERATIONS = 14
+_MAX_GENERATIONS = 9
 
 
 def _generation(rev: str) -> int:

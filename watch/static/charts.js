@@ -49,9 +49,9 @@ export class LineChart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { show: false },
-      scales: { x: { time: false }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
+      scales: { x: { time: false, range: [-60, 0] }, y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
       axes: [
-        { ...axis, size: 20, values: (_, splits) => splits.map((s) => (s === 0 ? "now" : `${s} s`)), ticks: { show: false } },
+        { ...axis, size: 20, values: (_, splits) => splits.map((s) => (s === 0 ? "now" : `${-s} s ago`)), ticks: { show: false } },
         { ...axis, size: 36, ticks: { show: false } },
       ],
       series: [

@@ -32,7 +32,7 @@ function create(fault) {
   const sentence = make("span", { class: "grow" }, `${fault.sentence} `);
   if (fault.metric) sentence.append("Moves: ", make("code", { textContent: fault.metric }));
   view.element = make("li", { "data-fault": fault.name }, toggle, name, sentence);
-  if (fault.grade) view.element.append(gradeOf(fault, view, title));
+  if (fault.grade && fault.grade.min < fault.grade.max) view.element.append(gradeOf(fault, view, title));
   toggle.addEventListener("click", () =>
     act(toggle, () => {
       if (toggle.getAttribute("aria-checked") === "true") return ask("DELETE", `/faults/${part(fault.name)}`);

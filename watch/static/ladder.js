@@ -17,7 +17,7 @@ const MOMENTS_A_MINUTE = 125;
 export const ordered = (samples) =>
   [...samples].sort((one, other) => place(one) - place(other) || one.localeCompare(other));
 
-const place = (sample) => (ORDER.indexOf(sample) + ORDER.length + 1) % (ORDER.length + 1) || ORDER.length;
+const place = (sample) => (ORDER.includes(sample) ? ORDER.indexOf(sample) : ORDER.length);
 
 export class LadderPanel {
   #moments;
@@ -52,6 +52,8 @@ export class LadderPanel {
     setText(view.p99, milliseconds(figures.p99_ms));
     setText(view.resolved, whole(minute.resolved));
     setText(view.givenUp, whole(minute.given_up));
+    const isQuiet = !(minute.succeeded || minute.refused || minute.failed);
+    view.element.classList.toggle("quiet", isQuiet && !moment.books?.[sample]);
     showBooks(view, moment.books?.[sample]);
     view.chart.show(this.#lines(sample, moment));
   }
@@ -85,7 +87,7 @@ function createCard(sample) {
     make(
       "dl",
       { class: "figures" },
-      figure("succeeded", "succeeded /s", "success"),
+      figure("succeeded", "success /s", "success"),
       figure("refused", "409 /s", "refusal"),
       figure("met", "conflicts /s", "conflict"),
       figure("waiting", "waiting"),
@@ -103,7 +105,7 @@ function createCard(sample) {
 
 function showBooks(view, books) {
   if (!books) {
-    setText(view.books, "No books: loadgen has not put load on it yet.");
+    setText(view.books, "No books yet: it gets no load from locust.");
     return;
   }
   const lost = books.lost ?? 0;

@@ -10,6 +10,8 @@ const RIGHT = 40; // for the status
 const AXIS = 16;
 const MOMENTS_LOOKED_AT = 60;
 const STEPS_TOLD = 60;
+// A request that is open for longer has lost its end: its service was killed, or its stream has ended.
+const OPEN_FOR_S = 10;
 
 const COLORS = { read: "--read", write: "--write", conflict: "--conflict-fill", wait: "--wait", queue: "--queue" };
 const WORDS = {
@@ -79,7 +81,10 @@ function createLane(sample) {
 }
 
 function updateLane(view, lane, moment, isForced) {
-  const bars = [...lane.bars.values()].sort((one, other) => one.begin_s - other.begin_s).slice(-BARS);
+  const bars = [...lane.bars.values()]
+    .filter((bar) => bar.ms !== null || moment.at_s - bar.begin_s < OPEN_FOR_S)
+    .sort((one, other) => one.begin_s - other.begin_s)
+    .slice(-BARS);
   const drawn = bars.map((bar) => `${bar.key} ${bar.ms} ${bar.steps.length}`).join();
   if (view.drawn === drawn && !isForced) return;
   view.drawn = drawn;
@@ -135,9 +140,10 @@ function draw(canvas, bars, moment) {
   context.scale(scale, scale);
   const color = palette();
   const length = (bar) => bar.ms ?? Math.max(1, 1000 * (moment.at_s - bar.begin_s));
-  const longest = Math.max(1, ...bars.map(length));
+  const ended = bars.filter((bar) => bar.ms !== null);
+  const longest = Math.max(1, ...(ended.length ? ended : bars).map(length));
   const room = width - RIGHT;
-  const toX = (ms) => (ms / longest) * room;
+  const toX = (ms) => Math.min(ms / longest, 1) * room;
   context.font = "10px system-ui, sans-serif";
   context.textBaseline = "middle";
   bars.forEach((bar, i) => drawBar(context, bar, i * ROW, length(bar), toX, color));
@@ -150,7 +156,7 @@ function draw(canvas, bars, moment) {
 
 function drawBar(context, bar, top, length, toX, color) {
   const height = ROW - GAP;
-  const end = Math.max(toX(length), 2);
+  const end = Math.min(Math.max(toX(length), 2), toX(Infinity));
   context.fillStyle = color(COLORS.queue);
   context.fillRect(0, top, end, height);
   let labelled = 0;

@@ -13,20 +13,35 @@ import { ProtectionPanel } from "./protection.js";
 import { ServicesPanel } from "./services.js";
 
 const moments = new Moments();
-const panels = [
-  new LadderPanel(moments),
-  new LanesPanel(moments),
-  new MastersPanel(),
-  new LeaderPanel(),
-  new LoadPanel(),
-  new FaultsPanel(),
-  new ServicesPanel(),
-  new ProtectionPanel(),
-  new DocumentsPanel(),
-];
+const panels = {
+  ladder: new LadderPanel(moments),
+  lanes: new LanesPanel(moments),
+  masters: new MastersPanel(),
+  leader: new LeaderPanel(),
+  load: new LoadPanel(),
+  faults: new FaultsPanel(),
+  services: new ServicesPanel(),
+  protection: new ProtectionPanel(),
+  documents: new DocumentsPanel(),
+};
+
+// A panel that is not on the screen is not drawn: that would cost the samples processor time.
+const onScreen = new Set(["faults"]); // its switches are told in the header, too
+const observer = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting || target.id === "faults") onScreen.add(target.id);
+      else onScreen.delete(target.id);
+      if (isIntersecting && moments.shown) panels[target.id].show(moments.shown);
+    }
+  },
+  { rootMargin: "150px" },
+);
+for (const id of Object.keys(panels)) observer.observe($(id));
 
 moments.onShow((moment, { isSame }) => {
-  if (!isSame) for (const panel of panels) panel.show(moment);
+  if (document.hidden) return;
+  if (!isSame) for (const id of onScreen) panels[id].show(moment);
   showTime(moment);
 });
 

@@ -3,9 +3,10 @@
 import { $, make, makeSvg, setText, whole } from "./dom.js";
 import { act, ask, complain, part } from "./api.js";
 
-const COLUMN = 62;
-const LINE = 34;
-const MARGIN = 22;
+const COLUMN = 40;
+const LINE = 30;
+const MARGIN = 18;
+const LABEL = 104;
 const LINK_FAULTS = { cut: "masters-cut", slow: "masters-slow" };
 
 export class MastersPanel {
@@ -111,14 +112,18 @@ function layOut(nodes) {
     .filter((node) => !parents.has(node.rev))
     .sort((a, b) => rank[a.role] - rank[b.role] || generation(b.rev) - generation(a.rev) || a.rev.localeCompare(b.rev));
   const places = new Map();
-  let line = 0;
+  const taken = []; // for each line, the generations of its branches and their labels
   for (const tip of tips) {
-    let node = tip;
-    while (node && !places.has(node.rev)) {
-      places.set(node.rev, line);
-      node = byRev.get(node.parent);
+    const branch = [];
+    for (let node = tip; node && !places.has(node.rev) && !branch.includes(node.rev); node = byRev.get(node.parent)) {
+      branch.push(node.rev);
     }
-    line += 1;
+    const from = generation(branch.at(-1)) - 1;
+    const to = generation(tip.rev) + Math.ceil(LABEL / COLUMN);
+    let line = taken.findIndex((spans) => spans.every(([start, end]) => to < start || from > end));
+    if (line < 0) line = taken.push([]) - 1;
+    taken[line].push([from, to]);
+    for (const rev of branch) places.set(rev, line);
   }
   return places;
 }
@@ -129,7 +134,7 @@ function drawTree(nodes, known, places, caption) {
   const lines = Math.max(0, ...places.values()) + 1;
   const x = (rev) => MARGIN + (generation(rev) - first) * COLUMN;
   const y = (rev) => MARGIN + places.get(rev) * LINE;
-  const width = 2 * MARGIN + Math.max(1, last - first) * COLUMN + 90;
+  const width = 2 * MARGIN + Math.max(1, last - first) * COLUMN + LABEL;
   const height = 2 * MARGIN + (lines - 1) * LINE + 8;
   const svg = makeSvg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": caption });
   for (const { rev, parent } of nodes) {

@@ -54,7 +54,7 @@ function update(view, service, health) {
   const state = !service.is_running ? "ended" : (health?.status ?? "starting");
   setText(view.state, state);
   setClass(view.state, `badge ${{ green: "good", red: "bad", ended: "bad" }[state] ?? "warn"}`);
-  setText(view.link, service.url);
+  setText(view.link, service.url.replace("http://", ""));
   view.link.href = `${service.url}/_health?quick=false`;
   view.curl = curlOf(service);
   view.kill.disabled = !service.is_running;

@@ -11,7 +11,7 @@ import msgspec
 
 from tor_async_service.http.server_sent_events import message
 
-HISTORY_S = 240
+_MAX_MOMENTS = 240  # of half a second each
 _MAX_BROWSERS = 16
 _MAX_MESSAGES = 64
 
@@ -23,8 +23,8 @@ class TooManyBrowsersError(Exception):
 class Browser:
     """The messages that one page has not been sent yet. One that is too slow misses the oldest."""
 
-    def __init__(self, first: bytes) -> None:
-        self._messages: collections.deque[bytes] = collections.deque([first], maxlen=_MAX_MESSAGES)
+    def __init__(self, first: bytes, max_messages: int) -> None:
+        self._messages: collections.deque[bytes] = collections.deque([first], maxlen=max_messages)
         self._has_messages = asyncio.Event()
         self._has_messages.set()
 
@@ -49,12 +49,14 @@ class World:
     Nothing is asked of the run while no page is open: those that watch it wait for `is_watched`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_browsers: int = _MAX_BROWSERS, max_messages: int = _MAX_MESSAGES) -> None:
+        self._max_browsers = max_browsers
+        self._max_messages = max_messages
         self.is_watched = asyncio.Event()
         self.is_unwatched = asyncio.Event()
         self._parts: dict[str, Any] = {}
         self._browsers: set[Browser] = set()
-        self._history: collections.deque[bytes] = collections.deque(maxlen=HISTORY_S)
+        self._history: collections.deque[bytes] = collections.deque(maxlen=_MAX_MOMENTS)
 
     @property
     def browser_count(self) -> int:
@@ -76,9 +78,10 @@ class World:
         Raises:
             TooManyBrowsersError: there are enough.
         """
-        if len(self._browsers) >= _MAX_BROWSERS:
+        if len(self._browsers) >= self._max_browsers:
             raise TooManyBrowsersError
-        browser = Browser(message(b"[" + b",".join(self._history) + b"]", event="history"))
+        history = message(b"[" + b",".join(self._history) + b"]", event="history")
+        browser = Browser(history, self._max_messages)
         self._browsers.add(browser)
         self.is_watched.set()
         self.is_unwatched.clear()
