@@ -77,6 +77,7 @@ export class MastersPanel {
         );
       }),
     );
+    for (const figure of $("trees").children) figure.scrollLeft = figure.scrollWidth;
   }
 }
 
@@ -103,7 +104,7 @@ function showVerdict(masters, books) {
 
 const generation = (rev) => Number(rev.split("-", 1)[0]);
 
-// The place of each revision, the same on both sides: generations from left to right, a line for each branch.
+// The line of each revision, the same on both sides: a line for each branch, used again where it is free.
 function layOut(nodes) {
   const byRev = new Map(nodes.map((node) => [node.rev, node]));
   const rank = { winner: 0, conflict: 1, "": 2, deleted: 3 };
@@ -118,8 +119,8 @@ function layOut(nodes) {
     for (let node = tip; node && !places.has(node.rev) && !branch.includes(node.rev); node = byRev.get(node.parent)) {
       branch.push(node.rev);
     }
-    const from = generation(branch.at(-1)) - 1;
-    const to = generation(tip.rev) + Math.ceil(LABEL / COLUMN);
+    const from = byRev.get(branch.at(-1)).depth - 1;
+    const to = tip.depth + Math.ceil(LABEL / COLUMN);
     let line = taken.findIndex((spans) => spans.every(([start, end]) => to < start || from > end));
     if (line < 0) line = taken.push([]) - 1;
     taken[line].push([from, to]);
@@ -129,21 +130,28 @@ function layOut(nodes) {
 }
 
 function drawTree(nodes, known, places, caption) {
-  const first = Math.min(...[...places.keys()].map(generation));
-  const last = Math.max(...[...places.keys()].map(generation));
+  const depths = nodes.map((node) => node.depth);
+  const last = Math.max(1, ...depths);
   const lines = Math.max(0, ...places.values()) + 1;
-  const x = (rev) => MARGIN + (generation(rev) - first) * COLUMN;
-  const y = (rev) => MARGIN + places.get(rev) * LINE;
-  const width = 2 * MARGIN + Math.max(1, last - first) * COLUMN + LABEL;
+  const byRev = new Map(nodes.map((node) => [node.rev, node]));
+  const x = (node) => MARGIN + (node.depth - 1) * COLUMN;
+  const y = (node) => MARGIN + places.get(node.rev) * LINE;
+  const width = 2 * MARGIN + (last - 1) * COLUMN + LABEL;
   const height = 2 * MARGIN + (lines - 1) * LINE + 8;
   const svg = makeSvg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": caption });
-  for (const { rev, parent } of nodes) {
-    if (!places.has(parent)) continue;
-    const middle = (x(parent) + x(rev)) / 2;
-    const path = `M${x(parent)} ${y(parent)} C${middle} ${y(parent)} ${middle} ${y(rev)} ${x(rev)} ${y(rev)}`;
-    svg.append(makeSvg("path", { class: "edge", d: path }));
+  for (const node of nodes) {
+    const parent = byRev.get(node.parent);
+    if (!parent) continue;
+    const middle = (x(parent) + x(node)) / 2;
+    const path = `M${x(parent)} ${y(parent)} C${middle} ${y(parent)} ${middle} ${y(node)} ${x(node)} ${y(node)}`;
+    svg.append(makeSvg("path", { class: node.skipped ? "edge long" : "edge", d: path }));
+    if (node.skipped) {
+      const text = makeSvg("text", { x: middle, y: y(node) - 7, "text-anchor": "middle" });
+      text.textContent = `+${node.skipped}`;
+      svg.append(text);
+    }
   }
-  for (const node of nodes) svg.append(drawNode(node, known, x(node.rev), y(node.rev)));
+  for (const node of nodes) svg.append(drawNode(node, known, x(node), y(node)));
   return svg;
 }
 

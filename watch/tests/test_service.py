@@ -98,7 +98,12 @@ class TestAccess:
     async def test_a_change_without_the_token_is_refused(
         self, client: aiohttp.ClientSession, run: FakeRun
     ) -> None:
-        wrong = ({}, {TOKEN_HEADER: ""}, {TOKEN_HEADER: "x" * 43}, {TOKEN_HEADER: RUN_TOKEN})
+        wrong: tuple[dict[str, str], ...] = (
+            {},
+            {TOKEN_HEADER: ""},
+            {TOKEN_HEADER: "x" * 43},
+            {TOKEN_HEADER: RUN_TOKEN},
+        )
         for (method, path), token in itertools.product(_CHANGES, wrong):
             headers = token | {"Content-Type": _JSON}
             await problem_of(await client.request(method, path, data=b"{}", headers=headers), 403)

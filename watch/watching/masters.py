@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from tor_async_couchdb import Database, Document
-from watch.model.revisions import Comparison, tree
+from watch.model.revisions import Comparison, trees
 from watch.watching.rounds import EXPECTED
 from watch.watching.world import World
 
@@ -107,6 +107,6 @@ class MastersWatcher:
                 leaves[name] = await database.fetch_leaves(document_id)
         return {
             "id": document_id,
-            "trees": {name: tree(each) for name, each in leaves.items()},
+            "trees": trees(leaves),
             "is_equal": len({frozenset(leaf["_rev"] for leaf in each) for each in leaves.values()}) == 1,
         }

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from watch.model.revisions import Comparison, tree, winner_of
+from watch.model.revisions import Comparison, trees, winner_of
 
 
 def leaf(*revs: str, **members: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def test_tree_has_winner_loser_and_deleted_leaf() -> None:
         leaf("2-c", "1-a", color="blue"),
         leaf("3-d", "2-d", "1-a", _deleted=True),
     ]
-    nodes = {node["rev"]: node for node in tree(leaves)}
+    nodes = {node["rev"]: node for node in trees({"east": leaves})["east"]}
     assert {rev: node["role"] for rev, node in nodes.items()} == {
         "1-a": "",
         "2-b": "",
@@ -42,8 +42,34 @@ def test_tree_has_winner_loser_and_deleted_leaf() -> None:
 
 def test_a_long_history_is_cut() -> None:
     path = [f"{number}-{number}" for number in range(40, 0, -1)]
-    assert [node["rev"] for node in tree([leaf(*path)])][-1] == "40-40"
-    assert len(tree([leaf(*path)])) < 15
+    nodes = trees({"east": [leaf(*path)]})["east"]
+    assert [node["rev"] for node in nodes] == ["37-37", "38-38", "39-39", "40-40"]
+
+
+def test_a_fork_of_long_branches_is_shown_with_both_ends() -> None:
+    trunk = [f"{number}-t" for number in range(5, 0, -1)]
+    east, west = ([f"{number}-{name}" for number in range(40, 5, -1)] + trunk for name in "ew")
+    sides = trees({"east": [leaf(*east)], "west": [leaf(*west)]})
+    shown = {name: [(node["rev"], node["depth"]) for node in nodes] for name, nodes in sides.items()}
+    begin = shown["east"][0][1]
+    assert shown["east"] == [
+        ("5-t", begin),
+        ("6-e", begin + 1),
+        ("37-e", begin + 2),
+        ("38-e", begin + 3),
+        ("39-e", begin + 4),
+        ("40-e", begin + 5),
+    ]
+    assert [node["skipped"] for node in sides["west"]][2] == 30
+    assert [depth for _, depth in shown["west"]] == [depth for _, depth in shown["east"]]
+
+
+def test_of_many_deleted_leaves_the_newest_are_shown() -> None:
+    dead = [leaf(f"{n}-d", *(f"{m}-t" for m in range(n - 1, 0, -1)), _deleted=True) for n in range(2, 20)]
+    alive = leaf(*(f"{n}-t" for n in range(20, 0, -1)))
+    roles = [node["role"] for node in trees({"east": [alive, *dead]})["east"]]
+    assert roles.count("deleted") == 2
+    assert roles.count("winner") == 1
 
 
 class TestComparison:
