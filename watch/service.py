@@ -23,7 +23,7 @@ from watch.people import AsyncPeople
 from watch.plain_couchdb import MissingError, PlainDatabase, PlainDatabaseError
 from watch.service_client import ServiceUnreachableError
 from watch.watching.services import Service
-from watch.watching.watch import Watch
+from watch.watching.watch import DEFAULT_INTERVAL_S, Watch
 from watch.watching.world import TooManyBrowsersError, World
 
 _TAMPERING, _ENCRYPTING = "crud/tampering", "crud/hash_and_encrypt"
@@ -39,6 +39,7 @@ class Watched:
     control: Control
     session: aiohttp.ClientSession
     token: str
+    watch: Watch
 
     def service(self, **properties: str) -> Service:
         """The first service with such properties, as the run describes it; 404 if there is none."""
@@ -71,6 +72,8 @@ class WatchHandler(ServiceHandler):
         except ControlError as error:
             # The text is the run's own, so no table can have it.
             raise tornado.web.HTTPError(error.status, str(error)) from error
+        if method != "GET":
+            await self.watched.watch.refresh()
         self.write_json(answer)
 
     def set_default_headers(self) -> None:
@@ -303,7 +306,7 @@ class WatchApplication(ServiceApplication):
             version="1.0.0",
             health_checks={"run": check_control},
             problems=_PROBLEMS,
-            background_work=[Watch(watched.world, watched.control, watched.session).run],
+            background_work=[watched.watch.run],
             settings={"watched": watched},
             parts=parts,
         )
@@ -317,14 +320,24 @@ class WatchApplication(ServiceApplication):
         return super().find_handler(request, **arguments)
 
 
-def make_app(database: Database, control: str, parts: Parts | None = None) -> WatchApplication:
-    """The service, which asks the control API at the URL `control`."""
+def make_app(
+    database: Database, control: str, interval: float | None = None, parts: Parts | None = None
+) -> WatchApplication:
+    """The service, which asks the control API at the URL `control`, every `interval` seconds."""
     run_token = os.environ.get(_TOKEN_VARIABLE)
     if not run_token:
         sys.exit(f"the environment variable {_TOKEN_VARIABLE} is missing; ./run_all_samples.sh sets it")
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-    watched = Watched(World(), Control(control, run_token), session, secrets.token_urlsafe(32))
+    world, run_control = World(), Control(control, run_token)
+    watch = Watch(world, run_control, session, interval_s=interval or DEFAULT_INTERVAL_S)
+    watched = Watched(world, run_control, session, secrets.token_urlsafe(32), watch)
     return WatchApplication(watched, database, parts=parts)
+
+
+def _seconds(text: str) -> float:
+    if not 0.05 <= (seconds := float(text)) <= 60:
+        raise ValueError(f"{text} is not from 0.05 to 60")
+    return seconds
 
 
 if __name__ == "__main__":
@@ -334,4 +347,5 @@ if __name__ == "__main__":
         make_app,
         "The live page of a run.",
         Option("control", "URL", "the control API of the run", variable="SUITE_CONTROL_URL"),
+        Option("interval", "SECONDS", "how often to look at the run", read=_seconds, is_optional=True),
     )

@@ -7,7 +7,7 @@ Document = dict[str, Any]
 # Of a long history only the forks are shown, and so much around them.
 _BEFORE_LEAF = 3
 _MAX_DELETED = 2
-_MAX_DEPTH = 9
+_MAX_DEPTH = 8
 
 
 def _generation(rev: str) -> int:

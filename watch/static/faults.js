@@ -56,7 +56,7 @@ function gradeOf(fault, view, title) {
     setText(view.shown, `${view.grade.value} ${unit ?? ""}`);
   });
   view.grade.addEventListener("change", () => {
-    if (view.toggle.getAttribute("aria-checked") === "true") act(view.toggle, () => begin(fault, view));
+    if (view.toggle.getAttribute("aria-checked") === "true") act(view.grade, () => begin(fault, view));
   });
   return make("span", { class: "grade" }, view.grade, view.shown);
 }

@@ -3,7 +3,7 @@
 import { $, make, makeSvg, setText, whole } from "./dom.js";
 import { act, ask, complain, part } from "./api.js";
 
-const COLUMN = 40;
+const COLUMN = 32;
 const LINE = 30;
 const MARGIN = 18;
 const LABEL = 104;
@@ -28,8 +28,8 @@ export class MastersPanel {
     const [one, two] = masters.names;
     setText($("master-one"), one);
     setText($("master-two"), two);
-    setText($("documents-one"), `${whole(masters.documents[one])} documents`);
-    setText($("documents-two"), `${whole(masters.documents[two])} documents`);
+    setText($("documents-one"), documents(masters.documents[one]));
+    setText($("documents-two"), documents(masters.documents[two]));
     $("link").dataset.link = masters.link;
     setText($("link-state"), masters.link);
     for (const button of $("link").querySelectorAll("button")) {
@@ -71,13 +71,13 @@ export class MastersPanel {
         }`;
         return make(
           "figure",
-          { class: "card tree", tabIndex: 0, "data-master": name, "data-leaves": String(leaves) },
+          { class: "card tree", "data-master": name, "data-leaves": String(leaves) },
           make("figcaption", { textContent: caption }),
-          drawTree(trees[name] ?? [], known, places, caption),
+          make("div", { class: "scroll", tabIndex: 0 }, drawTree(trees[name] ?? [], known, places, caption)),
         );
       }),
     );
-    for (const figure of $("trees").children) figure.scrollLeft = figure.scrollWidth;
+    for (const tree of $("trees").querySelectorAll(".scroll")) tree.scrollLeft = tree.scrollWidth;
   }
 }
 
@@ -101,6 +101,8 @@ function showVerdict(masters, books) {
   setText(verdict, text);
   verdict.className = `verdict ${name}`;
 }
+
+const documents = (count) => `${whole(count)} ${count === 1 ? "document" : "documents"}`;
 
 const generation = (rev) => Number(rev.split("-", 1)[0]);
 

@@ -55,7 +55,7 @@ def run() -> Iterator[FakeRun]:
 async def app(run: FakeRun, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WatchApplication]:
     monkeypatch.setenv("SUITE_CONTROL_TOKEN", RUN_TOKEN)
     async with Database("http://127.0.0.1:1/none") as database:
-        app = make_app(database, control=run.url)
+        app = make_app(database, control=run.url, interval=0.1)
         work = [asyncio.create_task(work()) for work in app.background_work]
         yield app
         for task in work:

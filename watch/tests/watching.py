@@ -16,9 +16,11 @@ _TIMEOUT_S = 20.0
 
 
 @contextlib.contextmanager
-def watching(run: FakeRun, log: Path) -> Iterator[str]:
+def watching(run: FakeRun, log: Path, *, interval_s: float = 0.2) -> Iterator[str]:
     """The URL of a page that watches the run, on any free port."""
-    command = [sys.executable, "-m", "watch.service", "--port", "0", "--database", "http://127.0.0.1:1/none"]
+    database = "http://127.0.0.1:1/none"
+    options = ["--port", "0", "--database", database, "--interval", str(interval_s)]
+    command = [sys.executable, "-m", "watch.service", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own service
             command,
