@@ -109,6 +109,10 @@ def _configured_couchdb() -> CouchDB:
         url, *others = several_hosts(os.environ["COUCHDB_URL"])
     except ArgumentTypeError as error:
         # The value is not shown: it may hold a password.
+        if "@" in os.environ["COUCHDB_URL"]:
+            raise SuiteError(
+                "COUCHDB_URL: leave user and password out, and set COUCHDB_USER and COUCHDB_PASSWORD to them."
+            ) from None
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
     couchdb = CouchDB(url, *credentials, other_urls=others)

@@ -1,6 +1,7 @@
 """The databases that samples run on: one that they share, and more for those that need their own."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
@@ -36,7 +37,7 @@ class _Installation:
     """Databases and resources that are removed when `stack` is closed."""
 
     def __init__(self, couchdb: CouchDB, purpose: str, given: Mapping[str, str], stack: ExitStack) -> None:
-        self._given = given
+        self._given = dict(given)
         self._couchdb = couchdb
         self._purpose = purpose
         self._stack = stack
@@ -44,7 +45,7 @@ class _Installation:
 
     def commands(self, sample: Sample) -> list[ServiceCommand]:
         """What starts each process of the sample."""
-        values = self._stack.enter_context(resources_of(sample, self._given))
+        values = self._given | self._stack.enter_context(resources_of(self._without_given(sample)))
         if sample.masters:
             urls = self._masters(sample)
             each = [values | {"master": master} for master in sample.masters]
@@ -56,6 +57,13 @@ class _Installation:
             ServiceCommand(sample, url, self._couchdb.environment, number, filled(sample.options, own_values))
             for number, url, own_values in zip(sample.numbers, urls, each, strict=True)
         ]
+
+    def _without_given(self, sample: Sample) -> Sample:
+        """The sample with only those options that do not name a resource that is there already."""
+        options = (
+            option for option in sample.options if not any(f"{{{name}}}" in option for name in self._given)
+        )
+        return dataclasses.replace(sample, options=tuple(options))
 
     def _shared(self) -> str:
         if self._shared_url is None:

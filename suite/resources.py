@@ -42,20 +42,14 @@ _RESOURCES: Mapping[str, Callable[[], AbstractContextManager[str]]] = {
 
 
 @contextlib.contextmanager
-def resources_of(sample: Sample, given: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
-    """What the sample's options name in braces, by these names; what is not `given` is removed at the end."""
-    there = given or {}
+def resources_of(sample: Sample) -> Iterator[dict[str, str]]:
+    """What the sample's options name in braces, by these names; it is removed at the end."""
     with ExitStack() as stack:
         yield {
-            name: there[name] if name in there else stack.enter_context(make())
+            name: stack.enter_context(make())
             for name, make in _RESOURCES.items()
-            if needs(sample, name)
+            if any(f"{{{name}}}" in option for option in sample.options)
         }
-
-
-def needs(sample: Sample, name: str) -> bool:
-    """Whether one of the sample's options has this name in braces."""
-    return any(f"{{{name}}}" in option for option in sample.options)
 
 
 def filled(options: tuple[str, ...], values: Mapping[str, str]) -> tuple[str, ...]:

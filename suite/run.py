@@ -40,7 +40,6 @@ from suite.load import (
 from suite.only_run import only_run
 from suite.options import parse_run
 from suite.processes import SIGNALS, Process, signals_wait
-from suite.resources import needs
 from suite.services import Service, answers, running
 from suite.setting import Setting
 from suite.table import without_a_row
@@ -131,7 +130,7 @@ class _Run:
         link = etcd = None
         with screen.step(_database_step()):
             couchdb = stack.enter_context(running_couchdb(setting.folder / "couchdb", setting.couchdb_port))
-            if any(needs(sample, "etcd") for sample in setting.samples):
+            if any(sample.needs("etcd") for sample in setting.samples):
                 etcd = stack.enter_context(EtcdServer())
             given = {} if etcd is None else {"etcd": etcd.url}
             commands = stack.enter_context(installed(setting.samples, couchdb, "run", given))

@@ -35,7 +35,7 @@ def complain(text: str) -> None:
 
 
 def _wrapped(text: str) -> str:
-    """The text in lines that the screen is wide enough for. Commands, which are indented, stay as they are."""
+    """The text in lines that the screen is wide enough for. Commands, which are indented, stay whole."""
     return "\n".join(
         line
         if line.startswith(" ")

@@ -41,6 +41,10 @@ class Sample:
         """The module that `python -m` runs."""
         return f"{self.package}.{self.name.replace('/', '.')}.service"
 
+    def needs(self, resource: str) -> bool:
+        """Whether one of its options has this name in braces."""
+        return any(f"{{{resource}}}" in option for option in self.options)
+
     @property
     def numbers(self) -> range:
         """The numbers of its processes, from 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,6 +13,8 @@ from suite.errors import SuiteError
 from suite.supervision import Supervisor
 
 _TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 5.0
+_POLL_INTERVAL_S = 0.1
 
 
 class LoadError(SuiteError):
@@ -63,6 +66,11 @@ class LoadControl:
         if not answer.get("success"):
             raise SuiteError(f"locust refuses the load: {answer.get('message')}")
         self._load = load
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while not self._is_running():
+            if time.monotonic() > deadline_s:
+                raise SuiteError("The load did not start: locust's log says why.")
+            time.sleep(_POLL_INTERVAL_S)
 
     def stop(self) -> None:
         """Stops the load.
