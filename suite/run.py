@@ -43,7 +43,7 @@ from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Service, answers, running
 from suite.setting import Setting
 from suite.table import without_a_row
-from suite.watch_page import has_watch_page, watch_page
+from suite.watch_page import watch_page
 from tor_async_etcd.testing import EtcdServer
 
 _LEGEND = """\
@@ -94,7 +94,7 @@ class _Run:
         self._setting = setting
         # A comparison is made without proxies, unless faults are a part of it.
         self._has_link = not options.once or options.chaos is not None
-        self._has_watch_page = not options.once and has_watch_page()
+        self._has_watch_page = not options.once
         self._services: Sequence[Service] = ()
         self._pages: list[Process] = []
         self._addresses: list[str] = []

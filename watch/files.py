@@ -4,10 +4,10 @@ import html
 from pathlib import Path
 
 from watch.access import TOKEN_HEADER
+from watch.packages import FOLDER
 
-_FOLDER = Path(__file__).parent
-_STATIC = _FOLDER / "static"
-_PACKAGES = _FOLDER / "node_modules"
+_STATIC = FOLDER / "static"
+_PACKAGES = FOLDER / "node_modules"
 # What the page needs of uPlot; without it there are no charts, and the page says so.
 _OF_PACKAGES = {"uplot.js": "uplot/dist/uPlot.esm.js", "uplot.css": "uplot/dist/uPlot.min.css"}
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}

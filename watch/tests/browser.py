@@ -3,13 +3,14 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from watch import packages
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+AXE = packages.TESTS_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 
 
 def chromium() -> str:
@@ -24,6 +25,7 @@ def chromium() -> str:
 def running_browser() -> Iterator[Browser]:
     """A browser without a window."""
     path = chromium()
+    packages.install_packages()
     with sync_playwright() as playwright:
         # The sandbox needs rights that containers do not give; the browser loads nothing but our page.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
