@@ -7,6 +7,7 @@ import aiohttp
 import msgspec
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
+_MORE = 20
 
 Document = dict[str, Any]
 
@@ -27,7 +28,9 @@ class PlainDatabase:
     ) -> None:
         self._url = url
         self._session = session
-        self._auth = None if username is None else aiohttp.BasicAuth(username, password or "")
+        self._headers = {"Accept": "application/json"}
+        if username is not None:
+            self._headers["Authorization"] = aiohttp.encode_basic_auth(username, password or "")
 
     async def get(self, document_id: str, **options: str) -> Document:
         """The winning revision of a document; MissingError if there is none."""
@@ -57,20 +60,24 @@ class PlainDatabase:
         return dict(documents[0])
 
     async def recent(self, limit: int) -> list[Document]:
-        """The documents that were changed last, the latest first, with their `_conflicts`."""
-        options = {"include_docs": "true", "conflicts": "true", "descending": "true", "limit": str(limit)}
+        """About the documents that were changed last, with their `_conflicts`; the latest `updated_on` first.
+
+        CouchDB's feed is in order within each shard only, so a few more are asked for.
+        """
+        count = str(limit + _MORE)
+        options = {"include_docs": "true", "conflicts": "true", "descending": "true", "limit": count}
         changes = await self._ask("GET", "_changes", options)
         documents = [change["doc"] for change in changes["results"] if not change.get("deleted")]
-        return [document for document in documents if not document["_id"].startswith("_design/")]
+        own = [document for document in documents if not document["_id"].startswith("_design/")]
+        return sorted(own, key=lambda document: str(document.get("updated_on")), reverse=True)[:limit]
 
     async def _ask(
         self, method: str, path: str, options: dict[str, str] | None = None, body: Document | None = None
     ) -> Any:
         url = f"{self._url}/{path}?{urllib.parse.urlencode(options or {})}"
-        accept = {"Accept": "application/json"}
         try:
             async with self._session.request(
-                method, url, json=body, auth=self._auth, headers=accept, timeout=_TIMEOUT
+                method, url, json=body, headers=self._headers, timeout=_TIMEOUT
             ) as answer:
                 text = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
