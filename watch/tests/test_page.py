@@ -9,60 +9,23 @@ from playwright.sync_api import Browser, Page, expect
 
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from watch.tests import provoked
-from watch.tests.browser import running_browser
 from watch.tests.fake_run import CRUD, FakeRun
 from watch.tests.masters_database import masters_of
-from watch.tests.watching import watching
+from watch.tests.visit import TALL, Visit, visited
 
-_TIMEOUT_MS = 10_000
-_TALL = {"width": 1280, "height": 6000}  # so that all panels are on the screen
 _NOTHING = re.compile("^(0|\N{EN DASH})$")
 HASHES = [letter * 32 for letter in "abcdef"]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with running_browser() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def run(browser: Browser) -> Iterator[FakeRun]:
-    with FakeRun() as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def url(run: FakeRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with watching(run, tmp_path_factory.mktemp("watch") / "watch.log") as url:
-        yield url
-
-
-class Visit:
-    """A page, what it loaded and what went wrong."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.hosts: set[str] = set()
-        self.errors: list[str] = []
-        page.on("request", lambda request: self.hosts.add(urlsplit(request.url).netloc))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self._note(message.type, message.text))
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind == "error":
-            self.errors.append(text)
+def run(page_run: FakeRun) -> FakeRun:
+    return page_run
 
 
 @pytest.fixture(scope="module")
 def visit(browser: Browser, url: str) -> Iterator[Visit]:
-    page = browser.new_page(viewport=_TALL)  # type: ignore[arg-type]  # a mapping of these two
-    page.set_default_timeout(_TIMEOUT_MS)
-    expect.set_options(timeout=_TIMEOUT_MS)
-    visit = Visit(page)
-    page.goto(url)
-    yield visit
-    page.close()
+    with visited(browser, url, *TALL) as visit:
+        yield visit
 
 
 @pytest.fixture(scope="module")
