@@ -19,8 +19,10 @@ from typing import Any, NoReturn
 from suite import screen
 from suite.background import EventLoopThread
 from suite.control.load import LoadControl
-from suite.control.server import Controls, control_server
+from suite.control.server import Controls, ControlServer, control_server
 from suite.couchdb import running_couchdb
+from suite.environment_file import NAME as ENVIRONMENT
+from suite.environment_file import environment_file
 from suite.errors import SuiteError
 from suite.experiments.partition import part_masters, partition_problems, partition_step, partition_table
 from suite.faults.chaos import played, schedule
@@ -113,9 +115,11 @@ class _Run:
             self._setting.check_ports(has_watch_page=self._has_watch_page)
             stage = self._start(stack)
             self._switchboard = stack.enter_context(Switchboard(faults_on(stage), screen.say))
-            if self._has_watch_page:
-                self._open_watch_page(stage, stack)
+            if not self._options.once:
+                self._open_controls(stage, stack)
             say_where(self._where(stage))
+            if self._options.chaos is not None:
+                screen.say(f"Chaos {self._options.chaos}: the same number makes the same faults.\n")
             if self._options.duration:
                 self._load(stage)
                 self._part(stage)
@@ -146,10 +150,16 @@ class _Run:
             self._services = services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
         screen.show(screen.service_table(services))
+        screen.say(f"Their logs are in {setting.logs}\n")
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
         if link is not None:
             cost = f"{link.cost_ms():.1f} ms a request"
-            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.\n")
+            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.")
+            screen.say(
+                f"In another terminal, source {setting.folder / ENVIRONMENT} to know the databases, and\n"
+                "  .venv/bin/python -m suite.faults\n"
+                "shows and switches faults.\n"
+            )
         screen.say(screen.curl_lines(services))
         return stack.enter_context(
             staged(services, setting.logs, couchdb, screen.say, loop=loop, link=link, etcd=etcd)
@@ -161,10 +171,19 @@ class _Run:
             return f"http://127.0.0.1:{self._setting.watch_port}"
         return next(iter(stage.supervisor.services.values())).url
 
-    def _open_watch_page(self, stage: Stage, stack: contextlib.ExitStack) -> None:
-        switchboard = self._switchboard
+    def _open_controls(self, stage: Stage, stack: contextlib.ExitStack) -> None:
+        """Lets other terminals and the watch page, if there is one, look into the run and change it."""
         load = LoadControl(self._setting.page_url, stage.supervisor)
-        control = stack.enter_context(control_server(Controls(stage, switchboard, load), self._loop))
+        controls = Controls(stage, self._switchboard, load)
+        control = stack.enter_context(control_server(controls, self._loop))
+        commands = [service.command for service in self._services]
+        stack.enter_context(
+            environment_file(self._setting.folder, stage.couchdb, commands, control.environment)
+        )
+        if self._has_watch_page:
+            self._open_watch_page(control, stack)
+
+    def _open_watch_page(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
         port = self._setting.watch_port
         command = self._services[0].command
         environment = {**command.environment, **control.environment}
@@ -179,10 +198,10 @@ class _Run:
         for service in self._services:
             if service.sample.is_under_load:
                 name = service.sample.name
-                with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(name):
+                with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(service):
                     summaries[name] = put_load(service, self._options.duration, self._setting.logs)
-                history = history_of(service, self._setting.logs)
-                verdicts[name] = verdict_on(history, reads_promised(service, stage.couchdb))
+                reads = reads_promised(service, stage.couchdb)
+                verdicts[name] = verdict_on(history_of(service, self._setting.logs), reads)
         if not summaries:
             return
         screen.say("")
@@ -193,14 +212,22 @@ class _Run:
         for name, summary in summaries.items():
             self._judge(name, [*_problems(summary, self._options), *map(str, verdicts[name].violations)])
 
-    def _chaos(self, sample_name: str) -> contextlib.AbstractContextManager[None]:
+    def _chaos(self, service: Service) -> contextlib.AbstractContextManager[None]:
         """Faults for the time of one load, if they were asked for."""
         seed = self._options.chaos
         if seed is None:
             return contextlib.nullcontext()
         faults = [*self._switchboard.faults.values()]
-        acts = schedule(faults, f"{seed} {sample_name}", self._options.duration)
-        return played(acts, self._switchboard, screen.say)
+        acts = schedule(faults, f"{seed} {service.sample.name}", self._options.duration)
+        history = history_of(service, self._setting.logs)
+        history.unlink(missing_ok=True)
+        # The first lines are the fruits of the load, without which it can't start.
+        return played(
+            acts,
+            self._switchboard,
+            screen.say,
+            can_start=lambda: history.exists() and history.stat().st_size > 0,
+        )
 
     def _part(self, stage: Stage) -> None:
         masters = [service for service in self._services if service.sample.masters]

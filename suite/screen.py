@@ -50,9 +50,8 @@ def show(table: Table) -> None:
 
 
 def service_table(services: Sequence[Service]) -> Table:
-    """Each service with its URL and its log."""
-    folder = services[0].process.log.parent
-    table = Table("service", "where", f"its log, in {folder}")
+    """Each service with its URL and its log, which is in the folder of the logs."""
+    table = Table("service", "where", "its log")
     for service in services:
         table.add_row(service.command.label, service.url, service.process.log.name)
     return table

@@ -14,6 +14,7 @@ from suite.faults.switchboard import Switchboard
 
 _CALM_S = 2.0
 """At the start and at the end nothing is harmed, so that the books can be opened and closed."""
+_POLL_INTERVAL_S = 0.05
 _PAUSE_S = (0.3, 2.0)
 _LENGTH_S = (1.0, 4.0)
 _MAX_GRADE_FACTOR = 2.0
@@ -32,7 +33,8 @@ class Act:
 def schedule(faults: Sequence[Fault], seed: str, duration_s: float) -> list[Act]:
     """The acts of `duration_s` seconds. The same arguments give the same schedule.
 
-    A fault is on once at a time; several may be on together. Grades are up to twice the default.
+    A fault is on once at a time; several may be on together. Grades are up to twice the default, but no
+    outage is longer than its default.
     """
     chance = random.Random(seed)  # noqa: S311 - to be repeatable, not secret
     end_s = duration_s - _CALM_S
@@ -59,10 +61,10 @@ def _shortest_s(fault: Fault) -> float:
 
 def _act(chance: random.Random, fault: Fault, start_s: float, end_s: float) -> Act:
     grade = fault.grade
-    most = min(grade.maximum, grade.default * _MAX_GRADE_FACTOR)
     if fault.ends_by_itself:
-        length_s = chance.uniform(grade.minimum, min(most, end_s - start_s))
+        length_s = round(chance.uniform(grade.minimum, min(grade.default, end_s - start_s)), 1)
         return Act(start_s, start_s + length_s, fault.name, length_s)
+    most = min(grade.maximum, grade.default * _MAX_GRADE_FACTOR)
     length_s = min(chance.uniform(*_LENGTH_S), end_s - start_s)
     # As many weak grades as strong ones: from 10 to 1,000 ms half are below 100.
     value = math.exp(chance.uniform(math.log(grade.minimum), math.log(most)))
@@ -70,14 +72,29 @@ def _act(chance: random.Random, fault: Fault, start_s: float, end_s: float) -> A
 
 
 @contextlib.contextmanager
-def played(acts: Sequence[Act], switchboard: Switchboard, say: Callable[[str], None]) -> Iterator[None]:
+def played(
+    acts: Sequence[Act],
+    switchboard: Switchboard,
+    say: Callable[[str], None],
+    *,
+    can_start: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
     """Plays the acts, in a thread of its own, while the block runs; at its end all faults are off.
+
+    The schedule starts once `can_start()` is true.
 
     Raises:
         SuiteError: a fault can't be undone.
     """
     end = threading.Event()
-    player = threading.Thread(target=_play, args=(acts, switchboard, say, end), name="chaos", daemon=True)
+
+    def play() -> None:
+        while not can_start():
+            if end.wait(_POLL_INTERVAL_S):
+                return
+        _play(acts, switchboard, say, end)
+
+    player = threading.Thread(target=play, name="chaos", daemon=True)
     player.start()
     try:
         yield

@@ -27,7 +27,7 @@ class Request:
     def __init__(self, incoming: web.BaseRequest, body: bytes, session: aiohttp.ClientSession) -> None:
         self.method, self.path, self.body = incoming.method, incoming.raw_path, body
         self.incoming = incoming
-        names = ("Authorization", "Accept", "Content-Type")
+        names = ("Authorization", "Cookie", "Accept", "Content-Type")
         self._headers = {name: incoming.headers[name] for name in names if name in incoming.headers}
         self._session = session
 
@@ -40,7 +40,8 @@ class Request:
         url = yarl.URL(path, encoded=True)
         async with self._session.request(method, url, data=body or None, headers=self._headers) as answer:
             content = await answer.read()
-            return web.Response(status=answer.status, body=content, content_type=answer.content_type)
+            cookies = [("Set-Cookie", cookie) for cookie in answer.headers.getall("Set-Cookie", [])]
+            return web.Response(status=answer.status, body=content, headers=[_type_of(answer), *cookies])
 
     async def relay(self) -> web.StreamResponse:
         """Passes CouchDB's answer on as it comes, for instance a feed that never ends."""
@@ -51,8 +52,7 @@ class Request:
             headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=None, sock_read=_FEED_TIMEOUT_S),
         ) as answer:
-            response = web.StreamResponse(status=answer.status)
-            response.content_type = answer.content_type
+            response = web.StreamResponse(status=answer.status, headers=[_type_of(answer)])
             await response.prepare(self.incoming)
             async for part in answer.content.iter_any():
                 await response.write(part)
@@ -78,6 +78,11 @@ class Request:
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
         return web.Response()
+
+
+def _type_of(answer: aiohttp.ClientResponse) -> tuple[str, str]:
+    # With its parameters: a replicator needs the boundary between the parts of an answer.
+    return "Content-Type", answer.headers.get("Content-Type", "application/octet-stream")
 
 
 Fault = Callable[[Request], Awaitable[web.StreamResponse]]
@@ -173,7 +178,7 @@ class FaultProxy:
         self._faults.clear()
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(self._target.origin())
+        self._session = aiohttp.ClientSession(self._target.origin(), cookie_jar=aiohttp.DummyCookieJar())
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()

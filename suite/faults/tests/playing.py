@@ -16,7 +16,7 @@ from suite.faults.stage import Stage, staged
 from suite.faults.switchboard import Switchboard
 from suite.faults.table import faults_on
 from suite.installations import installed
-from suite.services import running
+from suite.services import ServiceCommand, running
 from suite.table import sample_named
 from tor_async_etcd.testing import EtcdServer
 
@@ -32,6 +32,7 @@ Values = Mapping[tuple[str, str, str], float]
 class Play:
     """Services on a stage, and the switches of its faults. `said` has what a screen would show."""
 
+    commands: Sequence[ServiceCommand]
     stage: Stage
     switchboard: Switchboard
     said: list[str]
@@ -91,7 +92,7 @@ def playing(sample_names: Sequence[str], folder: Path) -> Iterator[Play]:
         stage = stack.enter_context(
             staged(services, folder, couchdb, said.append, loop=loop, link=link, etcd=etcd)
         )
-        yield Play(stage, stack.enter_context(Switchboard(faults_on(stage), said.append)), said)
+        yield Play(linked, stage, stack.enter_context(Switchboard(faults_on(stage), said.append)), said)
 
 
 def _metrics(service_url: str) -> str:

@@ -149,10 +149,15 @@ def test_masters_with_a_slow_link_conflict_and_merge(all_: Play) -> None:
     conflicts = _increases(all_, "masters-slow")
     all_.switchboard.on("masters-slow", 2000)
     changes = 0
-    while not conflicts():
+
+    def has_conflicted() -> bool:
+        nonlocal changes
         _change(all_, "crud/multi_master", fruit_id, "red")
         _change(all_, "crud/multi_master (2)", fruit_id, "blue")
         changes += 2
+        return conflicts()
+
+    wait_until(has_conflicted, "a conflict")
     all_.switchboard.off("masters-slow")
     wait_until(lambda: _is_same_on_both(all_, fruit_id, changes), "both masters to be the same")
 
