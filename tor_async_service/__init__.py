@@ -7,6 +7,7 @@ own paths.
 from tor_async_service.app.application import Parts, Route, ServiceApplication
 from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.app.run import run
+from tor_async_service.http.answers import answers, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import HealthCheck, OwnMetrics
@@ -25,5 +26,7 @@ __all__ = [
     "ServiceHandler",
     "ServiceMetrics",
     "UnhealthyError",
+    "answers",
     "run",
+    "takes",
 ]

@@ -20,7 +20,9 @@ from tor_async_service import (
     ServiceHandler,
     ServiceMetrics,
     UnhealthyError,
+    answers,
     run,
+    takes,
 )
 
 
@@ -52,6 +54,8 @@ class FruitsHandler(ServiceHandler):
         """Models are answered as a stream or as pages."""
         await self.write_models(FruitsRetriever("fruit_by_color", database=self.database))
 
+    @takes("verbose", bool, "Whether to show all of it.")
+    @answers(200, dict[str, str])
     async def put(self) -> None:
         """A missing value is answered with 404; any value can be answered as JSON."""
         fruit: Fruit = self.found(Fruit(color="red"))
