@@ -1,5 +1,6 @@
 """The stand-in as a child process that ends with the process that started it."""
 
+import contextlib
 import json
 import os
 import select
@@ -65,6 +66,11 @@ class EmbeddedCouchDB:
         """
         return self._running().pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server was started and has not ended since, by itself or otherwise."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the server and return once it answers requests.
 
@@ -96,13 +102,18 @@ class EmbeddedCouchDB:
         """Stop the server, if it runs, and return once it has ended."""
         if self._process is None:
             return
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT_S)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server with SIGKILL, if it runs: no chance to save anything. `start()` starts it again."""
+        if self._process is None:
+            return
         process, self._process = self._process, None
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from db_installer.folders import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER, REVS_LIMIT, SEED_DOCS_FOLDER
 from embedded_couchdb.errors import EmbeddedCouchDBError
 from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node
@@ -25,7 +25,7 @@ from tor_async_couchdb.protection.signing import Signer
 
 @dataclass(frozen=True)
 class CouchDB:
-    """A CouchDB that answers; `log` is None unless it is the stand-in.
+    """A CouchDB that answers. `stand_in` is its process, if it is the suite's own.
 
     If it `has_users`, services log in as one that is no administrator; the stand-in knows no others.
 
@@ -35,10 +35,15 @@ class CouchDB:
     url: str
     username: str
     password: str = field(repr=False)
-    log: Path | None = None
+    stand_in: EmbeddedCouchDB | None = None
     other_urls: Sequence[str] = ()
     has_users: bool = False
     _service_password: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False)
+
+    @property
+    def urls(self) -> list[str]:
+        """The URLs of all its nodes."""
+        return [self.url, *self.other_urls]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,6 +74,7 @@ class CouchDB:
         *,
         seed_docs_folder: Path | None = SEED_DOCS_FOLDER,
         seed_doc_signer: Signer | None = None,
+        revs_limit: int | None = REVS_LIMIT,
     ) -> Iterator[str]:
         """The URL of a new, installed database with a unique name; it is deleted at the end.
 
@@ -86,9 +92,10 @@ class CouchDB:
                 design_docs_folder=DESIGN_DOCS_FOLDER,
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
+                revs_limit=revs_limit,
                 service_user=self._service_user(name),
             )
-            yield ",".join(f"{url}/{name}" for url in (self.url, *self.other_urls))
+            yield ",".join(f"{url}/{name}" for url in self.urls)
         except InstallerError as error:
             raise SuiteError(str(error)) from error
         finally:
@@ -114,7 +121,7 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
         shutil.rmtree(folder, ignore_errors=True)
         password = uuid.uuid4().hex
         with EmbeddedCouchDB(node, folder, port=port, username="admin", password=password) as server:
-            yield CouchDB(server.url, "admin", password, server.log)
+            yield CouchDB(server.url, "admin", password, server)
     except EmbeddedCouchDBError as error:
         raise SuiteError(str(error)) from error
 
@@ -124,6 +131,10 @@ def _configured_couchdb() -> CouchDB:
         url, *others = several_hosts(os.environ["COUCHDB_URL"])
     except ArgumentTypeError as error:
         # The value is not shown: it may hold a password.
+        if "@" in os.environ["COUCHDB_URL"]:
+            raise SuiteError(
+                "COUCHDB_URL: leave user and password out, and set COUCHDB_USER and COUCHDB_PASSWORD to them."
+            ) from None
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
     couchdb = CouchDB(url, *credentials, other_urls=others, has_users=True)

@@ -80,6 +80,19 @@ class Process:
         """Whether it is still running."""
         return self._popen.poll() is None
 
+    @property
+    def exit_status(self) -> int | None:
+        """What it ended with, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
+    def suspend(self) -> None:
+        """Sends SIGSTOP: the process keeps its connections and does nothing until `resume()`."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Ends a suspension."""
+        self._send(signal.SIGCONT)
+
     def wait_until(self, is_ready: Callable[[], bool], timeout_s: float) -> None:
         """Returns once `is_ready()` is true.
 
@@ -102,8 +115,7 @@ class Process:
 
     def ask_to_stop(self) -> None:
         """Sends SIGTERM and returns at once."""
-        if self.is_running:
-            self._popen.terminate()
+        self._send(signal.SIGTERM)
 
     def stop(self) -> None:
         """Sends SIGTERM, after a while SIGKILL; returns when the process has ended."""
@@ -115,8 +127,13 @@ class Process:
 
     def kill(self) -> None:
         """Sends SIGKILL to the process and its children; returns when it has ended."""
-        os.killpg(self._popen.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
         self._popen.wait()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.is_running:
+            self._popen.send_signal(number)
 
     def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()

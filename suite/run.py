@@ -10,30 +10,43 @@ import argparse
 import contextlib
 import dataclasses
 import os
-import socket
 import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from suite import screen
-from suite.couchdb import CouchDB, running_couchdb
+from suite.background import EventLoopThread
+from suite.control.load import LoadControl
+from suite.control.server import Controls, ControlServer, control_server
+from suite.couchdb import running_couchdb
+from suite.environment_file import NAME as ENVIRONMENT
+from suite.environment_file import environment_file
 from suite.errors import SuiteError
 from suite.experiments.partition import part_masters, partition_problems, partition_step, partition_table
+from suite.faults.chaos import played, schedule
+from suite.faults.link import Link
+from suite.faults.stage import Stage, staged
+from suite.faults.switchboard import Switchboard
+from suite.faults.table import faults_on
 from suite.installations import installed
 from suite.load import (
     comparison_table,
     history_of,
-    locust_command,
+    page_command,
     put_load,
     reads_promised,
     verdict_on,
 )
+from suite.only_run import only_run
+from suite.options import parse_run
 from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Service, answers, running
-from suite.table import SAMPLES, Sample, without_a_row
+from suite.setting import Setting
+from suite.table import without_a_row
+from suite.watch_page import has_watch_page, watch_page
+from tor_async_etcd.testing import EtcdServer
 
 _LEGEND = """\
 resolved: requests that met a conflict and succeeded all the same
@@ -42,64 +55,29 @@ _PARTITION_LEGEND = """\
 conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
 lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
-_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What a run starts, and where: its samples, its folder and its ports (0 is any free one)."""
-
-    samples: Sequence[Sample] = SAMPLES
-    folder: Path = Path(".run")  # in the root of the repository, where run_all_samples.sh goes first
-    couchdb_port: int = 5984
-    page_port: int = 8089
-
-    @property
-    def logs(self) -> Path:
-        """The folder of the logs."""
-        return self.folder / "logs"
+_LOOK_INTERVAL_S = 0.5
 
 
 def main(arguments: Sequence[str] | None = None, setting: Setting | None = None) -> int:
     """The exit status: 0 if everything ran and no change was lost."""
-    options = parse_options(arguments)
+    options = parse_run(arguments)
     setting = setting or Setting()
+    if options.only is not None:
+        chosen = [sample for sample in setting.samples if sample.name in options.only]
+        setting = dataclasses.replace(setting, samples=chosen)
     for number in SIGNALS:
         signal.signal(number, _interrupt)
     setting.logs.mkdir(parents=True, exist_ok=True)
+    run = _Run(options, setting)
     try:
-        return _run(options, setting)
+        run.go()
     except SuiteError as error:
         screen.complain(str(error))
         return 1
     except KeyboardInterrupt:
         screen.say("Stopped.")
-        return 130 if options.once else 0
-
-
-def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line. A wrong one ends the process with status 2."""
-    parser = argparse.ArgumentParser(
-        prog="./run_all_samples.sh",
-        description="Runs all samples on one database and puts them under load. Ctrl-C ends everything.",
-        epilog="A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--once", action="store_true", help="end after the load; status 1 if anything failed")
-    parser.add_argument(
-        "--duration",
-        type=_seconds,
-        default=15,
-        metavar="SECONDS",
-        help="length of the load on each service (default: 15)",
-    )
-    return parser.parse_args(arguments)
-
-
-def _seconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of seconds, 1 or more")
-    return int(text)
+        return 130 if options.once else run.status
+    return run.status
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -109,48 +87,184 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _run(options: argparse.Namespace, setting: Setting) -> int:
-    for name in without_a_row():
-        screen.complain(f"samples/{name} is left out: it has no row in suite/table.py.")
-    _check_ports(setting)
-    started_s = time.monotonic()
-    with contextlib.ExitStack() as stack:
+class _Run:
+    """One run; `status` is 1 as soon as something that must not happen has happened."""
+
+    def __init__(self, options: argparse.Namespace, setting: Setting) -> None:
+        self._options = options
+        self._setting = setting
+        # A comparison is made without proxies, unless faults are a part of it.
+        self._has_link = not options.once or options.chaos is not None
+        self._has_watch_page = not options.once and has_watch_page()
+        self._services: Sequence[Service] = ()
+        self._pages: list[Process] = []
+        self._addresses: list[str] = []
+        self.status = 0
+
+    def go(self) -> None:
+        """Starts everything, puts it under load, and stays until it is interrupted, if it is to.
+
+        Raises:
+            SuiteError: something can't be started, or nothing is left to watch.
+        """
+        for name in without_a_row():
+            screen.complain(f"samples/{name} is left out: it has no row in suite/table.py.")
+        with contextlib.ExitStack() as stack:
+            say_where = stack.enter_context(only_run(self._setting.folder))
+            self._setting.check_ports(has_watch_page=self._has_watch_page)
+            stage = self._start(stack)
+            self._switchboard = stack.enter_context(Switchboard(faults_on(stage), screen.say))
+            if not self._options.once:
+                self._open_controls(stage, stack)
+            say_where(self._where(stage))
+            if self._options.chaos is not None:
+                screen.say(f"Chaos {self._options.chaos}: the same number makes the same faults.\n")
+            if self._options.duration:
+                self._load(stage)
+                self._part(stage)
+                self._say_verdict()
+            if not self._options.once:
+                self._stay(stage, stack)
+
+    def _start(self, stack: contextlib.ExitStack) -> Stage:
+        setting = self._setting
+        started_s = time.monotonic()
+        loop = self._loop = stack.enter_context(EventLoopThread())
+        link = etcd = None
         with screen.step(_database_step()):
             couchdb = stack.enter_context(running_couchdb(setting.folder / "couchdb", setting.couchdb_port))
-            commands = stack.enter_context(installed(setting.samples, couchdb, "run"))
+            if any(sample.needs("etcd") for sample in setting.samples):
+                etcd = stack.enter_context(EtcdServer())
+            given = {} if etcd is None else {"etcd": etcd.url}
+            commands = stack.enter_context(installed(setting.samples, couchdb, "run", given))
+        if self._has_link:
+            link = stack.enter_context(Link(couchdb.urls, loop))
+            commands = [
+                dataclasses.replace(command, link_url=link.through(command.database_url))
+                for command in commands
+            ]
         with screen.step("Starting the services ..."):
-            services = stack.enter_context(running(commands, setting.logs))
+            self._services = services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
         screen.show(screen.service_table(services))
+        screen.say(f"Their logs are in {setting.logs}\n")
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
+        if link is not None:
+            cost = f"{link.cost_ms():.1f} ms a request"
+            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.")
+            screen.say(
+                f"In another terminal, source {setting.folder / ENVIRONMENT} to know the databases, and\n"
+                "  .venv/bin/python -m suite.faults\n"
+                "shows and switches faults.\n"
+            )
         screen.say(screen.curl_lines(services))
-        is_good = _load(services, couchdb, options.duration, setting.logs)
-        is_good = _part(services, couchdb) and is_good
-        if not options.once:
-            _stay(services, setting)
-    return 0 if is_good else 1
-
-
-def _check_ports(setting: Setting) -> None:
-    ports = {setting.page_port: "locust's page"} | {
-        sample.port_of(number): sample.label(number)
-        for sample in setting.samples
-        if sample.port
-        for number in sample.numbers
-    }
-    if "COUCHDB_URL" not in os.environ:
-        ports[setting.couchdb_port] = (
-            "the CouchDB stand-in (set COUCHDB_URL if what listens there is your CouchDB)"
+        return stack.enter_context(
+            staged(services, setting.logs, couchdb, screen.say, loop=loop, link=link, etcd=etcd)
         )
-    for port, name in sorted(ports.items()):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                raise SuiteError(
-                    f"Port {port} is in use and needed for {name}: stop what listens there."
-                ) from None
+
+    def _where(self, stage: Stage) -> str:
+        """Where a second run may look."""
+        if self._has_watch_page:
+            return self._setting.watch_url
+        return next(iter(stage.supervisor.services.values())).url
+
+    def _open_controls(self, stage: Stage, stack: contextlib.ExitStack) -> None:
+        """Lets other terminals and the watch page, if there is one, look into the run and change it."""
+        load = LoadControl(self._setting.page_url, stage.supervisor)
+        controls = Controls(stage, self._switchboard, load)
+        control = stack.enter_context(control_server(controls, self._loop))
+        commands = [service.command for service in self._services]
+        stack.enter_context(
+            environment_file(self._setting.folder, stage.couchdb, commands, control.environment)
+        )
+        if self._has_watch_page:
+            self._open_watch_page(control, stack)
+
+    def _open_watch_page(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
+        port = self._setting.watch_port
+        page = stack.enter_context(watch_page(port, self._setting.logs, control.environment))
+        self._pages.append(page)
+        self._addresses.append(f"Watch it: {self._setting.watch_url}")
+        screen.say(f"{self._addresses[-1]}\n")
+
+    def _load(self, stage: Stage) -> None:
+        summaries = {}
+        verdicts = {}
+        for service in self._services:
+            if service.sample.is_under_load:
+                name = service.sample.name
+                with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(service):
+                    summaries[name] = put_load(service, self._options.duration, self._setting.logs)
+                reads = reads_promised(service, stage.couchdb)
+                verdicts[name] = verdict_on(history_of(service, self._setting.logs), reads)
+        if not summaries:
+            return
+        screen.say("")
+        screen.show(comparison_table(summaries))
+        screen.say(_LEGEND)
+        for name, verdict in verdicts.items():
+            screen.say(f"{name}: {verdict}")
+        for name, summary in summaries.items():
+            self._judge(name, [*_problems(summary, self._options), *map(str, verdicts[name].violations)])
+
+    def _chaos(self, service: Service) -> contextlib.AbstractContextManager[None]:
+        """Faults for the time of one load, if they were asked for."""
+        seed = self._options.chaos
+        if seed is None:
+            return contextlib.nullcontext()
+        faults = [*self._switchboard.faults.values()]
+        acts = schedule(faults, f"{seed} {service.sample.name}", self._options.duration)
+        history = history_of(service, self._setting.logs)
+        history.unlink(missing_ok=True)
+        # The first lines are the fruits of the load, without which it can't start.
+        return played(
+            acts,
+            self._switchboard,
+            screen.say,
+            can_start=lambda: history.exists() and history.stat().st_size > 0,
+        )
+
+    def _part(self, stage: Stage) -> None:
+        masters = [service for service in self._services if service.sample.masters]
+        if stage.masters is None:
+            return
+        sample = masters[0].sample
+        with screen.step(f"\n{partition_step(sample)}"):
+            figures = part_masters(masters, stage.couchdb, stage.masters)
+        screen.say("")
+        screen.show(partition_table(sample, figures))
+        screen.say(_PARTITION_LEGEND)
+        self._judge(sample.name, partition_problems(figures))
+
+    def _judge(self, name: str, problems: Sequence[str]) -> None:
+        for problem in problems:
+            screen.complain(f"{name}: {problem}")
+            self.status = 1
+
+    def _say_verdict(self) -> None:
+        if self._options.duration and not self.status:
+            screen.say("\nNo acknowledged change was lost.")
+        if self.status:
+            screen.complain("\nSomething went wrong: see above.")
+
+    def _stay(self, stage: Stage, stack: contextlib.ExitStack) -> None:
+        """Shows locust's page for more load on the services, until no service runs any more."""
+        setting = self._setting
+        command = page_command(self._services, stage.couchdb, setting.page_port, setting.logs)
+        watch = {"LOADGEN_WATCH_URL": setting.watch_url} if self._has_watch_page else {}
+        with signals_wait():
+            page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", watch))
+        page.wait_until(lambda: answers(setting.page_url), _PAGE_TIMEOUT_S)
+        self._pages.append(page)
+        self._addresses.insert(0, f"More load: {setting.page_url} (locust)")
+        screen.say("\n" + "\n".join(self._addresses))
+        screen.say("Ctrl-C ends everything.")
+        while not stage.supervisor.are_all_gone:
+            for page in [page for page in self._pages if not page.is_running]:
+                screen.complain(f"{page.name} has ended; the run goes on. Its log: {page.log}")
+                self._pages.remove(page)
+            time.sleep(_LOOK_INTERVAL_S)
+        raise SuiteError("No service is left.")
 
 
 def _database_step() -> str:
@@ -159,62 +273,14 @@ def _database_step() -> str:
     return "Starting the CouchDB stand-in (the first time its packages are installed) ..."
 
 
-def _load(services: Sequence[Service], couchdb: CouchDB, duration_s: int, logs: Path) -> bool:
-    summaries = {}
-    verdicts = {}
-    for service in services:
-        if service.sample.is_under_load:
-            with screen.step(f"Load on {service.sample.name} for {duration_s} s ..."):
-                summaries[service.sample.name] = put_load(service, duration_s, logs)
-                reads = reads_promised(service, couchdb)
-                verdicts[service.sample.name] = verdict_on(history_of(service, logs), reads)
-    if not summaries:
-        return True
-    screen.say("")
-    screen.show(comparison_table(summaries))
-    screen.say(_LEGEND)
-    for name, verdict in verdicts.items():
-        screen.say(f"{name}: {verdict}")
-    for name, summary in summaries.items():
-        problems = [*summary["problems"], *verdicts[name].violations]
-        for problem in problems:
-            screen.complain(f"{name}: {problem}")
-    are_good = (not summary["problems"] for summary in summaries.values())
-    return all(are_good) and all(verdict.is_linearizable for verdict in verdicts.values())
-
-
-def _part(services: Sequence[Service], couchdb: CouchDB) -> bool:
-    masters = [service for service in services if service.sample.masters]
-    if not masters:
-        return True
-    sample = masters[0].sample
-    with screen.step(f"\n{partition_step(sample)}"):
-        figures = part_masters(masters, couchdb)
-    screen.say("")
-    screen.show(partition_table(sample, figures))
-    screen.say(_PARTITION_LEGEND)
-    problems = partition_problems(figures)
-    for problem in problems:
-        screen.complain(f"{sample.name}: {problem}")
-    return not problems
-
-
-def _stay(services: Sequence[Service], setting: Setting) -> None:
-    """Shows locust's page for more load on one of the services, until one of the processes ends."""
-    loaded = [service for service in services if service.sample.is_under_load]
-    suggested = next((each for each in loaded if each.sample.name == _SUGGESTED), (loaded or services)[0])
-    page_url = f"http://127.0.0.1:{setting.page_port}"
-    command = [*locust_command(suggested), "--web-host", "127.0.0.1", "--web-port", str(setting.page_port)]
-    with contextlib.ExitStack() as stack:
-        with signals_wait():
-            page = stack.enter_context(Process("locust's page", command, setting.logs / "locust.log", {}))
-        page.wait_until(lambda: answers(page_url), _PAGE_TIMEOUT_S)
-        screen.say(f"\nMore load: {page_url} (locust). Ctrl-C ends everything.")
-        watched = [page, *(service.process for service in services)]
-        while all(process.is_running for process in watched):
-            time.sleep(0.5)
-        ended = next(process for process in watched if not process.is_running)
-        raise SuiteError(f"{ended.name} has ended: see {ended.log}.")
+def _problems(summary: Mapping[str, Any], options: argparse.Namespace) -> Sequence[str]:
+    """The problems of a load. Under chaos requests fail: then only a lost change is one."""
+    if options.chaos is None:
+        problems: Sequence[str] = summary["problems"]
+        return problems
+    if summary["lost"] is None:
+        return ["the fruits could not be read back, so nobody knows whether a change was lost"]
+    return [f"{summary['lost']} acknowledged changes were lost"] if summary["lost"] else []
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The output of run_all_samples.sh."""
 
 import contextlib
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -24,13 +25,23 @@ def step(text: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Prints text. Only the terminal wraps it, so that a copied command stays whole."""
-    _console.print(text, markup=False, soft_wrap=True)
+    """Prints text, wrapped between words. A word that is longer than the screen stays whole."""
+    _console.print(_wrapped(text), markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     """Prints an error, in red."""
-    _console.print(text, style="red", markup=False, soft_wrap=True)
+    _console.print(_wrapped(text), style="red", markup=False, soft_wrap=True)
+
+
+def _wrapped(text: str) -> str:
+    """The text in lines that the screen is wide enough for. Commands, which are indented, stay whole."""
+    return "\n".join(
+        line
+        if line.startswith(" ")
+        else textwrap.fill(line, _console.width, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 def show(table: Table) -> None:
@@ -39,19 +50,22 @@ def show(table: Table) -> None:
 
 
 def service_table(services: Sequence[Service]) -> Table:
-    """Each service with its URL and its log."""
-    folder = services[0].process.log.parent
-    table = Table("service", "where", f"its log, in {folder}")
+    """Each service with its URL and its log, which is in the folder of the logs."""
+    table = Table("service", "where", "its log")
     for service in services:
         table.add_row(service.command.label, service.url, service.process.log.name)
     return table
 
 
 def database_lines(couchdb: CouchDB, database_url: str) -> str:
-    """Where the database is that the services share."""
-    if couchdb.log is None:
-        return f"Their database: {database_url}\n"
-    return f"Their database: {database_url}\n(on the stand-in; its log: {couchdb.log})\n"
+    """Where the database is that the services share, and how to look into it."""
+    if couchdb.stand_in is None:
+        return f"Their database:\n  {database_url}\n"
+    return (
+        f"Their database:\n  {database_url}\n"
+        f"on the stand-in; user {couchdb.username}, password {couchdb.password};\n"
+        f"its log: {couchdb.stand_in.log}\n"
+    )
 
 
 # Commands to try, by the sample that they ask.

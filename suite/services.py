@@ -19,25 +19,32 @@ LISTENING = re.compile(r"listening on (http://\S+)")
 
 @dataclasses.dataclass(frozen=True)
 class ServiceCommand:
-    """One process of a sample, before it is started."""
+    """One process of a sample, before it is started.
+
+    `link_url` is where the process finds its database if something is between them, such as a proxy.
+    """
 
     sample: Sample
     database_url: str
     environment: Mapping[str, str] = dataclasses.field(repr=False)
     number: int = 1
     options: tuple[str, ...] = ()
+    link_url: str | None = None
 
     @property
     def label(self) -> str:
         """What the process is called, for instance "leader (2)"."""
         return self.sample.label(self.number)
 
-    def start(self, logs: Path, environment: Mapping[str, str]) -> Process:
-        """The started process, which logs to a file of its own in `logs`."""
-        port = str(self.sample.port_of(self.number))
-        arguments = ("--port", port, "--database", self.database_url, *self.options)
+    def start(
+        self, logs: Path, environment: Mapping[str, str], *, port: int | None = None, start: int = 1
+    ) -> Process:
+        """The started process. Each `start` of it logs to a file of its own in `logs`."""
+        own_port = self.sample.port_of(self.number) if port is None else port
+        arguments = ("--port", str(own_port), "--database", self.link_url or self.database_url, *self.options)
         command = [sys.executable, "-m", self.sample.module, *arguments]
-        log = logs / f"{self.sample.name.replace('/', '_')}_{self.number}.log"
+        suffix = "" if start == 1 else f".{start}"
+        log = logs / f"{self.sample.name.replace('/', '_')}_{self.number}{suffix}.log"
         return Process(self.label, command, log, {**self.environment, **environment})
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from suite.couchdb import CouchDB, running_couchdb
 from suite.errors import SuiteError
 from suite.installations import installed
+from suite.options import parse_test
 from suite.processes import interruptible
 from suite.services import running
 from suite.table import ANY_PORT, ROOT, SAMPLES, Sample, without_a_row
@@ -39,7 +40,7 @@ _OPTIMIZED = {"PYTHONOPTIMIZE": "1"}
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 if all passed."""
     started_s = time.monotonic()
-    options = parse_options(arguments)
+    options = parse_test(arguments)
     amounts = _MORE_AMOUNTS if options.all else {}
     passed = [_step(command, environment=amounts) for command in commands(options)]
     try:
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tempfile.TemporaryDirectory() as folder,
             running_couchdb(Path(folder) / "couchdb", ANY_PORT) as couchdb,
         ):
-            for i, sample in enumerate(sample for sample in SAMPLES if sample.meets_contract):
+            for i, sample in enumerate(_with_a_contract(options)):
                 checks = [_CONTRACT_CHECK, _CONTRACT_CHECK_BY_NOSE] if i == 0 else [_CONTRACT_CHECK]
                 passed += _test_sample(sample, checks, couchdb, Path(folder))
     except SuiteError as error:
@@ -61,24 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(passed) else 1
 
 
-def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line. A wrong one ends the process with status 2."""
-    parser = argparse.ArgumentParser(
-        prog="./test_all_samples.sh",
-        description="Runs all checks and tests, then tests.py against each sample as a running service. "
-        "It takes about ten minutes on two cores.",
-        epilog="A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--all", action="store_true", help="also run the long tests: up to 80 minutes on two cores"
-    )
-    return parser.parse_args(arguments)
-
-
 def commands(options: argparse.Namespace) -> list[tuple[str, ...]]:
-    """The checks and tests that need no running sample."""
-    return [*_CHECKS, _ALL_TESTS if options.all else _TESTS]
+    """The checks and tests that need no running sample; of some samples only their own tests."""
+    tests = _ALL_TESTS if options.all else _TESTS
+    if options.only is None:
+        return [*_CHECKS, tests]
+    modules = [f"samples/tests/test_{name.rpartition('/')[2]}.py" for name in options.only]
+    there = [module for module in modules if (ROOT / module).exists()]
+    return [(*tests, *there)] if there else []
+
+
+def _with_a_contract(options: argparse.Namespace) -> list[Sample]:
+    return [
+        sample
+        for sample in SAMPLES
+        if sample.meets_contract and (options.only is None or sample.name in options.only)
+    ]
 
 
 def _test_sample(sample: Sample, checks: Sequence[Sequence[str]], couchdb: CouchDB, logs: Path) -> list[bool]:

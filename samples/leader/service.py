@@ -3,6 +3,8 @@
 import os
 import socket
 
+from prometheus_client import Gauge
+
 from tor_async_couchdb import Database
 from tor_async_etcd import Client, EtcdError
 from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
@@ -18,6 +20,27 @@ class LeaderHandler(ServiceHandler):
         name = None if leader is None else leader.value.decode()
         is_me = name == self.settings["name"]
         self.write_json({"leader": name, "is_me": is_me, "count": counter.count, "term": counter.term})
+
+
+class LeadershipMetrics:
+    """Whether this process leads, and in which term, as etcd says."""
+
+    def __init__(self, name: str, client: Client) -> None:
+        self._name = name
+        self._client = client
+        self._term = Gauge(
+            "leader_term", "The term in which this process leads; 0: it does not.", registry=None
+        )
+        self.collectors = [self._term]
+
+    async def refresh(self) -> None:
+        """Asks etcd; called before a scraper is answered."""
+        try:
+            leader, _ = await AsyncLeaderRetriever(self._client).fetch()
+        except EtcdError:
+            leader = None
+        is_me = leader is not None and leader.value.decode() == self._name
+        self._term.set(leader.create_revision if is_me and leader else 0)
 
 
 def make_app(database: Database, etcd: str, parts: Parts | None = None) -> ServiceApplication:
@@ -36,6 +59,7 @@ def make_app(database: Database, etcd: str, parts: Parts | None = None) -> Servi
         database,
         version="1.0.0",
         health_checks={"etcd": check_etcd},
+        own_metrics=[LeadershipMetrics(name, client)],
         problems={EtcdError: Problem(503, "etcd can't be reached or is too slow. Try again later.")},
         background_work=[AsyncLeader(name, client).lead],
         settings={"etcd": client, "name": name},

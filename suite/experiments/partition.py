@@ -9,10 +9,11 @@ from rich.table import Table
 from suite.couchdb import CouchDB
 from suite.experiments.multi_master import Experiment, Figures, run
 from suite.experiments.sites import connected
+from suite.faults.masters import MastersLink
 from suite.services import Service
 from suite.table import Sample
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.installer.replication import Master, connect, disconnect
+from tor_async_couchdb.installer.replication import Master
 
 _PARTITION_S = 5
 _USERS = 25
@@ -27,24 +28,23 @@ def partition_step(sample: Sample) -> str:
     )
 
 
-def part_masters(services: Sequence[Service], couchdb: CouchDB) -> Figures:
-    """The figures of the experiment on the two services of one sample.
+def part_masters(services: Sequence[Service], couchdb: CouchDB, link: MastersLink) -> Figures:
+    """The figures of the experiment on the two services of one sample, whose masters have this link.
 
     Raises:
         SuiteError: the masters don't converge, or a change was applied twice.
     """
     credentials = UserPassword(couchdb.username, couchdb.password)
     masters = [Master.from_url(service.command.database_url, credentials) for service in services]
-    return asyncio.run(_figures(services, masters))
+    return asyncio.run(_figures(services, masters, link))
 
 
-async def _figures(services: Sequence[Service], masters: Sequence[Master]) -> Figures:
-    one, other = masters
+async def _figures(services: Sequence[Service], masters: Sequence[Master], link: MastersLink) -> Figures:
     names = services[0].sample.masters
     urls = [service.url for service in services]
     experiment = Experiment(
-        cut=lambda: asyncio.to_thread(disconnect, one, other),
-        heal=lambda: asyncio.to_thread(connect, one, other),
+        cut=lambda: asyncio.to_thread(link.cut),
+        heal=lambda: asyncio.to_thread(link.join),
         users=_USERS,
         fruits=_FRUITS,
         partition_s=_PARTITION_S,

@@ -11,12 +11,14 @@ WRITERS = 8
 _WAIT_TIMEOUT_S = 60.0
 _REQUEST_TIMEOUT_S = 60.0
 _POLL_INTERVAL_S = 0.02
+_NO_ANSWER = 0
 
 
 class Writers:
     """Threads that change a new fruit of the service at `service_url` as fast as it answers.
 
-    `answers` has the moment (monotonic, in seconds), the status and the problem type of each answer.
+    `answers` has the moment (monotonic, in seconds), the status and the problem type of each answer; the
+    status is 0 if none came.
     """
 
     def __init__(self, service_url: str) -> None:
@@ -98,7 +100,12 @@ class Writers:
     def _write(self) -> None:
         with requests.Session() as session:
             while not self._stop.is_set():
-                answer = session.put(self._url, json={"color": "blue"}, timeout=_REQUEST_TIMEOUT_S)
+                try:
+                    answer = session.put(self._url, json={"color": "blue"}, timeout=_REQUEST_TIMEOUT_S)
+                except requests.RequestException:  # the service is gone; the change may be in the database
+                    self.answers.append((time.monotonic(), _NO_ANSWER, "outcome-unknown"))
+                    time.sleep(_POLL_INTERVAL_S)
+                    continue
                 body = answer.json()
                 if answer.status_code == 200:
                     self.acknowledged.append(body["change_count"])

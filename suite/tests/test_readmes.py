@@ -16,14 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from suite import run, test
-from suite.couchdb import running_couchdb
-from suite.installations import installed
-from suite.services import running
+from suite.background import EventLoopThread
+from suite.control.load import LoadControl
+from suite.control.server import Controls, control_server
+from suite.environment_file import environment_file
+from suite.faults.tests.playing import Play, playing
+from suite.options import parse_run, parse_test
 from suite.table import ROOT, SAMPLES, sample_named
 
 _BIN = Path(sys.executable).parent
@@ -34,14 +37,20 @@ _DOCUMENTS = sorted(
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(
-    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
+    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/locust .*--web-port "
+    r"|/etcd .*--listen-client-urls \S+:)(\d+)",
     re.DOTALL,
 )
+_PORT = re.compile(r"(127\.0\.0\.1:|--(?:web-)?port )(\d+)")
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
 _BENCHMARK = re.compile(r"^.venv/bin/python -m benchmarks (\S.*)$", re.MULTILINE)
-_PARSE_BENCHMARK = "import sys; from benchmarks.__main__ import parse; parse(sys.argv[1:])"
+# It makes a folder outside of this one.
+_NEW_SERVICE = re.compile(r"^\./new_service\.sh ((?:.*\\\n)*.*)$", re.MULTILINE)
+_PARSE = "import sys; from {}.__main__ import parse; parse(sys.argv[1:])"
 _TIMEOUT_S = 120.0
+# Those that a README sets, and those of .run/environment.
+_VARIABLES = "^declare -(-|x) ([a-z_]+|(COUCHDB|CRUD|SUITE)[A-Z0-9_]*)="
 _VARIES = re.compile(
     r"[0-9a-f]{32}|\b[A-Z][a-z]{2}, \d+ [A-Z][a-z]{2}\b|W/\"\w+\"|\"[0-9a-f]{40}\"|\d[\d.,]*"
 )
@@ -56,30 +65,49 @@ def _free_port() -> int:
         return port
 
 
+@dataclass(frozen=True)
+class Suite:
+    """What runs while a README is read: where its samples are, by the ports that the suite gives to them."""
+
+    ports: Ports
+    environment: str
+
+
 @pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ports]:
-    """Where the samples run, by the ports that the suite gives to them."""
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    """All samples, with what run_all_samples.sh offers to other terminals."""
     folder = tmp_path_factory.mktemp("readmes")
-    samples = [sample.anywhere() for sample in SAMPLES]
     with (
-        running_couchdb(folder / "couchdb", 0) as couchdb,
-        installed(samples, couchdb, "test") as commands,
-        running(commands, folder) as services,
+        playing([sample.name for sample in SAMPLES], folder) as play,
+        EventLoopThread() as loop,
+        control_server(_controls(play), loop) as control,
+        environment_file(folder, play.stage.couchdb, play.commands, control.environment) as environment,
     ):
-        yield {
-            str(sample_named(service.sample.name).port_of(service.command.number)): int(
-                service.url.rpartition(":")[2]
-            )
-            for service in services
-        }
+        yield Suite(
+            {
+                str(sample_named(service.sample.name).port_of(service.command.number)): int(
+                    service.url.rpartition(":")[2]
+                )
+                for service in play.stage.supervisor.services.values()
+            },
+            environment.read_text(),
+        )
+
+
+def _controls(play: Play) -> Controls:
+    load = LoadControl("http://127.0.0.1:1", play.stage.supervisor)
+    return Controls(play.stage, play.switchboard, load)
 
 
 class Terminal:
-    """Runs a README's blocks, one after the other."""
+    """Runs a README's blocks, one after the other. Variables live on, as they do in a reader's terminal."""
 
-    def __init__(self, ports: Ports, folder: Path, stack: contextlib.ExitStack) -> None:
-        self._ports = dict(ports)
+    def __init__(self, suite: Suite, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._ports = dict(suite.ports)
         self._folder = folder
+        self._variables = folder / "variables"
+        self._variables.touch()
+        (folder / "environment").write_text(suite.environment)
         self._stack = stack
         self._environment = {name: value for name, value in os.environ.items() if "COUCHDB" not in name}
 
@@ -93,13 +121,15 @@ class Terminal:
         else:
             for command in _MAIN_COMMAND.finditer(block):
                 self._check_main_command(shlex.split(command[0], comments=True))
-            for benchmark in _BENCHMARK.finditer(block):
-                self._check_benchmark(shlex.split(benchmark[1], comments=True))
-            self._answer(_BENCHMARK.sub("", _MAIN_COMMAND.sub("", block)))
+            for package, pattern in (("benchmarks", _BENCHMARK), ("new_service", _NEW_SERVICE)):
+                for found in pattern.finditer(block):
+                    self._check_options(package, shlex.split(found[1], comments=True))
+                block = pattern.sub("", block)
+            self._answer(_MAIN_COMMAND.sub("", block))
 
     def _answer(self, commands: str) -> str:
         completed = subprocess.run(  # noqa: S603 - what the repository's own READMEs say
-            ["/usr/bin/env", "bash", "-euo", "pipefail", "-c", self._translated(commands)],
+            ["/usr/bin/env", "bash", "-euo", "pipefail", "-c", self._with_variables(commands)],
             cwd=ROOT,
             env=self._environment,
             stdin=subprocess.DEVNULL,
@@ -112,13 +142,17 @@ class Terminal:
         assert completed.returncode == 0, f"{commands}\n{completed.stdout}"
         return completed.stdout
 
+    def _with_variables(self, commands: str) -> str:
+        file = shlex.quote(str(self._variables))
+        return f"source {file}\n{self._translated(commands)}\ndeclare -p | grep -E '{_VARIABLES}' >{file}"
+
     def _check_main_command(self, words: list[str]) -> None:
         assert os.access(ROOT / words[0], os.X_OK)
-        (run if "run_all" in words[0] else test).parse_options(words[1:])
+        (parse_run if "run_all" in words[0] else parse_test)(words[1:])
 
-    def _check_benchmark(self, words: list[str]) -> None:
-        # In a process of its own, as the suite imports no benchmarks.
-        command = [sys.executable, "-c", _PARSE_BENCHMARK, *words]
+    def _check_options(self, package: str, words: list[str]) -> None:
+        # In a process of its own, as the suite does not import the packages above it.
+        command = [sys.executable, "-c", _PARSE.format(package), *words]
         subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT_S)  # noqa: S603 - the READMEs' own
 
     def _start_server(self, block: str, port: str) -> None:
@@ -143,11 +177,9 @@ class Terminal:
 
     def _translated(self, commands: str) -> str:
         """The commands with the ports and the folders of this test."""
-        for port in re.findall(r"(?:127\.0\.0\.1:|--port )(\d+)", commands):
+        for _, port in _PORT.findall(commands):
             self._ports.setdefault(port, _free_port())
-        commands = re.sub(
-            r"(127\.0\.0\.1:|--port )(\d+)", lambda match: f"{match[1]}{self._ports[match[2]]}", commands
-        )
+        commands = _PORT.sub(lambda match: f"{match[1]}{self._ports[match[2]]}", commands)
         return commands.replace(".venv/bin/", f"{_BIN}/").replace(".run/", f"{self._folder}/")
 
 
@@ -180,9 +212,9 @@ def _stop(server: "subprocess.Popen[bytes]") -> None:
     [document for document in _DOCUMENTS if _BLOCK.search(document.read_text())],
     ids=lambda readme: str(readme.relative_to(ROOT)),
 )
-def test_commands_of_a_readme_do_what_it_says(readme: Path, ports: Ports, tmp_path: Path) -> None:
+def test_commands_of_a_readme_do_what_it_says(readme: Path, suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
-        terminal = Terminal(ports, tmp_path, stack)
+        terminal = Terminal(suite, tmp_path, stack)
         for kind, block in _BLOCK.findall(readme.read_text()):
             terminal.run(kind, block)
 
@@ -219,22 +251,29 @@ def test_main_readme_has_a_row_for_each_sample() -> None:
     assert sorted(set(rows)) == sorted(sample.name for sample in SAMPLES)
 
 
-def test_a_wrong_answer_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) -> None:
+def test_a_wrong_answer_in_a_readme_is_noticed(suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(AssertionError):
-        Terminal(ports, tmp_path, stack).run("console", "$ echo red\nblue\n")
+        Terminal(suite, tmp_path, stack).run("console", "$ echo red\nblue\n")
 
 
-def test_a_failing_command_in_a_readme_is_noticed(ports: Ports, tmp_path: Path) -> None:
+def test_a_failing_command_in_a_readme_is_noticed(suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(AssertionError):
-        Terminal(ports, tmp_path, stack).run("bash", "curl --silent --fail http://127.0.0.1:8445/nothing\n")
+        Terminal(suite, tmp_path, stack).run("bash", "curl --silent --fail http://127.0.0.1:8445/nothing\n")
 
 
 @pytest.mark.parametrize("command", ["./run_all_samples.sh --twice", "./test_all_samples.sh --twice"])
-def test_wrong_option_of_a_main_command_is_noticed(command: str, ports: Ports, tmp_path: Path) -> None:
+def test_wrong_option_of_a_main_command_is_noticed(command: str, suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(SystemExit):
-        Terminal(ports, tmp_path, stack).run("bash", f"{command}\n")
+        Terminal(suite, tmp_path, stack).run("bash", f"{command}\n")
 
 
-def test_wrong_option_of_a_benchmark_is_noticed(ports: Ports, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ".venv/bin/python -m benchmarks storm --twice",
+        "./new_service.sh crud/basic \\\n  ../new --model=New --twice",
+    ],
+)
+def test_wrong_option_of_another_command_is_noticed(command: str, suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(subprocess.CalledProcessError):
-        Terminal(ports, tmp_path, stack).run("bash", ".venv/bin/python -m benchmarks storm --twice\n")
+        Terminal(suite, tmp_path, stack).run("bash", f"{command}\n")

@@ -13,18 +13,21 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from suite.only_run import only_run
 from suite.table import ROOT
 
 _TIMEOUT_S = 120.0
 _MAIN = """
 import sys
 from pathlib import Path
-from suite.run import Setting, main
+from suite.run import main
+from suite.setting import Setting
 from suite.table import SAMPLES
 
 samples = [sample.anywhere() for sample in SAMPLES]
-setting = Setting(samples, Path(sys.argv[2]), couchdb_port=0, page_port=int(sys.argv[1]))
-sys.exit(main(sys.argv[3:], setting))
+page_port, watch_port = int(sys.argv[1]), int(sys.argv[2])
+setting = Setting(samples, Path(sys.argv[3]), couchdb_port=0, page_port=page_port, watch_port=watch_port)
+sys.exit(main(sys.argv[4:], setting))
 """
 
 
@@ -39,9 +42,10 @@ class Run:
         page_port: int | None = None,
     ) -> None:
         self._output = folder / "output"
+        ports = [str(page_port or _free_port()), str(_free_port())]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 - the suite itself
-                [sys.executable, "-c", _MAIN, str(page_port or _free_port()), str(folder), *options],
+                [sys.executable, "-c", _MAIN, *ports, str(folder), *options],
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -92,7 +96,11 @@ def _assert_nothing_listens(output: str) -> None:
 
 def _words(text: str) -> set[str]:
     """The words of a text, without ids and the names of folders."""
-    return set(re.findall(r"[A-Za-z_-]{2,}", re.sub(r"[0-9a-f]{32}|in \S+ +┃|\S*/(logs|couchdb)/", "", text)))
+    return set(
+        re.findall(
+            r"[A-Za-z_-]{2,}", re.sub(r"[0-9a-f]{32}|\S*/(logs|couchdb)(/|$)", "", text, flags=re.MULTILINE)
+        )
+    )
 
 
 def test_run_once_shows_what_the_readme_shows_and_leaves_nothing(tmp_path: Path, runs: list[Run]) -> None:
@@ -115,7 +123,7 @@ def test_run_once_shows_what_the_readme_shows_and_leaves_nothing(tmp_path: Path,
     [("CouchDB ", signal.SIGHUP), ("services ...", signal.SIGTERM), ("Load on", signal.SIGINT)],
 )
 def test_signal_stops_everything(tmp_path: Path, runs: list[Run], said: str, number: signal.Signals) -> None:
-    run = Run(tmp_path, "--duration", "30")
+    run = Run(tmp_path, "--only", "crud/basic,crud/retry", "--duration", "30")
     runs.append(run)
     run.wait_for(said)
     run.process.send_signal(number)
@@ -126,18 +134,60 @@ def test_signal_stops_everything(tmp_path: Path, runs: list[Run], said: str, num
         _assert_nothing_listens(run.output)
 
 
-def test_service_that_ends_is_named_and_ends_the_run(tmp_path: Path, runs: list[Run]) -> None:
-    run = Run(tmp_path, "--duration", "1")
+def _child(run: Run, word: str) -> psutil.Process:
+    """The process that the run has started with this word in its command."""
+    children = psutil.Process(run.process.pid).children()
+    return next(child for child in children if any(word in part for part in child.cmdline()))
+
+
+def test_run_goes_on_while_a_service_is_left(tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(tmp_path, "--no-load", "--only", "health,metrics")
     runs.append(run)
-    run.wait_for("More load")
-    metrics = next(
-        child
-        for child in psutil.Process(run.process.pid).children()
-        if "samples.metrics.service" in child.cmdline()
-    )
-    metrics.kill()
+    run.wait_for("Ctrl-C ends everything.")
+    _child(run, "samples.metrics.service").kill()
+    run.wait_for("metrics has ended by SIGKILL; the run goes on. Its log: ")
+    if "COUCHDB_URL" not in os.environ:
+        _child(run, "server.js").kill()
+        run.wait_for("The database has ended; it is started again.")
+        run.wait_for("The database runs again: ")
+    _child(run, "locust").kill()
+    run.wait_for("Locust's page has ended; the run goes on.")
+    _child(run, "samples.health.service").kill()
     assert run.status() == 1
-    assert "metrics has ended: see" in run.output.splitlines()[-1]
+    assert run.output.splitlines()[-1] == "No service is left."
+
+
+def test_second_run_is_told_that_there_is_a_first(tmp_path: Path) -> None:
+    with only_run(tmp_path) as say_where:
+        say_where("http://127.0.0.1:8088")
+        run = Run(tmp_path, "--once")
+        assert run.status() == 1
+    assert re.fullmatch(r"Already running, since .*, at http://127.0.0.1:8088\.\n", run.output)
+
+
+def test_nothing_breaks_inside_a_word_on_a_narrow_screen(tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(tmp_path, "--no-load", "--only", "crud/basic,crud/retry", environment={"COLUMNS": "80"})
+    runs.append(run)
+    run.wait_for("Ctrl-C ends everything.")
+    too_long = [line for line in run.output.splitlines() if len(line) > 80]
+    assert [
+        line for line in too_long if " " in line.strip()
+    ] == []  # a word alone, such as a path, stays whole
+    last = run.output.splitlines()[-3:]
+    assert last[-1] == "Ctrl-C ends everything."
+    assert any(line.startswith("More load: http://127.0.0.1:") for line in last)
+
+
+@pytest.mark.long
+def test_chaos_loses_nothing_and_leaves_no_fault_on(tmp_path: Path, runs: list[Run]) -> None:
+    run = Run(tmp_path, "--once", "--chaos", "7", "--duration", "20", "--only", "crud/retry,leader")
+    runs.append(run)
+    assert run.status() == 0, run.output
+    assert "Chaos 7" in run.output
+    switched_on = re.findall(r"^Fault (\S+) is on", run.output, re.MULTILINE)
+    assert set(switched_on) == set(re.findall(r"^Fault (\S+) is off", run.output, re.MULTILINE))
+    assert len(switched_on) > 3
+    assert "No acknowledged change was lost." in run.output
 
 
 @pytest.mark.parametrize(
@@ -146,7 +196,7 @@ def test_service_that_ends_is_named_and_ends_the_run(tmp_path: Path, runs: list[
         ("", "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in)."),
         (
             "http://a:b@127.0.0.1:1",
-            "COUCHDB_URL: required format is http[s]://host:port (unset it to use the stand-in).",
+            "COUCHDB_URL: leave user and password out, and set COUCHDB_USER and COUCHDB_PASSWORD to them.",
         ),
         (
             "http://127.0.0.1:1,",

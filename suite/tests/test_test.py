@@ -2,11 +2,12 @@
 
 import pytest
 
-from suite.test import commands, parse_options
+from suite.options import parse_test
+from suite.test import commands
 
 
 def _pytest_of(*arguments: str) -> tuple[str, ...]:
-    (command,) = (command for command in commands(parse_options(arguments)) if command[0] == "pytest")
+    (command,) = (command for command in commands(parse_test(arguments)) if command[0] == "pytest")
     return command
 
 
@@ -17,7 +18,7 @@ def test_long_tests_run_only_with_all() -> None:
 
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        parse_options(["--help"])
+        parse_test(["--help"])
     assert exit_.value.code == 0
     assert "--all" in capsys.readouterr().out
 
@@ -25,6 +26,6 @@ def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("option", ["--twice", "--al", "all"])
 def test_unknown_option_is_an_error(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        parse_options([option])
+        parse_test([option])
     assert exit_.value.code == 2
     assert option in capsys.readouterr().err

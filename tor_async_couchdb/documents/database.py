@@ -11,6 +11,7 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import CallTracer
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.cluster import ChosenRule, has_majority
 from tor_async_couchdb.documents.revisions import Revisions
@@ -32,6 +33,7 @@ from tor_async_couchdb.wire.nodes import Nodes, database_urls
 from tor_async_couchdb.wire.transport import Transport
 
 _ID_BATCH_SIZE = 100
+_VIEW = "/{db}/_design/{ddoc}/_view/{view}"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -119,8 +121,9 @@ class Database:
 
     Use it as an async context manager, one for the life of a service. Its methods may be called concurrently.
     Each request ends within `timeout_s` seconds, and before the request's deadline. The `guard` seals and
-    opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, and
-    a `transport` of your own replaces HTTP (then credentials and timeout are the transport's).
+    opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, the
+    `tracer` makes spans, and a `transport` of your own replaces HTTP (then credentials, timeout and tracer
+    are the transport's).
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
@@ -144,6 +147,7 @@ class Database:
         observer: Observer | None = None,
         retry_budget: RetryBudget | None = None,
         transport: Transport | None = None,
+        tracer: CallTracer | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         urls = database_urls(url)
@@ -155,12 +159,13 @@ class Database:
         self.guard = guard or Guard()
         self.observer = observer or Observer()
         self.origin: Database = self  # the database that `observed_by` was called on first
-        retry_budget = retry_budget or RetryBudget()
+        self.retry_budget = retry_budget = retry_budget or RetryBudget()
         self._transport = transport or Transport(
             validate_cert=validate_cert,
             timeout_s=timeout_s,
             observer=self.observer,
             retry_budget=retry_budget,
+            tracer=tracer,
             authenticator=None if login is None else login.authenticator(nodes.urls, self.observer),
         )
         self._endpoint = Endpoint(nodes, self._transport, retry_budget)
@@ -217,7 +222,7 @@ class Database:
 
     async def information(self) -> dict[str, Any]:
         """CouchDB's information about the database: `doc_count`, `sizes` and more."""
-        response = await self._endpoint.request("information", "GET", "")
+        response = await self._endpoint.request("GET /{db}", "")
         response.decode(_Information)
         information: dict[str, Any] = response.json()
         return information
@@ -245,7 +250,7 @@ class Database:
             NotFoundError: CouchDB does not have the revision, or there is no such document or database.
         """
         node = self._endpoint.nodes.of_document(document_id)
-        return await self._endpoint.get_document("fetch", quote_id(document_id), {"rev": rev}, node=node)
+        return await self._endpoint.get_document(quote_id(document_id), {"rev": rev}, node=node)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
         """The document under a key that is unique and never changes, in the view named `design_doc`.
@@ -291,10 +296,10 @@ class Database:
         if in_body:
             body = msgspec.json.encode(in_body)
             response = await self._endpoint.request(
-                "query_view", "POST", path, in_query, body=body, may_be_slow=True
+                f"POST {_VIEW}", path, in_query, body=body, may_be_slow=True
             )
         else:
-            response = await self._endpoint.request("query_view", "GET", path, in_query, may_be_slow=True)
+            response = await self._endpoint.request(f"GET {_VIEW}", path, in_query, may_be_slow=True)
         return response.decode(_Rows, _rows_apart).rows
 
     async def save(self, document: Document) -> str:
@@ -339,7 +344,7 @@ class Database:
 
     async def design_doc_names(self) -> list[str]:
         """The names of all design documents, without `_design/`."""
-        response = await self._endpoint.request("design_doc_names", "GET", "_design_docs")
+        response = await self._endpoint.request("GET /{db}/_design_docs", "_design_docs")
         return [str(row.id).removeprefix("_design/") for row in response.decode(_Rows).rows]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:
@@ -349,7 +354,7 @@ class Database:
             NotFoundError: there is no such database or design document.
         """
         path = f"_design/{quote_id(design_doc)}/_info"
-        response = await self._endpoint.request("view_information", "GET", path)
+        response = await self._endpoint.request("GET /{db}/_design/{ddoc}/_info", path)
         response.decode(_ViewInformation)
         information: dict[str, Any] = response.json()["view_index"]
         return information

@@ -250,6 +250,13 @@ class AdminDatabase:
         props = self.server.ask("GET", self.name).get("props", {})
         return props.get("partitioned") is True
 
+    def set_revs_limit(self, count: int) -> None:
+        """Sets how many revisions of a document's history CouchDB remembers by name.
+
+        https://docs.couchdb.org/en/stable/api/database/misc.html#put--db-_revs_limit
+        """
+        self.server.ask("PUT", self.name, "_revs_limit", body=count)
+
     def fetch(self, document_ids: Iterable[str]) -> dict[str, Document]:
         """Those of the documents that exist, by their ids."""
         answer = self.server.ask(

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import install
 from tor_async_couchdb.installer.options import (
@@ -26,8 +27,9 @@ Install = Callable[..., None]
 class CommandLineParser(argparse.ArgumentParser):
     """The installer's options. Each takes a value, as in `--delete=true`."""
 
-    def __init__(self, description: str, default_database: str) -> None:
+    def __init__(self, description: str, default_database: str, revs_limit_if_new: int | None = None) -> None:
         super().__init__(description=description, allow_abbrev=False)
+        self.revs_limit_if_new = revs_limit_if_new
         add_database_options(self, default_database)
         add_installation_options(self)
 
@@ -38,6 +40,14 @@ def add_installation_options(parser: argparse.ArgumentParser) -> None:
     add_boolean(parser, "--create", "true", "create the database unless it exists")
     add_boolean(parser, "--createdesign", "true", "create or upgrade the design documents, with --create")
     add_boolean(parser, "--createseed", "true", "create the seed documents that don't exist, with --create")
+    parser.add_argument(
+        "--revs_limit",
+        type=option_types.positive_count,
+        metavar="N",
+        help="revisions of a document's history that CouchDB remembers by name; fewer make the writes of a"
+        " hot document faster, but it must not change more often while replicating databases are apart"
+        " [default: as it is, 1000 in a new database]",
+    )
     parser.add_argument(
         "--seeddocsigner",
         default="",
@@ -70,7 +80,13 @@ def main(
     """
     options = clp.parse_args()
     try:
-        install_by_options(options, design_docs_folder, seed_docs_folder, install=install)
+        install_by_options(
+            options,
+            design_docs_folder,
+            seed_docs_folder,
+            revs_limit_if_new=clp.revs_limit_if_new,
+            install=install,
+        )
     except InstallerError as error:
         sys.stderr.write(f"{clp.prog}: {error}\n")
         return 1
@@ -85,6 +101,7 @@ def install_by_options(
     design_docs_folder: Folder,
     seed_docs_folder: Folder,
     *,
+    revs_limit_if_new: int | None = None,
     install: Install = install,
 ) -> None:
     """Installs the documents of the folders as the options say, and shows the progress.
@@ -102,6 +119,8 @@ def install_by_options(
             design_docs_folder=design_docs_folder if options.createdesign else None,
             seed_docs_folder=seed_docs_folder if options.createseed else None,
             seed_doc_signer=signer_of(options.seeddocsigner) if options.seeddocsigner else None,
+            revs_limit=options.revs_limit,
+            revs_limit_if_new=revs_limit_if_new,
             delete=options.delete,
             create=options.create,
             members_only=options.membersonly,

@@ -46,6 +46,8 @@ def install(
     design_docs_folder: str | os.PathLike[str] | None = None,
     seed_docs_folder: str | os.PathLike[str] | None = None,
     seed_doc_signer: Signer | None = None,
+    revs_limit: int | None = None,
+    revs_limit_if_new: int | None = None,
     delete: bool = False,
     create: bool = True,
     members_only: bool = False,
@@ -59,6 +61,12 @@ def install(
     Several installations may run at the same time. What is already as it should be is left alone, and so are
     seed documents that were changed or deleted. If the installation fails, the database stays as it is then:
     others may use it already.
+
+    `revs_limit` is how many revisions of a document's history CouchDB remembers by name; without it a
+    database that is created here gets `revs_limit_if_new`, or CouchDB's own 1,000. A longer history makes the
+    writes of a document that changes all the time slower and the file larger. Between two databases that
+    replicate, a document must not change more often than that while they are apart: otherwise CouchDB takes
+    the newer revision for a conflict.
 
     With `members_only` all others but administrators are shut out of the database; see `members`. The
     `service_user` becomes a member, and is created if there is none. Its password is only changed with
@@ -86,7 +94,7 @@ def install(
         elif delete:
             _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            _create(
+            is_created = _create(
                 target,
                 design_files,
                 seed_files,
@@ -94,6 +102,9 @@ def install(
                 is_partitioned=is_partitioned,
                 members_only=members_only or service_user is not None,
             )
+            limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
+            if limit is not None:
+                target.set_revs_limit(limit)
 
 
 @contextmanager
@@ -132,7 +143,8 @@ def _create(
     *,
     is_partitioned: bool,
     members_only: bool,
-) -> None:
+) -> bool:
+    """Creates and fills the database; returns whether this call created it."""
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
@@ -147,7 +159,8 @@ def _create(
                 raise _stays(target, error) from error
             raise
         else:
-            return
+            break
+    return is_created
 
 
 def _was_deleted_meanwhile(error: CouchDBError) -> bool:

@@ -81,3 +81,10 @@ def boolean(value: str) -> bool:
     if value.lower() not in _BOOLEANS:
         raise ArgumentTypeError("should be one of true, false, yes, no, 1 or 0")
     return _BOOLEANS[value.lower()]
+
+
+def positive_count(value: str) -> int:
+    """Accepts a whole number, 1 or more."""
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+        raise ArgumentTypeError("should be a whole number, 1 or more")
+    return int(value)

@@ -20,12 +20,19 @@ _LAST = r"9999-12-31T23:59:59\.999999"  # nothing is after it
 # A moment that exists, so that there is always a `next_after` it.
 Timestamp = Annotated[str, msgspec.Meta(pattern=rf"\A(?!{_LAST}){_DATE}T{_TIME}\+00:00\Z", max_length=32)]
 
+_clock_offset = datetime.timedelta()
 _TICK = datetime.timedelta(microseconds=1)
 
 
 def now() -> Timestamp:
     """The current time, as `YYYY-MM-DDTHH:MM:SS.ffffff+00:00`."""
-    return _format(datetime.datetime.now(datetime.UTC))
+    return _format(datetime.datetime.now(datetime.UTC) + _clock_offset)
+
+
+def set_clock_offset(seconds: float) -> None:
+    """Makes the clock of this process `seconds` fast, or slow if negative: for experiments."""
+    global _clock_offset
+    _clock_offset = datetime.timedelta(seconds=seconds)
 
 
 def next_after(previous: Timestamp) -> Timestamp:

@@ -18,6 +18,10 @@ from aiohttp import web
 
 from tor_async_couchdb.wire.endpoint import quote_id
 
+# CouchDB's, and those of a service that the proxy stands in front of.
+_FORWARDED = ("Authorization", "Cookie", "Accept", "Content-Type", "Client-Id", "Idempotency-Key", "If-Match")
+_FEED_TIMEOUT_S = 120.0  # twice CouchDB's default pause between two heartbeats of a feed
+
 
 class Request:
     """A request on its way to CouchDB; `path` is as it was sent, with the query string."""
@@ -25,8 +29,7 @@ class Request:
     def __init__(self, incoming: web.BaseRequest, body: bytes, session: aiohttp.ClientSession) -> None:
         self.method, self.path, self.body = incoming.method, incoming.raw_path, body
         self.incoming = incoming
-        names = ("Authorization", "Cookie", "Accept", "Content-Type")
-        self._headers = {name: incoming.headers[name] for name in names if name in incoming.headers}
+        self._headers = {name: incoming.headers[name] for name in _FORWARDED if name in incoming.headers}
         self._session = session
 
     async def forward(self) -> web.Response:
@@ -39,9 +42,23 @@ class Request:
         async with self._session.request(method, url, data=body or None, headers=self._headers) as answer:
             content = await answer.read()
             cookies = [("Set-Cookie", cookie) for cookie in answer.headers.getall("Set-Cookie", [])]
-            return web.Response(
-                status=answer.status, body=content, content_type=answer.content_type, headers=cookies
-            )
+            return web.Response(status=answer.status, body=content, headers=[_type_of(answer), *cookies])
+
+    async def relay(self) -> web.StreamResponse:
+        """Passes CouchDB's answer on as it comes, for instance a feed that never ends."""
+        async with self._session.request(
+            self.method,
+            yarl.URL(self.path, encoded=True),
+            data=self.body or None,
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=_FEED_TIMEOUT_S),
+        ) as answer:
+            response = web.StreamResponse(status=answer.status, headers=[_type_of(answer)])
+            await response.prepare(self.incoming)
+            async for part in answer.content.iter_any():
+                await response.write(part)
+            await response.write_eof()
+            return response
 
     async def change_documents(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         """Changes the documents that this `_bulk_docs` request will write, before it arrives.
@@ -62,6 +79,11 @@ class Request:
         if self.incoming.transport is not None:
             self.incoming.transport.abort()
         return web.Response()
+
+
+def _type_of(answer: aiohttp.ClientResponse) -> tuple[str, str]:
+    # With its parameters: a replicator needs the boundary between the parts of an answer.
+    return "Content-Type", answer.headers.get("Content-Type", "application/octet-stream")
 
 
 Fault = Callable[[Request], Awaitable[web.StreamResponse]]
@@ -129,10 +151,12 @@ class FaultProxy:
     """An HTTP proxy on a free port of 127.0.0.1, in front of the CouchDB at the URL `target`.
 
     It listens inside `async with`, and on the same port when it is entered again; in between it refuses
-    connections. `requests` has all requests that arrived, in order.
+    connections. `requests` has all requests that arrived, in order, unless `is_forgetful`: a proxy that runs
+    for hours must be.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, is_forgetful: bool = False) -> None:
+        self._is_forgetful = is_forgetful
         self._target = yarl.URL(target)
         self._port = 0
         self._faults: list[tuple[Fault, str, float]] = []
@@ -168,7 +192,8 @@ class FaultProxy:
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         request = Request(incoming, await incoming.content.read(), self._session)
-        self.requests.append(request)
+        if not self._is_forgetful:
+            self.requests.append(request)
         try:
             return await self._next_fault(request.path)(request)
         except aiohttp.ClientError:  # CouchDB itself can't be reached

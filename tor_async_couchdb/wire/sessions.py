@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import yarl
 
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.errors import ConnectError, TransportError
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.wire.transport import Authenticator, Request, Response, Send, UnreachableError
@@ -166,15 +167,16 @@ class _Node:
         return self._session
 
     async def _post(self, form: bytes, send: Send) -> Response:
-        started_s, status = time.monotonic(), None
+        started_s, outcome = time.monotonic(), Outcome(None, "UnreachableError")
         try:
             request = Request("POST", self._url, form, started_s + _TIMEOUT_S)
             response = await send(request.with_header("Content-Type", _FORM))
-            status = response.status
+            outcome = Outcome(response.status, "" if response.status < 400 else str(response.status))
         except TransportError as error:  # of the request that waits for it, nothing was sent
             raise UnreachableError(f"there is no session: {error}") from error
         finally:
-            self._observer.request_finished("login", status, time.monotonic() - started_s)
+            call = Call("POST /_session", "", self._url.host or "", self._url.port or 0)
+            self._observer.request_finished(call, outcome, time.monotonic() - started_s)
         return response
 
     def _session_of(self, response: Response, started_s: float) -> _Session:

@@ -16,6 +16,7 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import Call, CallTracer, Outcome
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
@@ -173,6 +174,7 @@ class Transport:
         timeout_s: float,
         observer: Observer,
         retry_budget: RetryBudget,
+        tracer: CallTracer | None = None,
         authenticator: Authenticator | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -180,6 +182,7 @@ class Transport:
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
         self._observer = observer
+        self._tracer = tracer or CallTracer()
         self._read_retries = RetryStrategy(
             _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=retry_budget, sleep=sleep
         )
@@ -205,8 +208,7 @@ class Transport:
 
     async def send(
         self,
-        operation: str,
-        method: str,
+        call: Call,
         url: yarl.URL,
         *,
         body: bytes | None = None,
@@ -215,7 +217,8 @@ class Transport:
         patience_s: float = math.inf,
         is_last_node: bool = True,
     ) -> Response:
-        """CouchDB's answer, which is a success. `operation` names this kind of request for the observer.
+        """CouchDB's answer, which is a success. `call` has the method, and names the request to observer
+        and tracer.
 
         A request that had no effect is sent again, a few times and within the budget: one that was not sent,
         or that CouchDB refused with 429; a read also after a broken connection or a 5xx. Unless this is the
@@ -229,7 +232,7 @@ class Transport:
             ResponseError: CouchDB refused the request.
         """
         deadline_s = min(deadline_s, self.deadline_s())
-        attempt = functools.partial(self._try, operation, method, url, body, deadline_s, patience_s, is_read)
+        attempt = functools.partial(self._try, call, url, body, deadline_s, patience_s, is_read)
         retries = self._read_retries if is_read else self._write_retries
         if not is_last_node:
             retries = self._later_retries
@@ -237,8 +240,7 @@ class Transport:
 
     async def _try(
         self,
-        operation: str,
-        method: str,
+        call: Call,
         url: yarl.URL,
         body: bytes | None,
         deadline_s: float,
@@ -247,7 +249,9 @@ class Transport:
     ) -> Response:
         _check_is_wanted(deadline_s)
         started_s = time.monotonic()
-        status = None
+        method = call.method
+        span = self._tracer.start(call)
+        status, error_type = None, ""
         try:
             async with acquired_before(deadline_s, self._free_connections, _ALL_BUSY):
                 _check_is_wanted(deadline_s)
@@ -255,11 +259,16 @@ class Transport:
                 response = await self.exchange(method, url, body, answered_by_s)
             status = response.status
             return response.raise_for_status(is_read=is_read and method != "PUT")
+        except BaseException as error:
+            error_type = type(error).__name__ if status is None else str(status)
+            raise
         finally:
             took_s = time.monotonic() - started_s
-            self._observer.request_finished(operation, status, took_s)
+            outcome = Outcome(status, error_type)
+            span.end(outcome)
+            self._observer.request_finished(call, outcome, took_s, span.ids)
             # Without the query string: a view's keys may be personal data.
-            _logger.info(
+            _logger.debug(
                 "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
                 took_s * 1000,
                 status,
@@ -294,7 +303,7 @@ class Transport:
                 method,
                 url,
                 data=request.body,
-                headers=request.headers,
+                headers={**request.headers, **(self._tracer.headers() or {})},
                 timeout=timeout,
                 allow_redirects=False,  # they would carry the credentials elsewhere
             ) as response:

@@ -6,15 +6,22 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, login_of_url
 from tor_async_couchdb.wire.nodes import database_urls
+from tor_async_service.app import logs
+from tor_async_service.app.shutdown import ShutdownTimes
+from tor_async_service.app.tls import Certificate, CertificateError
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
+from tor_async_service.tracing.tracer import RequestTracer
 
 _MAX_PORT_DIGITS = 5
+_MAX_CLOCK_OFFSET_S = 86_400.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,8 +59,15 @@ class Configuration:
     ip: str
     database_url: str
     deadline_s: float
+    shutdown: ShutdownTimes
+    log_format: logs.LogFormat
+    log_level: str
+    certificate: Certificate | None
+    trusted_proxies: TrustedProxies
+    tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     login: Login | None
+    clock_offset_s: float = 0.0
 
 
 def parse(
@@ -93,6 +107,12 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
+    _add_operations(parser)
+    parser.add_argument(
+        "--tracing",
+        action="store_true",
+        help="send traces, as the environment variables OTEL_... say; needs the extra otel",
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
@@ -109,9 +129,92 @@ def parse(
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
+        shutdown=ShutdownTimes(options.shutdown_delay, options.drain_timeout),
+        log_format=options.log_format,
+        log_level=options.log_level,
+        certificate=_certificate(options, parser),
+        trusted_proxies=getattr(options, "trusted_proxies", TrustedProxies()),
+        tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
         login=login,
+        clock_offset_s=_clock_offset_s(environment, parser),
     )
+
+
+def _add_operations(parser: argparse.ArgumentParser) -> None:
+    """Adds what those who operate the service decide: how it ends, what it logs, what is in front of it."""
+    times = ShutdownTimes()
+    parser.add_argument(
+        "--shutdown-delay",
+        # Without a load balancer that asks for readiness, a delay would only make each stop slower.
+        type=_seconds,
+        default=times.delay_s,
+        metavar="SECONDS",
+        help="how long to accept connections after SIGTERM, while load balancers learn of it",
+    )
+    parser.add_argument(
+        "--drain-timeout",
+        type=_positive_seconds,
+        default=times.drain_timeout_s,
+        metavar="SECONDS",
+        help="how long requests in flight may take when the service ends",
+    )
+    parser.add_argument("--log-format", choices=logs.FORMATS, default="text", help="form of the log")
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="least level to log")
+    for name, content in (("cert", "certificate and those of its issuers"), ("key", "private key")):
+        parser.add_argument(
+            f"--tls-{name}",
+            type=Path,
+            default=argparse.SUPPRESS,
+            metavar="FILE",
+            help=f"serve HTTPS: PEM file with the {content}",
+        )
+    parser.add_argument(
+        "--trusted-proxies",
+        type=_trusted_proxies,
+        default=argparse.SUPPRESS,
+        metavar="ADDRESSES",
+        help="whose X-Forwarded headers to believe: addresses and networks, separated by commas",
+    )
+
+
+def _certificate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Certificate | None:
+    chain, key = getattr(options, "tls_cert", None), getattr(options, "tls_key", None)
+    if chain is None and key is None:
+        return None
+    if chain is None:
+        parser.error("argument --tls-key: needs --tls-cert too")
+    if key is None:
+        parser.error("argument --tls-cert: needs --tls-key too")
+    certificate = Certificate(chain, key)
+    try:
+        certificate.context()
+    except CertificateError as error:
+        parser.error(f"arguments --tls-cert and --tls-key: {error}")
+    return certificate
+
+
+def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> RequestTracer:
+    try:
+        from tor_async_service.tracing.otel import tracer_from_environment  # only needed with --tracing
+
+        return tracer_from_environment(environment)
+    except ModuleNotFoundError as error:
+        parser.error(f"argument --tracing: the extra otel is not installed: {error}")
+    except ValueError as error:
+        parser.error(f"argument --tracing: {error}")
+
+
+def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> float:
+    """How fast the clock is: for experiments, so it is no option of the command line."""
+    text = environment.get("CLOCK_OFFSET_S") or "0"
+    try:
+        offset_s = float(text)
+    except ValueError:
+        offset_s = math.nan
+    if not abs(offset_s) <= _MAX_CLOCK_OFFSET_S:
+        parser.error(f"environment variable CLOCK_OFFSET_S: {text!r} is not a number of seconds, up to a day")
+    return offset_s
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:
@@ -156,14 +259,31 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _positive_seconds(text: str) -> float:
+def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        seconds = _seconds(text)
+    except argparse.ArgumentTypeError:
+        seconds = 0.0
+    if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
+
+
+def _trusted_proxies(text: str) -> TrustedProxies:
+    try:
+        return TrustedProxies.named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _database_url(text: str) -> str:

@@ -38,7 +38,15 @@ _LOST_RACE = Problem(
     409,
     "Another client changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
+_CHANGED = Problem(
+    412,
+    "This has changed since you have seen it. Read it again, and repeat the change if it is still wanted.",
+)
 _ERASED = Problem(410, "The data of the person that this is about has been erased.")
+_REUSED = Problem(422, "This Idempotency-Key stands for another change. Send a new one with a new change.")
+_KEYS_FULL = Problem(
+    503, "This was changed too often in the last minutes. Try again later, with the same key."
+)
 _TOO_LARGE = Problem(413, "This is larger than the database accepts.")
 _MISFIT = Problem(502, "The document in the database has a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
@@ -57,6 +65,9 @@ _UNEXPECTED = Problem(500, "The service has an internal error.")
 # The first matching class decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
+    (errors.ChangedError, _CHANGED),
+    (errors.KeyReusedError, _REUSED),
+    (errors.KeysFullError, _KEYS_FULL),
     (errors.SubjectErasedError, _ERASED),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),

@@ -1,33 +1,18 @@
 """`/_health`: whether the service, and what it depends on, works."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 import tornado.web
 
-from tor_async_couchdb import errors
 from tor_async_service.http.answers import Links, answers, takes
 from tor_async_service.http.handler import ServiceHandler
-from tor_async_service.http.service import HealthCheck
-
-
-class UnhealthyError(Exception):
-    """A check of a service's own failed; `/_health` shows the text as the reason."""
-
+from tor_async_service.operations.checks import failures
 
 _SPELLINGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
-
-_REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
-    (errors.NotFoundError, "database gone"),
-    (errors.UnauthorizedError, "credentials refused"),
-    (errors.ForbiddenError, "credentials refused"),
-    (errors.TransportError, "unreachable"),
-    (errors.NoMajorityError, "most nodes of the cluster are down, so no write can be acknowledged"),
-)
 
 
 class FailedCheck(msgspec.Struct):
@@ -58,8 +43,9 @@ class HealthHandler(ServiceHandler):
         if self.service.drain.is_draining:
             details["service"] = _red("draining")
         if not is_quick:
-            details |= await _failures(self.service.health_checks)
-        href = self.request.full_url()
+            failed = await failures(self.service.health_checks, self.service.deadline_s)
+            details |= {name: _red(reason) for name, reason in failed.items()}
+        href = self.outer_url()
         self.set_header("Location", href)
         self.set_status(503 if details else 200)
         answer: dict[str, object] = {
@@ -73,19 +59,6 @@ class HealthHandler(ServiceHandler):
         if spelling not in _SPELLINGS:
             raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
         return _SPELLINGS[spelling]
-
-
-async def _failures(checks: Mapping[str, HealthCheck]) -> dict[str, dict[str, str]]:
-    failures = {}
-    for name, check in checks.items():
-        try:
-            await check()
-        except UnhealthyError as error:
-            failures[name] = _red(str(error))
-        except errors.CouchDBError as error:
-            reasons = (reason for error_class, reason in _REASONS if isinstance(error, error_class))
-            failures[name] = _red(next(reasons, "not working"))
-    return failures
 
 
 def _red(reason: str) -> dict[str, str]:

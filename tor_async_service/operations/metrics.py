@@ -26,7 +26,7 @@ class MetricsHandler(ServiceHandler):
         if media_type != "application/json":
             await self._write_for_prometheus(media_type)
             return
-        href = self.request.full_url()
+        href = self.outer_url()
         self.set_header("Location", href)
         metrics = await AsyncDatabaseMetricsRetriever(database=self.database).fetch()
         self.write_json({"links": {"self": {"href": href}}, "database": _as_json(metrics)})

@@ -25,7 +25,7 @@ class VersionHandler(ServiceHandler):
     @answers(200, Version)
     async def get(self) -> None:
         """200, always."""
-        href = self.request.full_url()
+        href = self.outer_url()
         self.write_json({"version": self.service.version, "links": {"self": {"href": href}}})
 
 
@@ -35,4 +35,4 @@ class NoopHandler(ServiceHandler):
     @answers(200, Noop)
     async def get(self) -> None:
         """200, always."""
-        self.write_json({"links": {"self": {"href": self.request.full_url()}}})
+        self.write_json({"links": {"self": {"href": self.outer_url()}}})

@@ -52,11 +52,11 @@ async def running(
     username: str = "",
     password: str = "",
     folder: Path = ROOT,
-    variables: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Service]:
     """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block.
 
-    `variables` are added to its environment.
+    `environment` is added to its own.
     """
     credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
     process = await asyncio.create_subprocess_exec(
@@ -65,7 +65,7 @@ async def running(
         module,
         *arguments,
         cwd=folder,
-        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)} | dict(variables or {}),
+        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -56,6 +56,7 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         "create": True,
         "createdesign": True,
         "createseed": True,
+        "revs_limit": None,
         "seeddocsigner": "",
         "membersonly": False,
         "serviceuser": None,
@@ -97,7 +98,7 @@ def test_every_option_reaches_the_installation(
     monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
-    arguments += ["--create=false", "--verify_host_ssl_cert=no"]
+    arguments += ["--create=false", "--verify_host_ssl_cert=no", "--revs_limit=70"]
     arguments += ["--membersonly=yes", "--serviceuser=pears", "--changepassword=yes"]
     monkeypatch.setenv("COUCHDB_SERVICE_PASSWORD", "s3cret")
     assert _run(monkeypatch, parser, installed, *arguments) == 0
@@ -111,6 +112,8 @@ def test_every_option_reaches_the_installation(
         "design_docs_folder": "design_docs",
         "seed_docs_folder": "seed_docs",
         "seed_doc_signer": None,
+        "revs_limit": 70,
+        "revs_limit_if_new": None,
         "delete": True,
         "create": False,
         "members_only": True,

@@ -12,6 +12,7 @@ import pytest
 import yarl
 from aiohttp import web
 
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, ResponseError, UnauthorizedError
 from tor_async_couchdb.observer import Observer
@@ -428,8 +429,8 @@ async def test_login_is_reported_to_the_observer() -> None:
     finished: list[tuple[str, int | None]] = []
 
     class Recorder(Observer):
-        def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-            finished.append((operation, status))
+        def request_finished(self, call: Call, outcome: Outcome, *more: object, **others: object) -> None:
+            finished.append((call.operation, outcome.status))
 
     server = Server(password=b"other")
     authenticator = SessionAuthenticator(lambda: b"right", [yarl.URL("http://h/db")], Recorder())
@@ -440,4 +441,4 @@ async def test_login_is_reported_to_the_observer() -> None:
     authenticator = SessionAuthenticator(lambda: b"right", [yarl.URL("http://h/db")], Recorder())
     with contextlib.suppress(ConnectError):
         await authenticator.exchange(request, server.send)
-    assert finished == [("login", 401), ("login", None)]
+    assert finished == [("POST /_session", 401), ("POST /_session", None)]
