@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 import tornado.web
 
-from tor_async_service.http.answers import Links, answers, takes
+from tor_async_service.http.answers import Links, Parameter, answers, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations.checks import failures
 
@@ -33,7 +33,7 @@ class Health(msgspec.Struct, omit_defaults=True):
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
-    @takes("quick", Literal[tuple(_SPELLINGS)], "Whether to leave out the checks that need I/O.")
+    @takes("quick", Parameter(Literal[tuple(_SPELLINGS)], "Whether to leave out the checks that need I/O."))
     @answers(200, Health)
     @answers(503, Health)
     async def get(self) -> None:

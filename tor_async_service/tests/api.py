@@ -16,6 +16,7 @@ from tor_async_service import (
     KeysInUse,
     Option,
     OwnMetrics,
+    Parameter,
     Parts,
     Problem,
     Route,
@@ -24,6 +25,7 @@ from tor_async_service import (
     ServiceMetrics,
     UnhealthyError,
     answers,
+    refuses,
     run,
     takes,
 )
@@ -57,7 +59,8 @@ class FruitsHandler(ServiceHandler):
         """Models are answered as a stream or as pages."""
         await self.write_models(FruitsRetriever("fruit_by_color", database=self.database))
 
-    @takes("verbose", bool, "Whether to show all of it.")
+    @takes("Client-Id", Parameter(str, "Who asks.", place="header", is_required=True))
+    @refuses(429)
     @answers(200, dict[str, str])
     async def put(self) -> None:
         """A missing value is answered with 404; any value can be answered as JSON."""
