@@ -18,14 +18,21 @@ MODULES: Mapping[str, str] = {
     "storm": "storm",
     "cost": "cost.command",
     "protection": "protection",
+    "tracing": "tracing.command",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
     "cluster_simulation": "cluster.simulation",
     "cluster": "cluster.nodes",
+    "cluster_services": "cluster.services",
+    "hot_document": "hot_document",
+    "conditional": "conditional",
+    "idempotent": "idempotent",
+    "append_only": "append_only",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",
     "etcd": "etcd.command",
+    "watch": "watch",
 }
 _EPILOG = "A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD."
 

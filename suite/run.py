@@ -34,7 +34,7 @@ from suite.installations import installed
 from suite.load import (
     comparison_table,
     history_of,
-    locust_command,
+    page_command,
     put_load,
     reads_promised,
     verdict_on,
@@ -45,7 +45,7 @@ from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Service, answers, running
 from suite.setting import Setting
 from suite.table import without_a_row
-from suite.watch_page import has_watch_page, watch_page
+from suite.watch_page import watch_page
 from tor_async_etcd.testing import EtcdServer
 
 _LEGEND = """\
@@ -56,7 +56,6 @@ conflicts: fruits that both changed; merged: so often, by either; superseded: sh
 lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
 _LOOK_INTERVAL_S = 0.5
-_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
 
 
 def main(arguments: Sequence[str] | None = None, setting: Setting | None = None) -> int:
@@ -96,7 +95,7 @@ class _Run:
         self._setting = setting
         # A comparison is made without proxies, unless faults are a part of it.
         self._has_link = not options.once or options.chaos is not None
-        self._has_watch_page = not options.once and has_watch_page()
+        self._has_watch_page = not options.once
         self._services: Sequence[Service] = ()
         self._pages: list[Process] = []
         self._addresses: list[str] = []
@@ -144,6 +143,8 @@ class _Run:
                 dataclasses.replace(command, link_url=link.through(command.database_url))
                 for command in commands
             ]
+        if self._has_watch_page:
+            commands = [command.with_events() for command in commands]
         with screen.step("Starting the services ..."):
             self._services = services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
@@ -166,7 +167,7 @@ class _Run:
     def _where(self, stage: Stage) -> str:
         """Where a second run may look."""
         if self._has_watch_page:
-            return f"http://127.0.0.1:{self._setting.watch_port}"
+            return self._setting.watch_url
         return next(iter(stage.supervisor.services.values())).url
 
     def _open_controls(self, stage: Stage, stack: contextlib.ExitStack) -> None:
@@ -183,9 +184,11 @@ class _Run:
 
     def _open_watch_page(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
         port = self._setting.watch_port
-        page = stack.enter_context(watch_page(port, self._setting.logs, control.environment))
+        command = self._services[0].command
+        environment = {**command.environment, **control.environment}
+        page = stack.enter_context(watch_page(port, command.database_url, self._setting.logs, environment))
         self._pages.append(page)
-        self._addresses.append(f"Watch it: http://127.0.0.1:{port}")
+        self._addresses.append(f"Watch it: {self._setting.watch_url}")
         screen.say(f"{self._addresses[-1]}\n")
 
     def _load(self, stage: Stage) -> None:
@@ -251,19 +254,10 @@ class _Run:
     def _stay(self, stage: Stage, stack: contextlib.ExitStack) -> None:
         """Shows locust's page for more load on the services, until no service runs any more."""
         setting = self._setting
-        loaded = [service for service in self._services if service.sample.is_under_load]
-        suggested = next(
-            (each for each in loaded if each.sample.name == _SUGGESTED), (loaded or self._services)[0]
-        )
-        command = [
-            *locust_command(suggested),
-            "--web-host",
-            "127.0.0.1",
-            "--web-port",
-            str(setting.page_port),
-        ]
+        command = page_command(self._services, stage.couchdb, setting.page_port, setting.logs)
+        watch = {"LOADGEN_WATCH_URL": setting.watch_url} if self._has_watch_page else {}
         with signals_wait():
-            page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", {}))
+            page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", watch))
         page.wait_until(lambda: answers(setting.page_url), _PAGE_TIMEOUT_S)
         self._pages.append(page)
         self._addresses.insert(0, f"More load: {setting.page_url} (locust)")

@@ -40,4 +40,4 @@ def _database(couchdb: CouchDB) -> str:
     with couchdb.connect() as server:
         welcome = server.ask("GET", "")
     version = f"CouchDB {welcome.get('version', 'of an unknown version')}"
-    return version if couchdb.log is None else f"the stand-in for {version} (embedded_couchdb)"
+    return version if couchdb.stand_in is None else f"the stand-in for {version} (embedded_couchdb)"

@@ -1,44 +1,49 @@
 """`/_health`: whether the service, and what it depends on, works."""
 
-from collections.abc import Mapping
+from typing import Literal
 
-import tornado.web
+import msgspec
 
-from tor_async_couchdb import errors
+from tor_async_service.http.answers import Links, Parameter, answers, takes
 from tor_async_service.http.handler import ServiceHandler
-from tor_async_service.http.service import HealthCheck
+from tor_async_service.operations import quickness
+from tor_async_service.operations.checks import failures
 
 
-class UnhealthyError(Exception):
-    """A check of a service's own failed; `/_health` shows the text as the reason."""
+class FailedCheck(msgspec.Struct):
+    """A check that failed."""
+
+    status: Literal["red"]
+    reason: str
 
 
-_SPELLINGS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
+class Health(msgspec.Struct, omit_defaults=True):
+    """Whether the service works. `details` has the checks that failed."""
 
-_REASONS: tuple[tuple[type[errors.CouchDBError], str], ...] = (
-    (errors.NotFoundError, "database gone"),
-    (errors.UnauthorizedError, "credentials refused"),
-    (errors.ForbiddenError, "credentials refused"),
-    (errors.TransportError, "unreachable"),
-    (errors.NoMajorityError, "most nodes of the cluster are down, so no write can be acknowledged"),
-)
+    status: Literal["green", "red"]
+    links: Links
+    details: dict[str, FailedCheck] = {}
 
 
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
+    @takes(
+        "quick",
+        Parameter(Literal[tuple(quickness.SPELLINGS)], "Whether to leave out the checks that need I/O."),
+    )
+    @answers(200, Health)
+    @answers(503, Health)
     async def get(self) -> None:
         """200 and green, or 503 and red with the reasons in `details`."""
-        is_quick = self._is_quick()
+        is_quick = quickness.asked_for(self, default=True)
         details = {}
         if self.service.drain.is_draining:
             details["service"] = _red("draining")
         if not is_quick:
-            details |= await _failures(self.service.health_checks)
-        href = self.request.full_url()
+            failed = await failures(self.service.health_checks, self.service.deadline_s)
+            details |= {name: _red(reason) for name, reason in failed.items()}
+        href = self.outer_url()
         self.set_header("Location", href)
         self.set_status(503 if details else 200)
         answer: dict[str, object] = {
@@ -46,25 +51,6 @@ class HealthHandler(ServiceHandler):
             "links": {"self": {"href": href}},
         }
         self.write_json(answer | ({"details": details} if details else {}))
-
-    def _is_quick(self) -> bool:
-        spelling = self.get_query_argument("quick", "true").lower()
-        if spelling not in _SPELLINGS:
-            raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
-        return _SPELLINGS[spelling]
-
-
-async def _failures(checks: Mapping[str, HealthCheck]) -> dict[str, dict[str, str]]:
-    failures = {}
-    for name, check in checks.items():
-        try:
-            await check()
-        except UnhealthyError as error:
-            failures[name] = _red(str(error))
-        except errors.CouchDBError as error:
-            reasons = (reason for error_class, reason in _REASONS if isinstance(error, error_class))
-            failures[name] = _red(next(reasons, "not working"))
-    return failures
 
 
 def _red(reason: str) -> dict[str, str]:
