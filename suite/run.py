@@ -32,7 +32,7 @@ from suite.faults.switchboard import Switchboard
 from suite.faults.table import faults_on
 from suite.installations import installed
 from suite.load import (
-    comparison_table,
+    comparison_tables,
     history_of,
     page_command,
     put_load,
@@ -204,7 +204,8 @@ class _Run:
         if not summaries:
             return
         screen.say("")
-        screen.show(comparison_table(summaries))
+        for table in comparison_tables(summaries, screen.fits):
+            screen.show(table)
         screen.say(_LEGEND)
         for name, verdict in verdicts.items():
             screen.say(f"{name}: {verdict}")
