@@ -32,6 +32,7 @@ MODULES: Mapping[str, str] = {
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",
     "etcd": "etcd.command",
+    "watch": "watch",
 }
 _EPILOG = "A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD."
 

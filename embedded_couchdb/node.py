@@ -39,21 +39,24 @@ def find_node() -> Path:
     return node
 
 
-def install(node: Path) -> None:
-    """Install the server's packages from its lock file, unless they are installed already.
+def install(
+    node: Path, folder: Path | None = None, what: str = "The packages of the CouchDB stand-in"
+) -> None:
+    """Install the packages of the lock file in `folder`, by default the server's, unless they are there.
 
     Raises:
-        EmbeddedCouchDBError: npm failed.
+        EmbeddedCouchDBError: npm failed; the message begins with `what`.
     """
-    lock_file = SERVER_FOLDER / "package-lock.json"
-    stamp = SERVER_FOLDER / "node_modules" / ".installed"
+    folder = SERVER_FOLDER if folder is None else folder
+    lock_file = folder / "package-lock.json"
+    stamp = folder / "node_modules" / ".installed"
     with lock_file.open("rb") as lock:
         # Of two launchers that start at once, one installs and the other waits.
         fcntl.flock(lock, fcntl.LOCK_EX)
         digest = hashlib.sha256(lock.read()).hexdigest()
         if stamp.exists() and stamp.read_text() == digest:
             return
-        _run([*_npm(node), *NPM_CI], "The packages of the CouchDB stand-in", path_first=node.parent)
+        _run([*_npm(node), *NPM_CI], what, path_first=node.parent, folder=folder)
         stamp.write_text(digest)
 
 
@@ -102,7 +105,7 @@ def _install_wheel() -> None:
     _run(pip, f"Node.js ({WHEEL})")
 
 
-def _run(command: list[str], what: str, path_first: Path | None = None) -> None:
+def _run(command: list[str], what: str, path_first: Path | None = None, folder: Path | None = None) -> None:
     # The environment stays as it is, because it holds proxies and certificates.
     environment = dict(os.environ)
     if path_first is not None:
@@ -110,7 +113,7 @@ def _run(command: list[str], what: str, path_first: Path | None = None) -> None:
     try:
         completed = subprocess.run(  # noqa: S603 - pip and npm with fixed arguments
             command,
-            cwd=SERVER_FOLDER,
+            cwd=folder or SERVER_FOLDER,
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -45,7 +45,7 @@ from suite.processes import SIGNALS, Process, signals_wait
 from suite.services import Service, answers, running
 from suite.setting import Setting
 from suite.table import without_a_row
-from suite.watch_page import has_watch_page, watch_page
+from suite.watch_page import watch_page
 from tor_async_etcd.testing import EtcdServer
 
 _LEGEND = """\
@@ -95,7 +95,7 @@ class _Run:
         self._setting = setting
         # A comparison is made without proxies, unless faults are a part of it.
         self._has_link = not options.once or options.chaos is not None
-        self._has_watch_page = not options.once and has_watch_page()
+        self._has_watch_page = not options.once
         self._services: Sequence[Service] = ()
         self._pages: list[Process] = []
         self._addresses: list[str] = []
@@ -143,6 +143,8 @@ class _Run:
                 dataclasses.replace(command, link_url=link.through(command.database_url))
                 for command in commands
             ]
+        if self._has_watch_page:
+            commands = [command.with_events() for command in commands]
         with screen.step("Starting the services ..."):
             self._services = services = stack.enter_context(running(commands, setting.logs))
         screen.say(f"All of them are ready after {time.monotonic() - started_s:.1f} s.\n")
@@ -182,7 +184,9 @@ class _Run:
 
     def _open_watch_page(self, control: ControlServer, stack: contextlib.ExitStack) -> None:
         port = self._setting.watch_port
-        page = stack.enter_context(watch_page(port, self._setting.logs, control.environment))
+        command = self._services[0].command
+        environment = {**command.environment, **control.environment}
+        page = stack.enter_context(watch_page(port, command.database_url, self._setting.logs, environment))
         self._pages.append(page)
         self._addresses.append(f"Watch it: {self._setting.watch_url}")
         screen.say(f"{self._addresses[-1]}\n")

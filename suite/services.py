@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import requests
 
@@ -35,6 +36,10 @@ class ServiceCommand:
     def label(self) -> str:
         """What the process is called, for instance "leader (2)"."""
         return self.sample.label(self.number)
+
+    def with_events(self) -> Self:
+        """The same, and its service offers what its requests do at `/_events`."""
+        return dataclasses.replace(self, options=(*self.options, "--events"))
 
     def start(
         self, logs: Path, environment: Mapping[str, str], *, port: int | None = None, start: int = 1

@@ -17,6 +17,12 @@ class Observer:
     def write_conflicted(self) -> None:
         """CouchDB refused a write because the document had changed since it was read."""
 
+    def document_read(self, document_id: str | None, duration_s: float) -> None:
+        """A read ended; `document_id` is None if it was not of one document. From `TracedDatabase` only."""
+
+    def document_written(self, document_id: str, duration_s: float, *, is_conflict: bool) -> None:
+        """A write of a document ended; `is_conflict` if it lost a race. From `TracedDatabase` only."""
+
     def retried(self, pause_s: float) -> None:
         """An attempt failed and is made again after a pause of `pause_s` seconds."""
 

@@ -53,7 +53,8 @@ class LoadControl:
         load = _changed(self._load, changes)
         for name in load.samples:
             self._supervisor.named(name)
-        self.stop()
+        if self._is_running():
+            self.stop()
         form = {
             "user_count": str(load.users),
             "spawn_rate": str(load.users),
@@ -67,13 +68,12 @@ class LoadControl:
         self._load = load
 
     def stop(self) -> None:
-        """Stops the load, if one runs. Its books are closed then.
+        """Stops the load. Its books are closed then.
 
         Raises:
             SuiteError: locust can't be reached.
         """
-        if self._is_running():
-            self._ask("/stop")
+        self._ask("/stop")
 
     def books(self) -> Any:
         """What locust's users were told, and what is stored; nothing if locust does not say."""

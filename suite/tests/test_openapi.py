@@ -17,9 +17,9 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer
 
 CRUD = [sample for sample in SAMPLES if sample.name.startswith("crud/")]
 
-# What fits the schema may still be refused: an owner may have been erased (410), a condition may fail, a key
-# may be used already. Only the service can make the start of a page. And Python's \s, in the pattern of an
-# email, means more characters than that of ECMA-262.
+# What fits the schema may still be refused: an owner may have been erased (410), a condition may fail, a
+# key may be used already. Only the service can make the start of a page, and in the pattern of an email
+# Python's \s means more characters than that of ECMA-262.
 _CONFIGURATION = """
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "304", "401", "403", "404", "409", "410", "412", "422", "428", "5xx"]

@@ -148,6 +148,14 @@ class _TurnObserver(Observer):
         for entry in self.entries:
             entry.observer.write_conflicted()
 
+    def document_read(self, document_id: str | None, duration_s: float) -> None:
+        for entry in self.entries:
+            entry.observer.document_read(document_id, duration_s)
+
+    def document_written(self, document_id: str, duration_s: float, *, is_conflict: bool) -> None:
+        for entry in self.entries:
+            entry.observer.document_written(document_id, duration_s, is_conflict=is_conflict)
+
     def retried(self, pause_s: float) -> None:
         for entry in self.entries:
             entry.observer.retried(pause_s)

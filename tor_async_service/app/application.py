@@ -11,6 +11,7 @@ import tornado.web
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.conventions import route_of
+from tor_async_service.events import EventLog
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.handler import ServiceHandler, UnknownPathHandler, log_request
@@ -18,6 +19,7 @@ from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import DEFAULT_DEADLINE_S, HealthCheck, OwnMetrics, Service
 from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.operations.checks import CachedChecks
+from tor_async_service.operations.events import EventsHandler
 from tor_async_service.operations.health import HealthHandler
 from tor_async_service.operations.metrics import MetricsHandler
 from tor_async_service.operations.openapi import OpenAPIHandler, openapi_document
@@ -37,6 +39,7 @@ _OPERATIONS: tuple[Route, ...] = (
     ("/readyz", ReadyzHandler),
     (r"(?:/v1\.0)?/_openapi", OpenAPIHandler),
 )
+_EVENTS: Route = (r"(?:/v1\.0)?/_events", EventsHandler)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Parts:
 
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
     calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed, and
-    `tracer` makes a span of each request. `title` says in one line what the service is.
+    `tracer` makes a span of each request. `title` says in one line what the service is. With `events` there
+    is a stream of what requests do at `/_events`.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S
@@ -53,6 +57,7 @@ class Parts:
     trusted_proxies: TrustedProxies = dataclasses.field(default_factory=TrustedProxies)
     tracer: RequestTracer = dataclasses.field(default_factory=RequestTracer)
     title: str = "A service"
+    events: EventLog | None = None
 
 
 class ServiceApplication(tornado.web.Application):
@@ -105,11 +110,13 @@ class ServiceApplication(tornado.web.Application):
             trusted_proxies=parts.trusted_proxies,
             tracer=parts.tracer,
             openapi=openapi,
+            events=parts.events,
         )
+        events = () if parts.events is None else (_EVENTS,)
         super().__init__(
             [
                 (pattern, handler, {"route": route_of(pattern, handler)})
-                for pattern, handler in (*_OPERATIONS, *routes)
+                for pattern, handler in (*_OPERATIONS, *events, *routes)
             ],
             default_handler_class=UnknownPathHandler,
             service=self.service,

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import ipaddress
 import math
 import os
 import sys
@@ -65,6 +66,7 @@ class Configuration:
     certificate: Certificate | None
     trusted_proxies: TrustedProxies
     tracer: RequestTracer
+    has_events: bool
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     login: Login | None
     clock_offset_s: float = 0.0
@@ -113,6 +115,9 @@ def parse(
         action="store_true",
         help="send traces, as the environment variables OTEL_... say; needs the extra otel",
     )
+    parser.add_argument(
+        "--events", action="store_true", help="offer what requests do at /_events, to this machine only"
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
@@ -123,6 +128,8 @@ def parse(
         login = login_of_environment(options.couchdb_auth, environment, in_url)
     except ValueError as error:
         parser.error(str(error))
+    if options.events and not _is_loopback(options.ip):
+        parser.error(f"argument --events: {options.ip} is not a loopback address")
     return Configuration(
         description=description,
         port=options.port,
@@ -135,6 +142,7 @@ def parse(
         certificate=_certificate(options, parser),
         trusted_proxies=getattr(options, "trusted_proxies", TrustedProxies()),
         tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
+        has_events=options.events,
         own={option.name: getattr(options, option.name, None) for option in own_options},
         login=login,
         clock_offset_s=_clock_offset_s(environment, parser),
@@ -257,6 +265,13 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_PORT_DIGITS and int(text) < 2**16):
         raise argparse.ArgumentTypeError(f"{text!r} is not a port")
     return int(text)
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return ip == "localhost"
 
 
 def _seconds(text: str) -> float:

@@ -16,6 +16,7 @@ import uvloop
 
 from tor_async_couchdb.actions.inspect import AsyncCouchDBHealthCheck
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.documents.traced import TracedDatabase
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import timestamps
@@ -24,6 +25,7 @@ from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.app.server import serve
 from tor_async_service.app.shutdown import ENDING_SIGNALS, Shutdown
+from tor_async_service.events import EventLog
 from tor_async_service.metrics import ServiceMetrics
 
 _STANDARD_ERROR = 2  # the highest number of a standard stream
@@ -93,7 +95,9 @@ async def _serve(
     loop = asyncio.get_running_loop()
     certificate = configuration.certificate
     metrics = ServiceMetrics()
-    async with Database(
+    # Without events nothing is measured for them.
+    database_class, events = (TracedDatabase, EventLog()) if configuration.has_events else (Database, None)
+    async with database_class(
         configuration.database_url,
         login=configuration.login,
         guard=guard,
@@ -106,6 +110,7 @@ async def _serve(
             configuration.trusted_proxies,
             configuration.tracer,
             configuration.description,
+            events,
         )
         app = make_app(database, **own, parts=parts)
         shutdown = Shutdown(app.service.drain, configuration.shutdown)

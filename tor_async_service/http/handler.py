@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
+from tornado.httputil import HTTPServerRequest
 from werkzeug.http import parse_options_header
 
 from tor_async_couchdb import deadline
@@ -21,8 +22,10 @@ from tor_async_couchdb.model import Model
 from tor_async_service.conventions import known_method
 from tor_async_service.correlation import REQUEST_ID, request_id_of
 from tor_async_service.http import pages, problems, trailers
+from tor_async_service.http.followed_request import FollowedRequestObserver
 from tor_async_service.http.request_observer import RequestObserver
 from tor_async_service.http.service import Service
+from tor_async_service.tracing.tracer import RequestSpan
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -57,7 +60,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         self.service: Service = self.settings["service"]
         self._method, self._route = known_method(self.request.method), route
         self._span = self.service.tracer.begin(self.request, self._method, route)
-        self._observer = RequestObserver(self.service.metrics, self._span)
+        self._observer = _observer_of(self.service, self.request, self._span)
         self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
@@ -275,20 +278,34 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def on_finish(self) -> None:
         """Called by Tornado when the answer is complete, which may be before it is sent."""
-        status = self.get_status()
+        status, duration_s = self.get_status(), self.duration_s
         error_type = str(status) if status >= 500 else ""
         self._span.end(status, error_type)
+        self._observer.answered(status, duration_s)
         self.service.metrics.request_answered(
             method=self._method,
             scheme=self.request.protocol,
             route=self._route,
             status=status,
             error_type=error_type,
-            duration_s=self.duration_s,
+            duration_s=duration_s,
             conflict_count=self._observer.conflict_count,
             retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
             trace=self._span.ids,
         )
+
+
+def _observer_of(service: Service, request: HTTPServerRequest, span: RequestSpan) -> RequestObserver:
+    """The observer of a request: one that makes events of it if somebody listens."""
+    # What operators ask (/_health and the like) is not what the events are about.
+    if service.events is not None and "/_" not in request.path:
+        number = service.events.next_request()
+        if number is not None:
+            method = str(request.method)
+            return FollowedRequestObserver(
+                service.metrics, span, service.events, number, method, request.path
+            )
+    return RequestObserver(service.metrics, span)
 
 
 def _is_json(content_type: str) -> bool:

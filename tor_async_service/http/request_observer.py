@@ -32,6 +32,9 @@ class RequestObserver(Observer):
         self.retry_wait_s += pause_s
         self._span.add_event("couchdb.retry", {"pause_s": pause_s})
 
+    def answered(self, status: int, duration_s: float) -> None:
+        """The request was answered with `status`, after `duration_s` seconds."""
+
     def write_partly_accepted(self) -> None:
         """See `Observer.write_partly_accepted`."""
         self._service.write_partly_accepted()

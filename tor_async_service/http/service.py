@@ -7,6 +7,7 @@ from typing import Protocol
 from prometheus_client.registry import Collector
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.events import EventLog
 from tor_async_service.http.drain import Drain
 from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.problems import Problem
@@ -35,7 +36,7 @@ class Service:
     """The parts of a service. No request takes longer than `deadline_s` seconds.
 
     `failed_checks` runs the health checks, and returns the reasons of those that fail by their names. Its
-    answer may be a second old. `openapi()` is the service's description, as JSON.
+    answer may be a second old. `openapi()` is the service's description, as JSON. `events` is None if off.
     """
 
     database: Database
@@ -50,3 +51,4 @@ class Service:
     trusted_proxies: TrustedProxies
     tracer: RequestTracer
     openapi: Callable[[], bytes]
+    events: EventLog | None = None

@@ -3,16 +3,11 @@
 from typing import Literal
 
 import msgspec
-import tornado.web
 
 from tor_async_service.http.answers import Links, Parameter, answers, takes
 from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.operations import quickness
 from tor_async_service.operations.checks import failures
-
-_SPELLINGS = {
-    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
-    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
-}
 
 
 class FailedCheck(msgspec.Struct):
@@ -33,12 +28,15 @@ class Health(msgspec.Struct, omit_defaults=True):
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
-    @takes("quick", Parameter(Literal[tuple(_SPELLINGS)], "Whether to leave out the checks that need I/O."))
+    @takes(
+        "quick",
+        Parameter(Literal[tuple(quickness.SPELLINGS)], "Whether to leave out the checks that need I/O."),
+    )
     @answers(200, Health)
     @answers(503, Health)
     async def get(self) -> None:
         """200 and green, or 503 and red with the reasons in `details`."""
-        is_quick = self._is_quick()
+        is_quick = quickness.asked_for(self, default=True)
         details = {}
         if self.service.drain.is_draining:
             details["service"] = _red("draining")
@@ -53,12 +51,6 @@ class HealthHandler(ServiceHandler):
             "links": {"self": {"href": href}},
         }
         self.write_json(answer | ({"details": details} if details else {}))
-
-    def _is_quick(self) -> bool:
-        spelling = self.get_query_argument("quick", "true").lower()
-        if spelling not in _SPELLINGS:
-            raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
-        return _SPELLINGS[spelling]
 
 
 def _red(reason: str) -> dict[str, str]:

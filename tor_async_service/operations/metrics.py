@@ -10,13 +10,17 @@ from tor_async_couchdb.actions.inspect import AsyncDatabaseMetricsRetriever, Dat
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_service.http.answers import answers
 from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.operations import quickness
 
 # Of those that a client takes equally well, the first one is sent.
 _MEDIA_TYPES = ("application/json", "text/plain", "application/openmetrics-text")
 
 
 class MetricsHandler(ServiceHandler):
-    """The sizes of the database and its views; for Prometheus also what the service counts."""
+    """The sizes of the database and its views; for Prometheus also what the service counts.
+
+    `?quick=true` gives Prometheus what the service counts and asks for nothing else: the sizes are old then.
+    """
 
     @answers(200, dict[str, Any], media_types=_MEDIA_TYPES)
     async def get(self) -> None:
@@ -24,15 +28,16 @@ class MetricsHandler(ServiceHandler):
         media_type = _preferred(self.request.headers.get("Accept", ""))
         self.set_header("Vary", "Accept")
         if media_type != "application/json":
-            await self._write_for_prometheus(media_type)
+            await self._write_for_prometheus(media_type, is_quick=quickness.asked_for(self, default=False))
             return
         href = self.outer_url()
         self.set_header("Location", href)
         metrics = await AsyncDatabaseMetricsRetriever(database=self.database).fetch()
         self.write_json({"links": {"self": {"href": href}}, "database": _as_json(metrics)})
 
-    async def _write_for_prometheus(self, media_type: str) -> None:
-        for refresh in (self._refresh_sizes, *(own.refresh for own in self.service.own_metrics)):
+    async def _write_for_prometheus(self, media_type: str, *, is_quick: bool) -> None:
+        refreshers = (self._refresh_sizes, *(own.refresh for own in self.service.own_metrics))
+        for refresh in () if is_quick else refreshers:
             try:
                 await refresh()
             except CouchDBError as error:

@@ -1,0 +1,180 @@
+"""What watching costs: the same load with the watch page open in a browser, and without, in turns."""
+
+import argparse
+import collections
+import contextlib
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.measuring import report, settings
+from benchmarks.measuring.machine import describe
+from benchmarks.measuring.processor import Measured, ServiceUnderLoad
+from benchmarks.measuring.rounds import alternated
+from benchmarks.measuring.wrk import Load, wrk_version
+from suite.background import EventLoopThread
+from suite.control.load import LoadControl
+from suite.control.server import Controls, control_server
+from suite.couchdb import CouchDB
+from suite.errors import SuiteError
+from suite.faults.stage import staged
+from suite.faults.switchboard import Switchboard
+from suite.installations import installed
+from suite.services import Service, running
+from suite.table import sample_named
+from suite.watch_page import watch_page
+
+_SAMPLE = "crud/retry"
+_FRUITS = 20
+_CONNECTIONS = 16
+_PERCENT_PUT = 80
+_SLICES = 3
+_WARM_UP = Load(_CONNECTIONS, 2, _PERCENT_PUT)
+
+OFF, ON, WATCHED = "events off", "events on, no page", "page open"
+CONTENDERS = (OFF, ON, WATCHED)
+
+Rounds = dict[str, list[Measured]]
+
+
+def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path) -> Rounds:
+    """Each contender in every round, in slices of `seconds`, on fresh databases each round.
+
+    Raises:
+        SuiteError: something can't be started.
+    """
+    results: Rounds = collections.defaultdict(list)
+    load = Load(_CONNECTIONS, seconds, _PERCENT_PUT)
+    with _browser() as browser:
+        for i in range(rounds):
+            print(f"Round {i + 1} of {rounds}", flush=True)
+            with _services(couchdb, logs) as (off, on), _page(on, couchdb, logs) as url:
+                under_load = {OFF: off, ON: on, WATCHED: on}
+                services = {
+                    name: ServiceUnderLoad(
+                        name, each.url, each.process.pid, _FRUITS, lambda: {"color": "red"}
+                    )
+                    for name, each in under_load.items()
+                }
+                for service in services.values():
+                    service.put_slice(_WARM_UP, Measured())
+                measured = {name: Measured() for name in CONTENDERS}
+                for number in range(_SLICES):
+                    for name in alternated(CONTENDERS, i + number):
+                        with _opened(browser, url) if name == WATCHED else contextlib.nullcontext():
+                            services[name].put_slice(load, measured[name])
+            for name, each in measured.items():
+                results[name].append(each)
+                print(f"  {name:18} {each.successes_per_s:8,.0f}/s {each.cpu_ms:6.2f} ms of CPU", flush=True)
+    return results
+
+
+@contextlib.contextmanager
+def _services(couchdb: CouchDB, logs: Path) -> Iterator[tuple[Service, Service]]:
+    """The same sample without events and with them, on databases of their own."""
+    sample = sample_named(_SAMPLE).anywhere()
+    (logs / "off").mkdir(exist_ok=True)
+    with (
+        installed([sample], couchdb, "benchmark_off") as without,
+        installed([sample], couchdb, "benchmark_on") as commands,
+        running(without, logs / "off") as (off,),
+        running([command.with_events() for command in commands], logs) as (on,),
+    ):
+        yield off, on
+
+
+@contextlib.contextmanager
+def _page(service: Service, couchdb: CouchDB, logs: Path) -> Iterator[str]:
+    """The URL of a page that watches the service."""
+    with (
+        EventLoopThread() as loop,
+        staged([service], logs, couchdb, print, loop=loop) as stage,
+        Switchboard([], print) as switchboard,
+        control_server(
+            Controls(stage, switchboard, LoadControl("http://127.0.0.1:1", stage.supervisor)), loop
+        ) as control,
+    ):
+        port = _free_port()
+        environment = {**service.command.environment, **control.environment}
+        with watch_page(port, service.command.database_url, logs, environment):
+            yield f"http://127.0.0.1:{port}/"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def _browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        raise SuiteError("The page needs a Chromium: install it (Debian: apt install chromium).")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def _opened(browser: Browser, url: str) -> Iterator[None]:
+    """The page is open, and shows the sample."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    try:
+        page.goto(url)
+        page.wait_for_selector("#rungs article")
+        yield
+    finally:
+        page.close()
+
+
+def write(folder: Path, results: Rounds, seconds: int, surroundings: Sequence[str]) -> Path:
+    """Writes the table; where it is."""
+    rounds = len(results[OFF])
+    rate = {name: [each.successes_per_s for each in results[name]] for name in CONTENDERS}
+    cpu = {name: [each.cpu_ms for each in results[name]] for name in CONTENDERS}
+    rows = [
+        [
+            name,
+            report.median_with_range(rate[name]),
+            f"{report.median_ratio(rate[name], rate[ON]):.3f}",
+            report.median_with_range(cpu[name], 2),
+            f"{report.median_ratio(cpu[name], cpu[ON]):.3f}",
+        ]
+        for name in CONTENDERS
+    ]
+    header = ("", "successes a second", "ratio", "ms of CPU an answer", "ratio")
+    sections = [
+        "  \n".join(surroundings),
+        f"{_SAMPLE}, {_CONNECTIONS} connections on {_FRUITS} fruits, {_PERCENT_PUT} % changes. Medians of "
+        f"{rounds} rounds of {_SLICES} slices of {seconds} s each, in alternating order; ratios to a service "
+        "with events and without a page are medians of the rounds' ratios. The browser is Chromium without a "
+        "graphics card, on the same cores; CPU is that of the service's process.",
+        report.table(header, rows),
+    ]
+    return report.write(folder, "watch", "What watching costs", sections)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    settings.add_options(parser, seconds=4)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measures and writes the result; the exit status.
+
+    Raises:
+        SuiteError: something can't be measured.
+    """
+    with settings.couchdb_to_measure() as couchdb:
+        surroundings = describe(couchdb, f"wrk {wrk_version()}")
+        results = measure(couchdb, options.rounds, options.seconds, settings.RUN_FOLDER)
+    print(f"Written to {write(options.results, results, options.seconds, surroundings)}")
+    return 0

@@ -1,0 +1,1 @@
+"""The data: what is seen, without I/O."""

@@ -1,0 +1,1 @@
+"""The interactions that go on as long as somebody watches."""

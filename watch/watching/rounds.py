@@ -1,0 +1,32 @@
+"""Work that is repeated while a page is open."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+import aiohttp
+import msgspec
+
+from tor_async_couchdb import CouchDBError
+from watch.control import ControlError
+from watch.watching.world import World
+
+# What goes wrong while parts of the run are down, which is when it is most worth watching.
+EXPECTED = (aiohttp.ClientError, TimeoutError, ControlError, CouchDBError, msgspec.DecodeError)
+
+_logger = logging.getLogger(__name__)
+
+
+async def repeat(
+    world: World, work: Callable[[], Awaitable[None]], *, interval_s: float, timeout_s: float = 10.0
+) -> NoReturn:
+    """Does the work every `interval_s` while a page is open; an expected error skips one round."""
+    while True:
+        await world.is_watched.wait()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await work()
+        except EXPECTED as error:
+            _logger.debug("skipped: %s", error)
+        await asyncio.sleep(interval_s)
