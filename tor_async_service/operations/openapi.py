@@ -61,12 +61,13 @@ Routes = Sequence[tuple[str, type[ServiceHandler]]]
 
 
 class ProblemDetails(msgspec.Struct):
-    """Problem details (RFC 9457): `detail` is for people, `type` for programs."""
+    """Problem details (RFC 9457): `detail` is for people, `type` for programs, `request_id` for the log."""
 
     type: str
     title: str
     status: int
     detail: str
+    request_id: str = ""
 
 
 class OpenAPIHandler(ServiceHandler):
