@@ -198,6 +198,7 @@ class _Run:
         for service in self._services:
             if service.sample.is_under_load:
                 name = service.sample.name
+                stage.supervisor.in_use = service.command.label
                 with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(service):
                     summaries[name] = put_load(service, self._options.duration, self._setting.logs)
                 reads = reads_promised(service, stage.couchdb)
