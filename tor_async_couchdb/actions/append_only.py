@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
-from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, AsyncViewRetriever, Cursor, Page
+from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, BaseAsyncModelRetriever, Cursor, Page
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError
@@ -45,7 +45,7 @@ def joined(parts: Sequence[P]) -> P | None:
     return functools.reduce(lambda one, other: one.joined(other), parts) if parts else None
 
 
-class AsyncPartsRetriever(AsyncViewRetriever[P]):
+class AsyncPartsRetriever(BaseAsyncModelRetriever[P]):
     """Reads the one model whose parts are under a key in a view.
 
     With `update` "lazy" CouchDB answers at once and brings the view up to date afterwards, with "false" it
@@ -53,18 +53,14 @@ class AsyncPartsRetriever(AsyncViewRetriever[P]):
     """
 
     def __init__(self, design_doc: str, key: str, *, update: str = "true", database: Database) -> None:
-        super().__init__(design_doc, database=database)
+        super().__init__(database=database)
         self.design_doc = design_doc
         self.key = key
         self._update = update
 
-    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
-        """All parts under the key."""
-        return {"startkey": [self.key], "endkey": [self.key, {}], "update": self._update}
-
     async def fetch_parts(self) -> list[P]:
         """The parts; those that do not fit the model are left out, and the observer learns of it."""
-        rows = await self._rows(include_docs=False)
+        rows = await self.database.query_group(self.design_doc, self.key, update=self._update)
         return await self._opened_all([row.value for row in rows if isinstance(row.value, dict)])
 
     async def fetch(self) -> P | None:
