@@ -112,6 +112,17 @@ async def test_one_of_two_deletions_wins_and_changes_after_it_find_nothing(proce
             assert await response.json() == []
 
 
+async def test_deleted_fruit_takes_no_more_entries(client: Client, documents: Documents) -> None:
+    path = await new_fruit(client)
+    async with client.delete(path) as response:
+        assert response.status == 200
+    before = len(histories(documents))
+    for _ in range(3):
+        async with client.put(path, json={"color": "blue"}) as response:
+            await problem_of(response, 404)
+    assert len(histories(documents)) == before
+
+
 async def test_unknown_fruit_is_not_made_by_a_change(client: Client, documents: Documents) -> None:
     path = f"{FRUITS}/{uuid.uuid4().hex}"
     async with client.put(path, json={"color": "blue"}) as response:
