@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,15 @@ ACTION, SERVICE = "async_action.py", "service.py"
 Read = Callable[[str], Sample]
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects") / "invoices"
+    return made(folder, "crud/basic", "--model=Invoice", "--property=amount:int")
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return made(tmp_path / "invoices", "crud/basic", "--model=Invoice", "--property=amount:int")
+def project(made_once: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made_once, tmp_path / "invoices")
 
 
 def changed(**modules: tuple[str, str]) -> Read:
