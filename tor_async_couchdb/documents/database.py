@@ -167,7 +167,7 @@ class Database:
         self._reads = NodeCoalescers(nodes, bulk.fetch, is_read=True)
         self._leaves = NodeCoalescers(nodes, bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
-        self._groups: dict[tuple[str, str], Coalescer[str, list[Row]]] = {}
+        self._group_reads: dict[tuple[str, str], Coalescer[str, list[Row]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
         writes = NodeCoalescers(nodes, bulk.write, is_read=False)
         single_copy = functools.partial(self._single_copy, writes, retry_budget)
@@ -304,9 +304,9 @@ class Database:
             NotFoundError: there is no such database or design document.
         """
         name = design_doc, update
-        if name not in self._groups:
-            self._groups[name] = Coalescer(functools.partial(self._query_groups, *name), is_read=True)
-        return await self._groups[name].submit(key)
+        if name not in self._group_reads:
+            self._group_reads[name] = Coalescer(functools.partial(self._query_groups, *name), is_read=True)
+        return await self._group_reads[name].submit(key)
 
     async def save(self, document: Document) -> str:
         """Writes a document that has an `_id`; returns its new revision.
