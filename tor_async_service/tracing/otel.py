@@ -145,7 +145,9 @@ class _OpenTelemetryRequestSpan(RequestSpan):
     def enter(self) -> None:
         # Nothing detaches it: the context ends with the task.
         attach(set_span_in_context(self._span, self._parent))
-        TRACE_ID.set(format_trace_id(self._span.get_span_context().trace_id))
+        context = self._span.get_span_context()
+        if context.is_valid:  # else the SDK is disabled
+            TRACE_ID.set(format_trace_id(context.trace_id))
 
     def add_event(self, name: str, attributes: Mapping[str, float] | None = None) -> None:
         self._span.add_event(name, attributes)

@@ -251,6 +251,38 @@ async def test_view_takes_couchdbs_options(database: Database, documents: Docume
     assert await keys(startkey=3, endkey=1, descending=True) == [3, 2, 1]
 
 
+GROUPED = {
+    "views": {"grouped": {"map": "function(doc) { if (doc.group) { emit([doc.group, doc.n], doc.n); } }"}}
+}
+
+
+async def test_group_of_a_view_has_the_rows_whose_keys_begin_with_it(
+    database: Database, documents: Documents
+) -> None:
+    documents.put(_id="_design/grouped", **GROUPED)
+    documents.put_many([{"group": group, "n": n} for group in ("a", "aa", "b") for n in (2, 1)])
+    rows = await database.query_group("grouped", "a")
+    assert [(row.key, row.value, row.doc) for row in rows] == [(["a", 1], 1, None), (["a", 2], 2, None)]
+    assert await database.query_group("grouped", "c") == []
+
+
+async def test_callers_that_wait_for_groups_share_a_request(
+    database: Database, documents: Documents, proxy: FaultProxy
+) -> None:
+    documents.put(_id="_design/grouped", **GROUPED)
+    documents.put_many([{"group": "a", "n": n} for n in (1, 2)])
+    results = await asyncio.gather(*(database.query_group("grouped", group) for group in "abab"))
+    assert [len(rows) for rows in results] == [2, 0, 2, 0]
+    assert results[0][0].value == 1
+    assert len(proxy.requests) == 1
+
+
+async def test_groups_of_a_missing_view_are_an_error(database: Database) -> None:
+    for groups in ("a", "ab"):
+        with pytest.raises(NotFoundError):
+            await asyncio.gather(*(database.query_group("absent", group) for group in groups))
+
+
 async def test_error_names_the_missing_view(database: Database, documents: Documents) -> None:
     with pytest.raises(NotFoundError) as caught:
         await database.query_view("absent view")

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measuring.databases import Kind, kind_of
+from suite.couchdb import CouchDB
+
+
+@pytest.mark.parametrize(
+    ("log", "other_urls", "kind"),
+    [
+        (Path("server.log"), (), Kind("stand_in", "the stand-in")),
+        (None, (), Kind("couchdb", "CouchDB")),
+        (
+            None,
+            ("http://b:5984", "http://c:5984"),
+            Kind("3_nodes", "a cluster of 3 nodes", ", each through another node"),
+        ),
+    ],
+)
+def test_results_of_each_kind_of_database_have_a_name(
+    log: Path | None, other_urls: tuple[str, ...], kind: Kind
+) -> None:
+    assert kind_of(CouchDB("http://a:5984", "admin", "secret", log, other_urls)) == kind
