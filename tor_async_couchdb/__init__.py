@@ -24,9 +24,12 @@ from tor_async_couchdb.actions.retrieve import (
 )
 from tor_async_couchdb.actions.retrieve_merged import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.changes.follower import Follower
+from tor_async_couchdb.changes.shared_feed import Batch, SharedFeed
 from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database, Row
+from tor_async_couchdb.documents.revisions import Change
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
@@ -88,6 +91,8 @@ __all__ = [
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
     "BasicLogin",
+    "Batch",
+    "Change",
     "ChangeCount",
     "ConflictError",
     "ConflictResolver",
@@ -99,6 +104,7 @@ __all__ = [
     "DatabaseMetrics",
     "Document",
     "DocumentRefusedError",
+    "Follower",
     "ForbiddenError",
     "Immutable",
     "InvalidDocumentError",
@@ -121,6 +127,7 @@ __all__ = [
     "Row",
     "SecretFile",
     "SessionLogin",
+    "SharedFeed",
     "Sizes",
     "Superseded",
     "Timestamp",
