@@ -7,6 +7,7 @@ own paths.
 from tor_async_service.app.application import Parts, Route, ServiceApplication
 from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.app.run import run
+from tor_async_service.http.events import EventStreamHandler
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import HealthCheck, OwnMetrics
@@ -14,6 +15,7 @@ from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.operations.checks import UnhealthyError
 
 __all__ = [
+    "EventStreamHandler",
     "GuardOptions",
     "HealthCheck",
     "Option",

@@ -1,6 +1,6 @@
 """Uses all that `tor_async_service` offers as a service does. mypy checks it; it never runs."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from tor_async_couchdb import AsyncModelsRetriever, Database, Model
 from tor_async_couchdb.guard import Guard
 from tor_async_service import (
+    EventStreamHandler,
     GuardOptions,
     HealthCheck,
     Option,
@@ -68,6 +69,17 @@ class FruitsHandler(ServiceHandler):
         raise RottenError
 
 
+class FruitEventsHandler(EventStreamHandler):
+    """What happens to fruits."""
+
+    async def get(self) -> None:
+        """Server-sent events, from where the client was."""
+        await self.write_events(self._events(self.last_event_id))
+
+    async def _events(self, since: str | None) -> AsyncGenerator[bytes, None]:
+        yield f"id: {since}\n\n".encode()
+
+
 class RottenError(Exception):
     """An error of the service's own."""
 
@@ -96,7 +108,7 @@ async def ripen() -> None:
     """Background work."""
 
 
-ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler)]
+ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/events", FruitEventsHandler)]
 CHECKS: dict[str, HealthCheck] = {"oven": check_oven}
 OWN_METRICS: list[OwnMetrics] = [FruitMetrics()]
 PROBLEMS: dict[type[Exception], Problem] = {RottenError: Problem(410, "The fruit is rotten.")}
