@@ -1,7 +1,9 @@
-"""What the options of samples stand for: key sets, folders of secrets, an etcd."""
+"""What the options of samples stand for: key sets, folders of secrets, an etcd, a receiver."""
 
 import contextlib
+import http.server
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -34,10 +36,32 @@ def _etcd() -> Iterator[str]:
         yield server.url
 
 
+class _Accept(http.server.BaseHTTPRequestHandler):
+    """Accepts what it is sent."""
+
+    def do_POST(self) -> None:
+        """Called by the server for each notice."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
+        """Called by the server for each line of its log, which nobody needs."""
+
+
+@contextlib.contextmanager
+def _webhook() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Accept) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/notices"
+        server.shutdown()
+
+
 _RESOURCES: Mapping[str, Callable[[], AbstractContextManager[str]]] = {
     "key_set": _key_set,
     "protection": _protection,
     "etcd": _etcd,
+    "webhook": _webhook,
 }
 
 

@@ -53,13 +53,16 @@ class AsyncNoticeSender:
                 failures += 1
                 tries += status not in _DOWN
                 if tries == MAX_TRIES:
-                    return await self._give_up(notice, answer)
+                    await self._give_up(notice, answer)
+                    return
                 await asyncio.sleep(_PAUSE(failures, 0.0))
 
     async def _post(self, notice: Notice, session: aiohttp.ClientSession) -> tuple[int, str]:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": f'"{notice.rev}"'}
+        body, headers = msgspec.json.encode(notice), {"Content-Type": "application/json"}
         try:
-            async with session.post(self.webhook, data=msgspec.json.encode(notice), headers=headers) as answer:
+            async with session.post(
+                self.webhook, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 return answer.status, f"{answer.status} {answer.reason}"
         except (aiohttp.ClientError, TimeoutError) as error:
             _logger.warning("the receiver can't be reached: %s", error or "timeout")

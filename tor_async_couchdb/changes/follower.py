@@ -88,16 +88,26 @@ class Follower:
     async def run(self) -> None:
         """Follows until it is cancelled; it waits, longer each time, while CouchDB can't be reached.
 
-        An error of `handle` that is no CouchDBError ends it.
+        An error of `handle` that is no CouchDBError, nor a group of them, ends it.
         """
         while True:
+            failure: BaseExceptionGroup[CouchDBError] | None = None
             try:
                 await self._follow()
-            except CouchDBError as error:
-                self._failures += 1
-                pause_s = _PAUSE(self._failures, 0.0)
-                _logger.warning("%s: following again in %.1f s: %s", self._name, pause_s, error)
-                await self._sleep(pause_s)
+            except* CouchDBError as errors:
+                failure = errors
+            if failure is not None:
+                await self._wait_after(failure)
+
+    async def _wait_after(self, failure: BaseExceptionGroup[CouchDBError]) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError  # a group of tasks that fail while they are cancelled hides it
+        self._failures += 1
+        pause_s = _PAUSE(self._failures, 0.0)
+        error = failure.exceptions[0]
+        _logger.warning("%s: following again in %.1f s: %s", self._name, pause_s, error)
+        await self._sleep(pause_s)
 
     async def _follow(self) -> None:
         """Follows from the checkpoint until another one is found in its place."""

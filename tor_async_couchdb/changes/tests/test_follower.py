@@ -152,6 +152,35 @@ async def test_error_that_is_none_of_the_database_ends_it(database: Database, do
         await Follower("broken", broken, database=database).run()
 
 
+async def test_work_of_a_group_of_tasks_is_repeated_and_ends_when_it_is_cancelled(
+    database: Database, documents: Documents
+) -> None:
+    tries = 0
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise ConnectError("down")
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectError("the connection broke") from None
+
+    async def in_a_group(changes: Sequence[Change]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work())
+
+    documents.put(n=1)
+    task = asyncio.create_task(Follower("group", in_a_group, database=database, sleep=sleep_shortly).run())
+    await asyncio.wait_for(begun.wait(), TIMEOUT_S)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, TIMEOUT_S)
+
+
 @pytest.mark.parametrize("fault", [cut_before, cut_after, cut_within, answered(503), answered(200, "<html>")])
 async def test_follower_goes_on_after_interruptions(
     database: Database, documents: Documents, proxy: FaultProxy, fault: Any
