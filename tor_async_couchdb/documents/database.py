@@ -402,8 +402,9 @@ class Database:
         else:
             path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}/queries"
             body = msgspec.json.encode({"queries": queries})
+            options = {"reduce": False, "update": update}
             response = await self._endpoint.request(
-                "query_view", "POST", path, {"reduce": False, "update": update}, body=body, may_be_slow=True
+                f"POST {_VIEW}/queries", path, options, body=body, may_be_slow=True
             )
             found = [result.rows for result in response.decode(_Results, _results_apart).results]
         rows = dict(zip(different, found, strict=True))

@@ -3,13 +3,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measuring.databases import Kind, kind_of
+from embedded_couchdb.launcher import EmbeddedCouchDB
 from suite.couchdb import CouchDB
 
 
 @pytest.mark.parametrize(
-    ("log", "other_urls", "kind"),
+    ("stand_in", "other_urls", "kind"),
     [
-        (Path("server.log"), (), Kind("stand_in", "the stand-in")),
+        (EmbeddedCouchDB(Path("node"), Path("folder")), (), Kind("stand_in", "the stand-in")),
         (None, (), Kind("couchdb", "CouchDB")),
         (
             None,
@@ -19,6 +20,6 @@ from suite.couchdb import CouchDB
     ],
 )
 def test_results_of_each_kind_of_database_have_a_name(
-    log: Path | None, other_urls: tuple[str, ...], kind: Kind
+    stand_in: EmbeddedCouchDB | None, other_urls: tuple[str, ...], kind: Kind
 ) -> None:
-    assert kind_of(CouchDB("http://a:5984", "admin", "secret", log, other_urls)) == kind
+    assert kind_of(CouchDB("http://a:5984", "admin", "secret", stand_in, other_urls)) == kind
