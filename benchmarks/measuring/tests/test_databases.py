@@ -6,11 +6,13 @@ from benchmarks.measuring.databases import Kind, kind_of
 from embedded_couchdb.launcher import EmbeddedCouchDB
 from suite.couchdb import CouchDB
 
+STAND_IN = EmbeddedCouchDB(Path("node"), Path("folder"), username="admin", password="secret")
+
 
 @pytest.mark.parametrize(
     ("stand_in", "other_urls", "kind"),
     [
-        (EmbeddedCouchDB(Path("node"), Path("folder")), (), Kind("stand_in", "the stand-in")),
+        (STAND_IN, (), Kind("stand_in", "the stand-in")),
         (None, (), Kind("couchdb", "CouchDB")),
         (
             None,
