@@ -166,7 +166,7 @@ async def test_only_one_process_sends(
     couchdb: CouchDBServer, documents: Documents, database_url: str, receiver: Receiver, etcd: EtcdServer
 ) -> None:
     arguments = ["--port", "0", "--database", database_url, "--etcd", etcd.url, "--webhook", receiver.url]
-    secrets = {"username": couchdb.username, "password": couchdb.password}
+    secrets: dict[str, Any] = {"username": couchdb.username, "password": couchdb.password}
     async with (
         running("samples.outbox.service", *arguments, **secrets) as first,
         running("samples.outbox.service", *arguments, **secrets) as second,
