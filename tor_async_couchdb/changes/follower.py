@@ -100,9 +100,6 @@ class Follower:
                 await self._wait_after(failure)
 
     async def _wait_after(self, failure: BaseExceptionGroup[CouchDBError]) -> None:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError  # a group of tasks that fail while they are cancelled hides it
         self._failures += 1
         pause_s = _PAUSE(self._failures, 0.0)
         error = failure.exceptions[0]
@@ -117,7 +114,7 @@ class Follower:
             changes = await self._next_changes(since)
             wanted = [change for change in changes.results if self._wants(change)]
             if wanted:
-                await self._handle(wanted)
+                await self._handle_to_the_end(wanted)
             since, self._pending, self._failures = changes.last_seq, changes.pending or 0, 0
             self._handled_at_s = time.time()
             is_idle = not changes.results
@@ -128,6 +125,17 @@ class Follower:
             if since != saved and is_due:
                 await self._database.revisions.write_local(self._name, {"since": since})
                 saved, saved_s = since, time.monotonic()
+
+    async def _handle_to_the_end(self, changes: Sequence[Change]) -> None:
+        # A task of its own: a group of tasks that fail while they are cancelled would hide the cancellation.
+        work = asyncio.ensure_future(self._handle(changes))
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise
+        work.result()
 
     async def _next_changes(self, since: str | int) -> Changes:
         try:
