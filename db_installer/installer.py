@@ -2,7 +2,7 @@
 
 import sys
 
-from db_installer.folders import SEED_DOCS_FOLDER
+from db_installer.folders import REVS_LIMIT, SEED_DOCS_FOLDER
 from db_installer.languages import add_language, design_docs_folder
 from tor_async_couchdb.installer import CommandLineParser, main
 
@@ -10,6 +10,7 @@ if __name__ == "__main__":
     parser = CommandLineParser(
         "Creates or upgrades the database of the samples; running it again changes nothing.",
         default_database="tor_async_couchdb_sample",
+        revs_limit_if_new=REVS_LIMIT,
     )
     add_language(parser)
     options = parser.parse_args()

@@ -10,6 +10,7 @@ from typing import Any
 from couch_named_python import version
 
 _FRUIT = re.compile(r"fruit_v\d+\.\d+", re.IGNORECASE | re.ASCII)
+_FRUIT_HISTORY = re.compile(r"fruit_history_v\d+\.\d+", re.IGNORECASE | re.ASCII)
 
 Row = tuple[Any, None]
 
@@ -36,6 +37,13 @@ def fruit_by_email_hash(doc: dict[str, Any]) -> Iterator[Row]:
 
 
 @version(1)
+def fruit_history_by_fruit_id(doc: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Changes of fruits, and snapshots of them, by the fruit's id and their time; the value is all of it."""
+    if _has_type(doc, _FRUIT_HISTORY) and isinstance(doc.get("fruit_id"), str):
+        yield [doc["fruit_id"], doc.get("updated_on")], doc
+
+
+@version(1)
 def conflicts(doc: dict[str, Any]) -> Iterator[Row]:
     """Documents with conflicting revisions, by the revisions that lost."""
     if doc.get("_conflicts"):
@@ -43,5 +51,9 @@ def conflicts(doc: dict[str, Any]) -> Iterator[Row]:
 
 
 def _is_fruit(doc: dict[str, Any]) -> bool:
+    return _has_type(doc, _FRUIT)
+
+
+def _has_type(doc: dict[str, Any], pattern: re.Pattern[str]) -> bool:
     document_type = doc.get("type")
-    return isinstance(document_type, str) and _FRUIT.fullmatch(document_type) is not None
+    return isinstance(document_type, str) and pattern.fullmatch(document_type) is not None

@@ -14,7 +14,7 @@ class Outcome(enum.Enum):
 
     SUCCEEDED = "succeeded"
     GIVEN_UP = "given up"
-    """409: the service met a conflict and no longer retries."""
+    """409, or 412 to `If-Match`: there is a conflict, and the service does not (or no longer) retry."""
     REFUSED = "refused"
     """Any other answer that isn't a success; the update was not applied."""
     UNKNOWN = "unknown"
@@ -36,6 +36,8 @@ class Answer:
     """The HTTP status; None if there was no answer."""
     epoch: str = ""
     """When the fruit was made, in a successful answer."""
+    etag: str = ""
+    """The header `ETag`, if the sender looked for it."""
 
 
 NOT_SENT = Answer(Outcome.REFUSED, detail="connection refused")
@@ -61,7 +63,7 @@ def answer_to_update(status: int, conflicts: int, body: bytes, fruit_id: str) ->
             return Answer(Outcome.UNKNOWN, conflicts, detail=NO_FRUIT, status=status)
         return Answer(Outcome.SUCCEEDED, conflicts, change_count, status=status, epoch=epoch_of(body))
     detail = problem_summary(status, body)
-    if status == 409:
+    if status in (409, 412):
         return Answer(Outcome.GIVEN_UP, conflicts, detail=detail, status=status)
     if status == 503 and json_object(body).get("type") == OUTCOME_UNKNOWN_PROBLEM:
         return Answer(Outcome.UNKNOWN, conflicts, detail=detail, status=status)

@@ -8,6 +8,7 @@ import requests
 
 from loadgen.answers import change_count_of, epoch_of, json_object, problem_summary
 from loadgen.history import Operation
+from loadgen.writes import Demands, asks_for_key
 
 REQUEST_TIMEOUT_S = 5.0
 PAUSE_S = 0.25
@@ -28,6 +29,8 @@ class Fruits:
     def __init__(self, host: str, record: Callable[[Operation], None] = lambda _: None) -> None:
         self._url = f"{host}/v1.0/fruits"
         self._record = record
+        self.demands = Demands()
+        """What the service asks of writes; known when the fruits are created."""
         self._epochs: dict[str, str] = {}
         self._session = requests.Session()
         # Neither proxies nor ~/.netrc, as in the load itself.
@@ -44,6 +47,7 @@ class Fruits:
             for _ in range(number):
                 fruit_id, change_count = self._create_one()
                 change_counts[fruit_id] = change_count
+            self._look_for_etag(next(iter(change_counts)))
         except ServiceError:
             self.delete(change_counts)
             raise
@@ -65,7 +69,9 @@ class Fruits:
         for fruit_id in fruit_ids:
             started_ns = time.monotonic_ns()
             try:
-                response = self._session.delete(f"{self._url}/{fruit_id}", timeout=REQUEST_TIMEOUT_S)
+                response = self._session.delete(
+                    f"{self._url}/{fruit_id}", headers=self.demands.headers("*"), timeout=REQUEST_TIMEOUT_S
+                )
             except requests.RequestException:
                 self._keep("delete", fruit_id, started_ns)
                 return
@@ -97,10 +103,10 @@ class Fruits:
 
     def _create_one(self) -> tuple[str, int]:
         started_ns = time.monotonic_ns()
-        try:
-            response = self._session.post(self._url, json={"color": "green"}, timeout=REQUEST_TIMEOUT_S)
-        except requests.RequestException as error:
-            raise ServiceError(f"can't create a fruit at {self._url}: {_reason(error)}") from error
+        response = self._post()
+        if not self.demands.key and asks_for_key(response.status_code, response.content):
+            self.demands = Demands(key=True)
+            response = self._post()
         if response.status_code != 201:
             answer = problem_summary(response.status_code, response.content)
             raise ServiceError(f"can't create a fruit: POST {self._url} answered {answer}")
@@ -113,6 +119,22 @@ class Fruits:
         self._epochs[fruit_id] = epoch_of(response.content)
         self._keep("create", fruit_id, started_ns, response.status_code, change_count)
         return fruit_id, change_count
+
+    def _post(self) -> requests.Response:
+        headers = self.demands.headers("")
+        try:
+            return self._session.post(
+                self._url, json={"color": "green"}, headers=headers, timeout=REQUEST_TIMEOUT_S
+            )
+        except requests.RequestException as error:
+            raise ServiceError(f"can't create a fruit at {self._url}: {_reason(error)}") from error
+
+    def _look_for_etag(self, fruit_id: str) -> None:
+        try:
+            response = self._session.get(f"{self._url}/{fruit_id}", timeout=REQUEST_TIMEOUT_S)
+        except requests.RequestException as error:
+            raise ServiceError(f"can't read a fruit at {self._url}: {_reason(error)}") from error
+        self.demands = Demands(etag="ETag" in response.headers, key=self.demands.key)
 
     def _read_until(self, fruit_id: str, give_up_at_s: float) -> int:
         while True:

@@ -1,4 +1,4 @@
-"""Load on a fruit service that shows what became of each update; see README.md.
+"""Load on fruit services that shows what became of each update; see README.md.
 
 locust -f loadgen/locustfile.py --host http://127.0.0.1:8446 --fruits 5 --percent-put 80
 """
@@ -8,7 +8,8 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import gevent  # type: ignore[import-untyped]  # it has no types
@@ -20,6 +21,7 @@ from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 from locust.event import EventHook
 from locust.runners import LocalRunner
+from locust.web import WebUI
 
 from loadgen import options
 from loadgen.answers import (
@@ -31,9 +33,11 @@ from loadgen.answers import (
     answer_to_update,
     conflict_count,
 )
-from loadgen.fruits import ServiceError
-from loadgen.load import Load
+from loadgen.linearizability import Reads
+from loadgen.page import Page
+from loadgen.session import START_ERRORS, Session
 from loadgen.traffic import Request
+from loadgen.writes import REPEAT_PAUSES_S
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +48,6 @@ REQUEST_TIMEOUT_S = 40.0
 
 STOP_TIMEOUT_S = 10.0
 """How long requests in flight may take when the load stops; then they are cut, with unknown outcome."""
-
-_START_ERRORS = (ServiceError, OSError, argparse.ArgumentTypeError)
 
 Listener = TypeVar("Listener", bound=Callable[..., None])
 
@@ -77,42 +79,71 @@ class SendOncePool(HTTPClientPool):
 class FruitUser(FastHttpUser):
     """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
 
-    load: ClassVar[Load]
+    session: ClassVar[Session]
     network_timeout = REQUEST_TIMEOUT_S
     max_redirects = 0
     insecure = False
 
     def on_start(self) -> None:
-        """Take a number, and clients that send each request once."""
-        self.number = next(self.load.clients)
-        self.service = self.load.hosts[self.number % len(self.load.hosts)]
+        """Take a number, a service, and clients that send each request once."""
+        self.books = self.session.prepare()
+        self.number = next(self.books.clients)
+        name, self.load, self.service = self.books.of_client(self.number)
+        self.prefix = f"{name} " if len(self.books.services) > 1 else ""
         agent = self.client.client
         agent.clientpool = SendOncePool(**agent.clientpool.client_args)
 
     @task
     def read_or_update(self) -> None:
-        """Send one request, and record it whatever its answer is."""
-        method = "PUT" if random.random() * 100 < self.load.percent_put else "GET"  # noqa: S311 - not a secret
+        """Read a fruit, or update it: where the answers have ETags, that takes a read first."""
         fruit_id = random.choice(self.load.fruit_ids)  # noqa: S311 - not a secret
+        if random.random() * 100 >= self.books.percent_put:  # noqa: S311 - not a secret
+            self.ask("GET", fruit_id, {})
+            return
+        demands = self.load.demands
+        etag = self.ask("GET", fruit_id, {}).etag if demands.etag else ""
+        if etag or not demands.etag:
+            self.ask("PUT", fruit_id, demands.headers(etag))
+
+    def ask(self, method: str, fruit_id: str, headers: Mapping[str, str]) -> Answer:
+        """Send one request, and record it whatever its answer is.
+
+        An update with a key that has no answer is sent again. Its outcome stays unknown unless it succeeds.
+        """
+        body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
         sent_at_s, started_ns = time.time(), time.monotonic_ns()
         answer = NO_ANSWER
         try:
-            answer = self.send(method, fruit_id)
+            answer = self.send(method, fruit_id, headers, body)
+            for pause_s in REPEAT_PAUSES_S if "Idempotency-Key" in headers else ():
+                if answer.outcome is not Outcome.UNKNOWN:
+                    break
+                gevent.sleep(pause_s)
+                again = self.send(method, fruit_id, headers, body)
+                if again.outcome is Outcome.SUCCEEDED:
+                    answer = again
         finally:
             duration_s = (time.monotonic_ns() - started_ns) / 1e9
             request = Request(method, fruit_id, self.number, sent_at_s, duration_s, answer, started_ns)
-            self.load.record(request)
+            self.books.record(self.load, request)
+        return answer
 
-    def send(self, method: str, fruit_id: str) -> Answer:
-        """Send the request and report it to locust, where 409 has a row of its own and is no failure."""
-        body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
+    def send(
+        self, method: str, fruit_id: str, headers: Mapping[str, str], body: Mapping[str, str] | None
+    ) -> Answer:
+        """Send the request once and tell locust, where 409 and 412 have rows of their own: no failures."""
         url = f"{self.service}/v1.0/fruits/{fruit_id}"
         with self.client.request(
-            method, url, name="/v1.0/fruits/{id}", json=body, catch_response=True
+            method,
+            url,
+            name=f"{self.prefix}/v1.0/fruits/{{id}}",
+            json=body,
+            headers=dict(headers),
+            catch_response=True,
         ) as response:
             answer = answer_in(response, method, fruit_id)
             if answer.outcome is Outcome.GIVEN_UP:
-                response.request_meta["name"] += " (409)"
+                response.request_meta["name"] += f" ({answer.status})"
                 response.success()
             elif answer.outcome is not Outcome.SUCCEEDED:
                 response.failure(answer.detail)
@@ -126,18 +157,52 @@ def answer_in(response: ResponseContextManager, method: str, fruit_id: str) -> A
         return NOT_SENT if refused else NO_ANSWER
     conflicts = conflict_count(response.headers.get("Conflict-Count"))
     answer_to = answer_to_update if method == "PUT" else answer_to_read
-    return answer_to(response.status_code, conflicts, response.content or b"", fruit_id)
+    answer = answer_to(response.status_code, conflicts, response.content or b"", fruit_id)
+    etag = response.headers.get("ETag")
+    return replace(answer, etag=etag) if isinstance(etag, str) else answer
 
 
 @listens_to(events.init_command_line_parser)
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add loadgen's options to locust's."""
-    group: Any = parser.add_argument_group("Fruits")
-    group.add_argument(
-        "--fruits", type=options.number_of_fruits, default=5, help="How many fruits share the load"
-    )
-    group.add_argument(
+    """Add loadgen's options to locust's. The parser's own method adds them to the page's form, too."""
+    add_option: Any = parser.add_argument
+    add_option("--fruits", type=options.number_of_fruits, default=5, help="How many fruits share the load")
+    add_option(
         "--percent-put", type=options.percentage, default=80, help="How many of 100 requests are updates"
+    )
+    only = add_option(
+        "--only",
+        action="append",
+        dest="services",
+        metavar="NAME",
+        help="Which of the services get load; several may. On the command line, one a time; without, all",
+        is_multiple=True,
+        include_in_web_ui=False,  # until --services has said which there are
+    )
+    add_option(
+        "--services",
+        type=options.services,
+        action=options.Services,
+        only=only,
+        dest="service_urls",
+        metavar="NAME=URL,NAME=URL",
+        help="Services to choose from, in place of --host. Each gets fruits and users of its own",
+        include_in_web_ui=False,
+    )
+    add_option(
+        "--watch-url",
+        type=options.service_url,
+        env_var="LOADGEN_WATCH_URL",
+        metavar="URL",
+        help="A page that locust's page links to",
+        include_in_web_ui=False,
+    )
+    add_option(
+        "--reads",
+        choices=[reads.value for reads in Reads],
+        default=Reads.LINEARIZABLE.value,
+        help="What the page's verdict on a history holds reads to; see loadgen.check",
+        include_in_web_ui=False,
     )
     # Several --host are services on one database. Locust's own option would keep the last one only.
     common: Any = parser._optionals
@@ -174,12 +239,23 @@ def refuse_to_be_distributed(environment: Environment, **_: object) -> None:
 
 
 @listens_to(events.init)
-def prepare_headless_load(environment: Environment, **_: object) -> None:
-    """Make the fruits of a headless load, or exit: later locust would put empty tables around the error."""
-    if is_headless(environment):
+def open_session(environment: Environment, web_ui: WebUI | None, **_: object) -> None:
+    """Make the fruits of a headless load, or exit: later locust would put empty tables around the error.
+
+    Otherwise add the books and the choice of services to the page.
+    """
+    given: Any = environment.parsed_options
+    try:
+        session = FruitUser.session = Session(environment)
+    except argparse.ArgumentTypeError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)
+    if web_ui is not None:
+        Page(web_ui, session, watch_url=given.watch_url, base_path=given.web_base_path or "")
+    elif given.headless:
         try:
-            FruitUser.load = load_of(environment)
-        except _START_ERRORS as error:
+            session.prepare()
+        except START_ERRORS as error:
             logger.error("The load can't start: %s", error)
             sys.exit(1)
 
@@ -192,24 +268,22 @@ def set_clock(**_: object) -> None:
 
 @listens_to(events.test_start)
 def start_load(environment: Environment, **_: object) -> None:
-    """Make the fruits, unless that is done, and have the books closed when this load stops."""
+    """Make the fruits, unless that is done."""
     environment.process_exit_code = 1
-    if not is_headless(environment):
-        try:
-            FruitUser.load = load_of(environment)
-        except _START_ERRORS as error:
-            logger.error("The load can't start: %s", error)
-            runner: Any = environment.runner
-            gevent.spawn(runner.stop)
-            # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
-            raise gevent.GreenletExit from error
-    load = FruitUser.load
-    test_stop = environment.events.test_stop
+    try:
+        FruitUser.session.prepare().start()
+    except START_ERRORS as error:
+        logger.error("The load can't start: %s", error)
+        runner: Any = environment.runner
+        gevent.spawn(runner.stop)
+        # Ends the greenlet that was about to start the users; StopTest would print three tracebacks.
+        raise gevent.GreenletExit from error
 
-    @listens_to(test_stop)
-    def end_load(**_: object) -> None:
-        test_stop.remove_listener(end_load)  # type: ignore[no-untyped-call]  # untyped in locust
-        close_books(environment, load)
+
+@listens_to(events.test_stop)
+def end_load(**_: object) -> None:
+    """Close the books of the load that stops."""
+    FruitUser.session.close()
 
 
 @listens_to(events.quitting)
@@ -217,47 +291,3 @@ def stop_load(environment: Environment, **_: object) -> None:
     """Close the books before locust reads the exit code, also after an interruption."""
     if environment.runner is not None:
         environment.runner.stop()
-
-
-def is_headless(environment: Environment) -> bool:
-    """Whether locust runs without its page."""
-    given: Any = environment.parsed_options
-    return bool(given.headless)
-
-
-def load_of(environment: Environment) -> Load:
-    """The load that the options ask for. They are checked once more: locust's page sets them unchecked.
-
-    Raises:
-        argparse.ArgumentTypeError: a value isn't one that the command line would take.
-        ServiceError: there is no host, or the fruits can't be created there.
-        OSError: the file of the rows or of the history can't be written.
-    """
-    given: Any = environment.parsed_options
-    hosts = options.hosts(environment.host or "")
-    environment.host = ",".join(hosts)
-    if not hosts:
-        raise ServiceError("it needs --host, a URL such as http://127.0.0.1:8446")
-    return Load(
-        *hosts,
-        fruits=options.number_of_fruits(str(given.fruits)),
-        percent_put=options.percentage(str(given.percent_put)),
-        tsv=given.tsv,
-        history=given.history,
-    )
-
-
-def close_books(environment: Environment, load: Load) -> None:
-    """Print and write the summary; set the exit code, which is 0 only if nothing failed."""
-    given: Any = environment.parsed_options
-    summary = load.end()
-    sys.stdout.write(f"\n{summary.as_text()}\n")
-    sys.stdout.flush()
-    try:
-        load.close()
-        if given.summary:
-            given.summary.write_text(summary.as_json())
-    except OSError as error:
-        logger.error("The load's files can't be written: %s", error)
-    else:
-        environment.process_exit_code = 1 if summary.problems else 0

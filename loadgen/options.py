@@ -2,9 +2,13 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+MOST_FRUITS = 10_000
+"""Each is created by a request of its own before the load starts."""
 
 
 class Hosts(argparse.Action):
@@ -22,20 +26,93 @@ class Hosts(argparse.Action):
         setattr(namespace, self.dest, f"{before},{values}" if before else values)
 
 
-def hosts(text: str) -> tuple[str, ...]:
-    """The URLs between the commas, without slashes at their ends."""
-    urls = (url.strip().rstrip("/") for url in text.split(","))
-    return tuple(url for url in urls if url)
+class Services(argparse.Action):
+    """Keeps services by name, and offers their names as the choices of the option `only`."""
+
+    def __init__(self, *arguments: Any, only: argparse.Action, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._only: Any = only
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the services; locust's page has a field for the choice from now on."""
+        setattr(namespace, self.dest, values)
+        self._only.choices = list(values or ())
+        self._only.include_in_web_ui = True
 
 
-def number_of_fruits(text: str) -> int:
-    """At least one fruit.
+def services(text: str) -> dict[str, tuple[str, ...]]:
+    """The URL of each service by its name, in "NAME=URL,NAME=URL".
 
     Raises:
         argparse.ArgumentTypeError: `text` is something else.
     """
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of fruits: 1 or more")
+    urls: dict[str, tuple[str, ...]] = {}
+    for part in text.split(","):
+        name, equals, url = (piece.strip() for piece in part.partition("="))
+        if not (name and equals):
+            raise argparse.ArgumentTypeError(f"{part!r} is not NAME=URL")
+        if name in urls:
+            raise argparse.ArgumentTypeError(f"there are two services {name!r}")
+        urls[name] = (service_url(url),)
+    return urls
+
+
+def chosen(services: Mapping[str, Sequence[str]], names: Iterable[str] | None) -> dict[str, Sequence[str]]:
+    """The services with these names; all of them if there are no names.
+
+    Raises:
+        argparse.ArgumentTypeError: there is no service of such a name.
+    """
+    wanted = list(services if names is None else names)
+    for name in wanted:
+        if name not in services:
+            raise argparse.ArgumentTypeError(
+                f"there is no service {name!r}: choose from {', '.join(services)}"
+            )
+    if not wanted:
+        raise argparse.ArgumentTypeError(f"choose one service or more: {', '.join(services)}")
+    return {name: services[name] for name in services if name in wanted}
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    """The URLs between the commas, without slashes at their ends.
+
+    Raises:
+        argparse.ArgumentTypeError: one of them is no URL of a service.
+    """
+    return tuple(service_url(url) for part in text.split(",") if (url := part.strip()))
+
+
+def service_url(text: str) -> str:
+    """A URL such as `http://127.0.0.1:8446`, without slashes at its end.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` is something else.
+    """
+    try:
+        parts = urlsplit(text)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or parts.query or parts.fragment or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://127.0.0.1:8446")
+    return text.rstrip("/")
+
+
+def number_of_fruits(text: str) -> int:
+    """From 1 to `MOST_FRUITS` fruits.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` is something else.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_FRUITS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of fruits: 1 to {MOST_FRUITS:,}")
     return int(text)
 
 

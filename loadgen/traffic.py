@@ -2,6 +2,7 @@
 
 import math
 from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadgen.answers import Answer, Outcome
@@ -21,6 +22,10 @@ class Request:
     answer: Answer
     started_ns: int = 0
     """When it was sent, on the monotonic clock."""
+
+
+LATEST = 2_000
+"""How many requests `latest_percentiles_ms` looks at: sorting them takes less than a millisecond."""
 
 
 class Traffic:
@@ -59,8 +64,15 @@ class Traffic:
 
     def percentiles_ms(self, *percents: float) -> list[float | None]:
         """What so many percent of all durations didn't exceed, by nearest rank; None without requests."""
-        ordered = sorted(self._durations_s)
-        return [
-            ordered[max(0, math.ceil(len(ordered) * p / 100) - 1)] * 1000 if ordered else None
-            for p in percents
-        ]
+        return _percentiles_ms(self._durations_s, percents)
+
+    def latest_percentiles_ms(self, *percents: float) -> list[float | None]:
+        """The same of the latest requests only."""
+        return _percentiles_ms(self._durations_s[-LATEST:], percents)
+
+
+def _percentiles_ms(durations_s: Sequence[float], percents: Iterable[float]) -> list[float | None]:
+    ordered = sorted(durations_s)
+    return [
+        ordered[max(0, math.ceil(len(ordered) * p / 100) - 1)] * 1000 if ordered else None for p in percents
+    ]

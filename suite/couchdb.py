@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from db_installer.folders import DESIGN_DOCS_FOLDER, SEED_DOCS_FOLDER
+from db_installer.folders import DESIGN_DOCS_FOLDER, REVS_LIMIT, SEED_DOCS_FOLDER
 from embedded_couchdb.errors import EmbeddedCouchDBError
 from embedded_couchdb.launcher import EmbeddedCouchDB
 from embedded_couchdb.node import find_node
@@ -18,6 +18,7 @@ from suite.errors import SuiteError
 from tor_async_couchdb.errors import CouchDBError, ForbiddenError, UnauthorizedError
 from tor_async_couchdb.installer import InstallerError, install
 from tor_async_couchdb.installer.admin import AdminClient
+from tor_async_couchdb.installer.members import delete_user
 from tor_async_couchdb.installer.option_types import UserPassword, several_hosts
 from tor_async_couchdb.protection.signing import Signer
 
@@ -25,6 +26,8 @@ from tor_async_couchdb.protection.signing import Signer
 @dataclass(frozen=True)
 class CouchDB:
     """A CouchDB that answers. `stand_in` is its process, if it is the suite's own.
+
+    If it `has_users`, services log in as one that is no administrator; the stand-in knows no others.
 
     On a cluster `url` is the node that databases are installed through, and `other_urls` are the other nodes.
     """
@@ -34,6 +37,8 @@ class CouchDB:
     password: str = field(repr=False)
     stand_in: EmbeddedCouchDB | None = None
     other_urls: Sequence[str] = ()
+    has_users: bool = False
+    _service_password: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False)
 
     @property
     def urls(self) -> list[str]:
@@ -42,8 +47,21 @@ class CouchDB:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that give a service its credentials."""
+        """The variables that give a service the administrator's credentials."""
         return {"COUCHDB_USER": self.username, "COUCHDB_PASSWORD": self.password}
+
+    def environment_of(self, database_url: str) -> dict[str, str]:
+        """The variables that give a service the credentials for an installed database.
+
+        If there are users, it is one that is a member of this database only; else it is the administrator.
+        """
+        user = self._service_user(database_url.rpartition("/")[2])
+        if user is None:
+            return self.environment
+        return {"COUCHDB_USER": user.user, "COUCHDB_PASSWORD": user.password}
+
+    def _service_user(self, database: str) -> UserPassword | None:
+        return UserPassword(database, self._service_password) if self.has_users else None
 
     def connect(self) -> AdminClient:
         """A client with the administrator's credentials."""
@@ -56,6 +74,7 @@ class CouchDB:
         *,
         seed_docs_folder: Path | None = SEED_DOCS_FOLDER,
         seed_doc_signer: Signer | None = None,
+        revs_limit: int | None = REVS_LIMIT,
     ) -> Iterator[str]:
         """The URL of a new, installed database with a unique name; it is deleted at the end.
 
@@ -73,12 +92,15 @@ class CouchDB:
                 design_docs_folder=DESIGN_DOCS_FOLDER,
                 seed_docs_folder=seed_docs_folder,
                 seed_doc_signer=seed_doc_signer,
+                revs_limit=revs_limit,
+                service_user=self._service_user(name),
             )
             yield ",".join(f"{url}/{name}" for url in self.urls)
         except InstallerError as error:
             raise SuiteError(str(error)) from error
         finally:
             with contextlib.suppress(CouchDBError), self.connect() as server:
+                delete_user(server, name)
                 server.ask("DELETE", name)
 
 
@@ -115,7 +137,7 @@ def _configured_couchdb() -> CouchDB:
             ) from None
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
     credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
-    couchdb = CouchDB(url, *credentials, other_urls=others)
+    couchdb = CouchDB(url, *credentials, other_urls=others, has_users=True)
     try:
         with couchdb.connect() as server:
             server.check()

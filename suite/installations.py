@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from suite.couchdb import CouchDB
-from suite.resources import filled, resources_of
+from suite.resources import resources_of
 from suite.services import ServiceCommand
 from suite.table import Sample
 from tor_async_couchdb.errors import CouchDBError
@@ -14,6 +14,7 @@ from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.protection.signing import TamperingSigner
+from tor_async_service.local.resources import filled
 
 
 @contextlib.contextmanager
@@ -54,7 +55,9 @@ class _Installation:
             url = self._own(sample, key_set) if sample.has_own_database else self._shared()
             urls, each = [url] * sample.processes, [values] * sample.processes
         return [
-            ServiceCommand(sample, url, self._couchdb.environment, number, filled(sample.options, own_values))
+            ServiceCommand(
+                sample, url, self._couchdb.environment_of(url), number, filled(sample.options, own_values)
+            )
             for number, url, own_values in zip(sample.numbers, urls, each, strict=True)
         ]
 
@@ -77,10 +80,13 @@ class _Installation:
         return self._stack.enter_context(self._couchdb.installed_database(purpose, seed_doc_signer=signer))
 
     def _masters(self, sample: Sample) -> list[str]:
-        # Without the seed document: it is of another version of the type than the fruits of this sample.
+        # Without the seed document: it is of another version of the type than the fruits of this sample. And
+        # with CouchDB's own limit of revisions, as each master changes fruits while they are apart.
         urls = [
             self._stack.enter_context(
-                self._couchdb.installed_database(f"{self._purpose_of(sample)}_{name}", seed_docs_folder=None)
+                self._couchdb.installed_database(
+                    f"{self._purpose_of(sample)}_{name}", seed_docs_folder=None, revs_limit=None
+                )
             )
             for name in sample.masters
         ]

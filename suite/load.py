@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
 _USERS = 25
 _FRUITS = 5
 _PERCENT_PUT = 80
+_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
 # The rows of the table, and their names in the summary of loadgen.
 _FIGURES = {
     "requests": "requests",
@@ -36,11 +38,27 @@ _FIGURES = {
 }
 
 
-def locust_command(service: Service) -> list[str]:
-    """The command that puts this load on a service, with locust's page."""
+def locust_command(*where: str) -> list[str]:
+    """The command that puts this load on the services that the options `where` name."""
     load = ["--fruits", str(_FRUITS), "--percent-put", str(_PERCENT_PUT), "--users", str(_USERS)]
     rate = ["--spawn-rate", str(_USERS)]
-    return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--host", service.url, *load, *rate]
+    return [sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), *where, *load, *rate]
+
+
+def page_command(services: Sequence[Service], couchdb: CouchDB, port: int, logs: Path) -> list[str]:
+    """The command that shows locust's page, with a choice of the services that are meant for load.
+
+    Raises:
+        SuiteError: their database can't be asked what it promises reads.
+    """
+    loaded = [service for service in services if service.sample.is_under_load] or services
+    names = [service.sample.name for service in loaded]
+    urls = ",".join(f"{service.sample.name}={service.url}" for service in loaded)
+    first = _SUGGESTED if _SUGGESTED in names else names[0]
+    where = locust_command("--services", urls, "--only", first)
+    history = ["--history", str(logs / "loadgen_page.history.jsonl")]
+    reads = ["--reads", reads_promised(loaded[0], couchdb).value]
+    return [*where, *history, *reads, "--web-host", "127.0.0.1", "--web-port", str(port)]
 
 
 def history_of(service: Service, logs: Path) -> Path:
@@ -57,7 +75,13 @@ def put_load(service: Service, duration_s: int, logs: Path) -> dict[str, Any]:
     name = service.sample.name.replace("/", "_")
     summary = logs / f"loadgen_{name}.json"
     summary.unlink(missing_ok=True)
-    command = [*locust_command(service), "--headless", "--run-time", f"{duration_s}s", "--only-summary"]
+    command = [
+        *locust_command("--host", service.url),
+        "--headless",
+        "--run-time",
+        f"{duration_s}s",
+        "--only-summary",
+    ]
     files = ["--summary", str(summary), "--history", str(history_of(service, logs))]
     log = logs / f"loadgen_{name}.log"
     with contextlib.ExitStack() as stack:

@@ -34,7 +34,7 @@ from suite.installations import installed
 from suite.load import (
     comparison_table,
     history_of,
-    locust_command,
+    page_command,
     put_load,
     reads_promised,
     verdict_on,
@@ -56,7 +56,6 @@ conflicts: fruits that both changed; merged: so often, by either; superseded: sh
 lost: acknowledged, but in neither database when both were the same again"""
 _PAGE_TIMEOUT_S = 20.0
 _LOOK_INTERVAL_S = 0.5
-_SUGGESTED = "crud/retry"  # the service that locust's page offers at first
 
 
 def main(arguments: Sequence[str] | None = None, setting: Setting | None = None) -> int:
@@ -255,17 +254,9 @@ class _Run:
     def _stay(self, stage: Stage, stack: contextlib.ExitStack) -> None:
         """Shows locust's page for more load on the services, until no service runs any more."""
         setting = self._setting
-        loaded = [service for service in self._services if service.sample.is_under_load]
-        suggested = next(
-            (each for each in loaded if each.sample.name == _SUGGESTED), (loaded or self._services)[0]
-        )
-        command = [
-            *locust_command(suggested),
-            "--web-host",
-            "127.0.0.1",
-            "--web-port",
-            str(setting.page_port),
-        ]
+        command = page_command(self._services, stage.couchdb, setting.page_port, setting.logs)
+        if self._has_watch_page:
+            command += ["--watch-url", f"http://127.0.0.1:{setting.watch_port}"]
         with signals_wait():
             page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", {}))
         page.wait_until(lambda: answers(setting.page_url), _PAGE_TIMEOUT_S)

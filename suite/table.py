@@ -76,6 +76,10 @@ SAMPLES = (
     # Its fruits have properties that the other samples refuse.
     Sample("crud/hash_and_encrypt", 8453, options=("--protection", "{protection}"), has_own_database=True),
     Sample("crud/group_commit", 8454, is_under_load=True),
+    Sample("crud/conditional", 8460),
+    # Its fruits have properties that the other samples refuse, and documents with ids of their own.
+    Sample("crud/idempotent", 8461, has_own_database=True),
+    Sample("crud/append_only", 8462, has_own_database=True, is_under_load=True),
     Sample("leader", 8455, 3, ("--etcd", "{etcd}")),
 )
 

@@ -4,6 +4,15 @@ What a service without signing or encryption needs is here. `protection`, `histo
 are imported by their own paths, because they need packages that such a service does not.
 """
 
+from tor_async_couchdb.actions.append_only import (
+    Appended,
+    AsyncAppender,
+    AsyncFolder,
+    AsyncPartsPagesRetriever,
+    AsyncPartsRetriever,
+    Journal,
+)
+from tor_async_couchdb.actions.conditional import AsyncConditionalCommitter
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
 from tor_async_couchdb.actions.inspect import (
     AsyncAllViewMetricsRetriever,
@@ -13,6 +22,11 @@ from tor_async_couchdb.actions.inspect import (
     DatabaseMetrics,
     Sizes,
     ViewMetrics,
+)
+from tor_async_couchdb.actions.lasting import (
+    AsyncFirstPersister,
+    AsyncLastingDeleter,
+    AsyncLastingModelRetriever,
 )
 from tor_async_couchdb.actions.retrieve import (
     AsyncModelRetriever,
@@ -28,12 +42,15 @@ from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import (
+    ChangedError,
     ConflictError,
     ConnectError,
     CouchDBError,
     DocumentRefusedError,
     ForbiddenError,
     InvalidDocumentError,
+    KeyReusedError,
+    KeysFullError,
     NoMajorityError,
     NotFoundError,
     OutcomeUnknownError,
@@ -44,6 +61,7 @@ from tor_async_couchdb.errors import (
     UnmergeableError,
 )
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.appended import AppendedModel, Entry
 from tor_async_couchdb.model.properties import (
     AddsWin,
     ChangeCount,
@@ -57,6 +75,7 @@ from tor_async_couchdb.model.properties import (
     UniqueKey,
 )
 from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.model.used_keys import KeyUse, UsedKey, earlier_use, with_key
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import (
@@ -69,23 +88,37 @@ from tor_async_couchdb.retries.pauses import (
     immediately,
 )
 from tor_async_couchdb.retries.strategy import RetryStrategy, retry
+from tor_async_couchdb.wire.login import BasicLogin, Login, SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 __all__ = [
     "AddsWin",
+    "Appended",
+    "AppendedModel",
     "AsyncAllViewMetricsRetriever",
+    "AsyncAppender",
+    "AsyncConditionalCommitter",
     "AsyncCouchDBHealthCheck",
     "AsyncDatabaseMetricsRetriever",
     "AsyncDeleter",
+    "AsyncFirstPersister",
+    "AsyncFolder",
     "AsyncGroupCommitter",
+    "AsyncLastingDeleter",
+    "AsyncLastingModelRetriever",
     "AsyncMergedModelRetriever",
     "AsyncMergedModelsRetriever",
     "AsyncModelRetriever",
     "AsyncModelRetrieverByDocumentID",
     "AsyncModelsRetriever",
+    "AsyncPartsPagesRetriever",
+    "AsyncPartsRetriever",
     "AsyncPersister",
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
+    "BasicLogin",
     "ChangeCount",
+    "ChangedError",
     "ConflictError",
     "ConflictResolver",
     "ConnectError",
@@ -96,11 +129,17 @@ __all__ = [
     "DatabaseMetrics",
     "Document",
     "DocumentRefusedError",
+    "Entry",
     "ForbiddenError",
     "Immutable",
     "InvalidDocumentError",
+    "Journal",
+    "KeyReusedError",
+    "KeyUse",
+    "KeysFullError",
     "Latest",
     "LatestBy",
+    "Login",
     "MergedBy",
     "Model",
     "NoMajorityError",
@@ -115,16 +154,21 @@ __all__ = [
     "RetryBudget",
     "RetryStrategy",
     "Row",
+    "SecretFile",
+    "SessionLogin",
     "Sizes",
     "Superseded",
     "Timestamp",
+    "TokenLogin",
     "TooLargeError",
     "TransportError",
     "UnauthorizedError",
     "UniqueKey",
     "UnmergeableError",
+    "UsedKey",
     "ViewMetrics",
     "decorrelated_jitter",
+    "earlier_use",
     "equal_jitter",
     "exponential",
     "fixed",
@@ -133,4 +177,5 @@ __all__ = [
     "next_after",
     "now",
     "retry",
+    "with_key",
 ]

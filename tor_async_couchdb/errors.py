@@ -11,6 +11,9 @@
     │   ├── NotFoundError            404: no such database, design document or document
     │   ├── ConflictError            409: the document has changed since it was read
     │   └── TooLargeError            413
+    ├── ChangedError                 a model is not as the caller of a change has seen it
+    ├── KeyReusedError               the key of a change stands for another change already
+    ├── KeysFullError                a document can't keep the key of one more change yet
     ├── NoMajorityError              most copies of a cluster's documents are down
     ├── TamperedError                a signature or a ciphertext in a stored document is wrong
     ├── SubjectErasedError           the data key of the document's subject was deleted
@@ -23,7 +26,7 @@
 A model that does not exist is not an error: the retrievers return None.
 """
 
-from typing import Self
+from typing import Any, Self
 
 
 class CouchDBError(Exception):
@@ -116,6 +119,32 @@ _ERROR_BY_STATUS: dict[int, type[ResponseError]] = {
     409: ConflictError,
     413: TooLargeError,
 }
+
+
+class ChangedError(CouchDBError):
+    """A model is not as the caller of a change has seen it, so nothing was changed.
+
+    `current` is the model as it is now; None if it can't be found.
+    """
+
+    def __init__(self, current: Any) -> None:
+        super().__init__("the model has changed since the caller has seen it")
+        self.current = current
+
+
+class KeyReusedError(CouchDBError):
+    """A client asks for a change under a key that stands for another change, so nothing was changed."""
+
+    def __init__(self) -> None:
+        super().__init__("the key stands for another change")
+
+
+class KeysFullError(CouchDBError):
+    """A document keeps as many keys of changes as it can, so nothing was changed; the oldest ends first."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"the document can't keep another key of a change for {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
 
 
 class NoMajorityError(CouchDBError):

@@ -1,13 +1,18 @@
 """Where the library reports what happens: the chassis makes metrics and response headers of it."""
 
+from collections.abc import Mapping
+
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 
 
 class Observer:
     """Receives every fact worth counting; this one ignores them. Its methods must not block or raise."""
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        """A request to CouchDB ended with an HTTP status, or with None if there was no answer."""
+    def request_finished(
+        self, call: Call, outcome: Outcome, duration_s: float, trace: Mapping[str, str] | None = None
+    ) -> None:
+        """A request to CouchDB ended; `trace` has the ids of its span if that is recorded."""
 
     def write_conflicted(self) -> None:
         """CouchDB refused a write because the document had changed since it was read."""

@@ -7,15 +7,20 @@ own paths.
 from tor_async_service.app.application import Parts, Route, ServiceApplication
 from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.app.run import run
+from tor_async_service.http.conditional import ConditionalHandler
 from tor_async_service.http.handler import ServiceHandler
+from tor_async_service.http.idempotent import IdempotentHandler, KeysInUse
 from tor_async_service.http.problems import Problem
 from tor_async_service.http.service import HealthCheck, OwnMetrics
 from tor_async_service.metrics import ServiceMetrics
-from tor_async_service.operations.health import UnhealthyError
+from tor_async_service.operations.checks import UnhealthyError
 
 __all__ = [
+    "ConditionalHandler",
     "GuardOptions",
     "HealthCheck",
+    "IdempotentHandler",
+    "KeysInUse",
     "Option",
     "OwnMetrics",
     "Parts",

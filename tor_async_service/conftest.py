@@ -15,6 +15,7 @@ from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.tests.serving import serving
 from tor_async_service.tests.thing_service import make_app
+from tor_async_service.tracing.tracer import RequestTracer
 
 
 @pytest.fixture
@@ -29,8 +30,14 @@ def deadline_s() -> float:
 
 
 @pytest.fixture
-def parts(metrics: ServiceMetrics, deadline_s: float) -> Parts:
-    return Parts(deadline_s=deadline_s, metrics=metrics)
+def tracer() -> RequestTracer:
+    """A module of tests that needs another tracer has a fixture of this name."""
+    return RequestTracer()
+
+
+@pytest.fixture
+def parts(metrics: ServiceMetrics, deadline_s: float, tracer: RequestTracer) -> Parts:
+    return Parts(deadline_s=deadline_s, metrics=metrics, tracer=tracer)
 
 
 @pytest.fixture
@@ -48,11 +55,16 @@ def guard() -> Guard:
 
 @pytest.fixture
 async def database(
-    couchdb: CouchDBServer, proxy: FaultProxy, metrics: ServiceMetrics, guard: Guard
+    couchdb: CouchDBServer, proxy: FaultProxy, metrics: ServiceMetrics, guard: Guard, tracer: RequestTracer
 ) -> AsyncIterator[Database]:
     """This test's database through the proxy; its requests are counted as those of a running service are."""
     async with Database(
-        proxy.url, username=couchdb.username, password=couchdb.password, guard=guard, observer=metrics
+        proxy.url,
+        username=couchdb.username,
+        password=couchdb.password,
+        guard=guard,
+        observer=metrics,
+        tracer=tracer,
     ) as database:
         yield database
 

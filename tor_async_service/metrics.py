@@ -1,10 +1,21 @@
-"""What a service counts, for Prometheus."""
+"""What a service counts, for Prometheus.
+
+Requests and calls to CouchDB have the names, labels and buckets of OpenTelemetry's conventions:
+https://opentelemetry.io/docs/specs/semconv/http/http-metrics/
+https://opentelemetry.io/docs/specs/semconv/db/database-metrics/
+"""
+
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from tor_async_couchdb.actions.inspect import DatabaseMetrics, Sizes
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.observer import Observer
+
+_REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+_CALL_BUCKETS_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10)
 
 
 class ServiceMetrics(Observer):
@@ -17,18 +28,27 @@ class ServiceMetrics(Observer):
         self.registry = CollectorRegistry()
         # The start of the process, its memory and processor time, under the names that all exporters use.
         ProcessCollector(registry=self.registry)
-        self._children: dict[tuple[str | int, ...], Histogram] = {}
-        self._requests = Histogram(
-            "http_request_duration_seconds",
+        self._requests = _LabelledHistogram(
+            "http_server_request_duration_seconds",
             "Requests answered, and how long each took.",
-            ["method", "handler", "status"],
-            registry=self.registry,
+            ["http_request_method", "url_scheme", "http_route", "http_response_status_code", "error_type"],
+            _REQUEST_BUCKETS_S,
+            self.registry,
         )
-        self._couchdb_calls = Histogram(
-            "couchdb_call_duration_seconds",
-            "Calls to CouchDB, and how long each took; the status is 0 if no answer came.",
-            ["operation", "status"],
-            registry=self.registry,
+        self._couchdb_calls = _LabelledHistogram(
+            "db_client_operation_duration_seconds",
+            "Calls to CouchDB, and how long each took; the status is empty if no answer came.",
+            [
+                "db_system_name",
+                "db_operation_name",
+                "db_namespace",
+                "server_address",
+                "server_port",
+                "db_response_status_code",
+                "error_type",
+            ],
+            _CALL_BUCKETS_S,
+            self.registry,
         )
         self._conflicts_met = self._counter("conflicts_met", "Writes that CouchDB refused with a conflict.")
         self._conflicts_resolved = self._counter(
@@ -48,23 +68,24 @@ class ServiceMetrics(Observer):
         self._documents_left_out = Counter(
             "documents_left_out", "Documents that lists left out.", ["error"], registry=self.registry
         )
+        self.retry_budget = Gauge(
+            "retry_budget_tokens",
+            "Retries of calls to CouchDB that may be made now; none below 1.",
+            registry=self.registry,
+        )
         self.cluster = ClusterMetrics(self.registry)
         self.replication_conflicts = ReplicationConflictMetrics(self.registry)
         self._database = _DatabaseGauges(self.registry)
 
-    def _labelled(self, histogram: Histogram, *labels: str | int) -> Histogram:
-        """The child of a histogram; prometheus_client converts the labels, and locks, at each look-up."""
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = histogram.labels(*labels)
-        return child
-
     def _counter(self, name: str, documentation: str) -> Counter:
         return Counter(name, documentation, registry=self.registry)
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
+    def request_finished(
+        self, call: Call, outcome: Outcome, duration_s: float, trace: Mapping[str, str] | None = None
+    ) -> None:
         """See `Observer.request_finished`."""
-        self._labelled(self._couchdb_calls, operation, status or 0).observe(duration_s)
+        labels = ("couchdb", call.operation, call.database, call.server, call.port, *outcome)
+        self._couchdb_calls.observe(labels, duration_s, trace)
 
     def write_partly_accepted(self) -> None:
         """See `Observer.write_partly_accepted`."""
@@ -72,7 +93,7 @@ class ServiceMetrics(Observer):
 
     def write_sealed(self, how: str, duration_s: float) -> None:
         """See `Observer.write_sealed`."""
-        self._labelled(self.cluster.sealed, how).observe(duration_s)
+        self.cluster.sealed.observe((how,), duration_s)
 
     def leaves_buried(self, count: int) -> None:
         """See `Observer.leaves_buried`."""
@@ -115,17 +136,21 @@ class ServiceMetrics(Observer):
         self,
         *,
         method: str,
-        handler: str,
+        scheme: str,
+        route: str,
         status: int,
+        error_type: str,
         duration_s: float,
         conflict_count: int,
         retry_wait_s: float | None,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """A request was answered.
 
-        `conflict_count` of its writes lost a race; `retry_wait_s` is None without retries.
+        `conflict_count` of its writes lost a race; `retry_wait_s` is None without retries. `trace` has the
+        ids of its span if that is recorded.
         """
-        self._labelled(self._requests, method, handler, status).observe(duration_s)
+        self._requests.observe((method, scheme, route, status, error_type), duration_s, trace)
         if conflict_count:
             self._conflicts_met.inc(conflict_count)
             (self._conflicts_resolved if status < 400 else self._conflicts_given_up).inc()
@@ -137,16 +162,44 @@ class ServiceMetrics(Observer):
         self._database.set(metrics)
 
 
+class _LabelledHistogram:
+    """A histogram that keeps its children: prometheus_client converts labels, and locks, at each look-up."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        buckets: Sequence[float],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._histogram = Histogram(name, documentation, labels, buckets=buckets, registry=registry)
+        self._children: dict[tuple[str | int | None, ...], Histogram] = {}
+
+    def observe(
+        self, labels: tuple[str | int | None, ...], value: float, exemplar: Mapping[str, str] | None = None
+    ) -> None:
+        """Adds a value; a label that is None is empty. The exemplar is shown in OpenMetrics."""
+        child = self._children.get(labels)
+        if child is None:
+            texts = ["" if label is None else str(label) for label in labels]
+            child = self._children[labels] = self._histogram.labels(*texts)
+        if exemplar is None:
+            child.observe(value)
+        else:
+            child.observe(value, dict(exemplar))
+
+
 class ClusterMetrics:
     """What writes to a cluster take, and what they meet; all zero on a database with one copy."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.sealed = Histogram(
+        self.sealed = _LabelledHistogram(
             "cluster_seal_duration_seconds",
             "Writes to a cluster that were acknowledged, and how long each took, by what it needed.",
             ["how"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-            registry=registry,
+            (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry,
         )
         self.partly_accepted = Counter(
             "cluster_writes_partly_accepted",

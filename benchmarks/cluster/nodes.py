@@ -21,6 +21,7 @@ from benchmarks.measuring.machine import hardware
 from benchmarks.measuring.rounds import alternated
 from suite.errors import SuiteError
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import Call
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
@@ -28,7 +29,7 @@ from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import RetryBudget
-from tor_async_couchdb.wire.transport import Response, Transport
+from tor_async_couchdb.wire.transport import HeaderAuthenticator, Response, Transport
 
 _DOCUMENTS = ("one", "two", "three")
 _TIMEOUT_S = 10.0
@@ -47,10 +48,10 @@ class _Requests(Observer):
 class _OneCopy(Transport):
     """Says that the database keeps one copy of each document, so that the rule is not followed."""
 
-    async def send(self, operation: str, method: str, url: yarl.URL, **more: Any) -> Response:
-        if operation == "information":
-            return Response(200, b"{}", method, url.raw_path)
-        return await super().send(operation, method, url, **more)
+    async def send(self, call: Call, url: yarl.URL, **more: Any) -> Response:
+        if call.operation == "GET /{db}":
+            return Response(200, b"{}", call.method, url.raw_path)
+        return await super().send(call, url, **more)
 
 
 @dataclasses.dataclass
@@ -127,12 +128,11 @@ async def _connected(
                 Database(
                     f"{node.rstrip('/')}/{name}",
                     transport=(Transport if follows_rule else _OneCopy)(
-                        username=credentials.user,
-                        password=credentials.password,
                         validate_cert=True,
                         timeout_s=_TIMEOUT_S,
                         observer=observer,
                         retry_budget=RetryBudget(),
+                        authenticator=HeaderAuthenticator(credentials.authorization),
                     ),
                 )
             )

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.contention.simulation import Outcome, network_delay_s, simulate
 from benchmarks.contention.strategies import PUBLISHED, STRATEGIES
@@ -16,6 +17,7 @@ from benchmarks.measuring.fruits import check_changes
 from benchmarks.measuring.machine import describe
 from benchmarks.measuring.rounds import alternated
 from suite.couchdb import CouchDB
+from tor_async_couchdb.calls import Call
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries import Pause, RetryStrategy
@@ -34,8 +36,8 @@ class _WriteCounter(Observer):
     def __init__(self) -> None:
         self.calls: collections.Counter[str] = collections.Counter()
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        self.calls[operation] += 1
+    def request_finished(self, call: Call, *outcome: Any) -> None:
+        self.calls[call.operation] += 1
 
 
 def measure(
@@ -86,7 +88,7 @@ async def _race(couchdb: CouchDB, url: str, writers: int, pause: Pause, generato
         duration_s = time.monotonic() - started_s
         change_count = (await databases[0].fetch(document_id))["change_count"]
     check_changes("a race", change_count, at_least=writers, at_most=writers)
-    return Outcome(writers, writers, duration_s, counter.calls["bulk_docs"])
+    return Outcome(writers, writers, duration_s, counter.calls["POST /{db}/_bulk_docs"])
 
 
 async def _write(database: Database, document_id: str, pause: Pause, generator: random.Random) -> None:

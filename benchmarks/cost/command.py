@@ -2,11 +2,11 @@
 
 import argparse
 import collections
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.measuring import plots, report, settings
 from benchmarks.measuring.fruits import Fruits, check_changes
@@ -19,9 +19,12 @@ from suite.table import ANY_PORT, Sample, sample_named
 
 WRITERS = (8, 32, 128, 512)
 _FRUIT_COUNTS = (500, 5)
-_CALLS = re.compile(
-    r'^couchdb_call_duration_seconds_count\{operation="(?:fetch|bulk_get|bulk_docs|look_up)".*\} (\S+)$',
-    re.MULTILINE,
+_CALLS = "db_client_operation_duration_seconds_count"
+_OF_DOCUMENTS = (
+    "GET /{db}/{docid}",
+    "POST /{db}/_bulk_get",
+    "POST /{db}/_bulk_docs",
+    "POST /{db}/_design/{ddoc}/_view/{view}",
 )
 _REQUEST_TIMEOUT_S = 30.0
 _WARM_UP = Load(connections=64, seconds=1, percent_put=0)
@@ -44,7 +47,12 @@ _Costs = dict[tuple[int, str, int], list[float]]  # fruits, service, writers: ca
 
 def calls_in(metrics: str) -> float:
     """How often CouchDB was asked for documents, says a service's `/_metrics` to Prometheus."""
-    return sum(float(value) for value in _CALLS.findall(metrics))
+    samples = (sample for family in text_string_to_metric_families(metrics) for sample in family.samples)
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == _CALLS and sample.labels["db_operation_name"] in _OF_DOCUMENTS
+    )
 
 
 def measure(couchdb: CouchDB, rounds: int, seconds: int, run_folder: Path) -> _Costs:

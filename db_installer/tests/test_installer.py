@@ -147,7 +147,7 @@ def test_the_seed_document_is_a_fruit_of_the_samples() -> None:
 
 
 def test_the_readme_names_every_option() -> None:
-    options = re.findall(r"--\w+", CommandLineParser("", "").format_usage())
+    options = re.findall(r"--[\w-]+", CommandLineParser("", "").format_usage())
     text = README.read_text()
-    assert len(options) == 10
+    assert len(options) == 14
     assert [option for option in options if f"`{option}`" not in text] == []

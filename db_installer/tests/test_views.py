@@ -18,6 +18,8 @@ NAMES = [path.stem for path in sorted(DESIGN_DOCS_FOLDER.glob("*.json"))]
 TYPES = (
     "fruit_v1.0",
     "FRUIT_V12.30",
+    "fruit_history_v1.0",
+    "Fruit_History_V2.10",
     "fruit_v1",
     "fruit_v1.0x",
     "fruit_v\u0661.\u0660",
@@ -44,6 +46,7 @@ def generated_documents(count: int) -> Iterator[dict[str, Any]]:
             ("fruit_id", values),
             ("color", values),
             ("email_hash", values),
+            ("updated_on", values),
         ):
             if generator.random() < 0.9:
                 document[name] = generator.choice(choices)
@@ -73,6 +76,14 @@ def test_anything_else_is_no_fruit(document: dict[str, Any]) -> None:
     assert emitted_rows(views.fruit_by_fruit_id, document) == []
     assert emitted_rows(views.fruit_by_color, document) == []
     assert emitted_rows(views.fruit_by_email_hash, document | {"email_hash": "h"}) == []
+
+
+def test_history_of_a_fruit_is_found_by_its_id_and_in_order() -> None:
+    part = {"_id": "x", "type": "fruit_history_v1.0", "fruit_id": "f", "updated_on": "2026", "color": "red"}
+    assert emitted_rows(views.fruit_history_by_fruit_id, part) == [(["f", "2026"], part)]
+    assert emitted_rows(views.fruit_history_by_fruit_id, part | {"fruit_id": 7}) == []
+    assert emitted_rows(views.fruit_history_by_fruit_id, part | {"type": "fruit_v1.0"}) == []
+    assert emitted_rows(views.fruit_by_fruit_id, part) == []
 
 
 def test_conflicts_are_found_by_the_losing_revisions() -> None:

@@ -74,6 +74,7 @@ def test_function_of_any_kind_is_ended_when_it_does_not_return(couch: Couch) -> 
     assert couch.get("/_up").status_code == 200
 
 
+@pytest.mark.long
 def test_function_that_takes_everything_ends_alone(stand_in: Couch) -> None:
     def answer(source: str) -> tuple[int, str]:
         with new_database(stand_in) as database:

@@ -33,10 +33,15 @@ class Service:
     """Each n-th read of a changed fruit shows it as it was before its last change."""
     refuse_reads: int = 0
     """So many more reads are answered 503."""
+    has_etags: bool = False
+    """The answer for one fruit has an ETag, and a change needs If-Match (as in crud/conditional)."""
+    wants_keys: bool = False
+    """A write needs an Idempotency-Key, and a repeat with the same key changes nothing."""
     url: str = ""
     updates: int = 0
     reads: int = 0
     change_counts: dict[str, int] = field(default_factory=dict)
+    change_counts_by_key: dict[str, int] = field(default_factory=dict)
 
     def nth(self, each: int) -> bool:
         """Whether this update's turn has come."""
@@ -47,15 +52,26 @@ class _Handler(RequestHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
+    def prepare(self) -> None:
+        is_write = self.request.method != "GET"
+        if is_write and self.service.wants_keys and "Idempotency-Key" not in self.request.headers:
+            self.problem(400, title="A write needs an Idempotency-Key")
+            self.finish()
+
+    def compute_etag(self) -> None:
+        """No ETags but the service's own."""
+
     def answer(self, status: int, fruit_id: str, behind: int = 0) -> None:
         self.set_status(status)
         change_count = max(0, self.service.change_counts[fruit_id] - behind)
+        if self.service.has_etags:
+            self.set_header("ETag", f'"{change_count}"')
         self.write({"fruit_id": fruit_id, "change_count": change_count, "created_on": "2026-11-26"})
 
-    def problem(self, status: int, problem_type: str = "about:blank") -> None:
+    def problem(self, status: int, problem_type: str = "about:blank", title: str = "") -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/problem+json")
-        self.write({"type": problem_type, "title": HTTPStatus(status).phrase, "status": status})
+        self.write({"type": problem_type, "title": title or HTTPStatus(status).phrase, "status": status})
 
 
 class _Fruits(_Handler):
@@ -81,12 +97,29 @@ class _Fruit(_Handler):
             self.problem(404)
 
     def delete(self, fruit_id: str) -> None:
-        if self.service.change_counts.pop(fruit_id, None) is None:
+        if self.service.has_etags and "If-Match" not in self.request.headers:
+            self.problem(428)
+        elif self.service.change_counts.pop(fruit_id, None) is None:
             self.problem(404)
+
+    def precondition(self, fruit_id: str) -> int:
+        """The status if `If-Match` is not met, otherwise 0."""
+        if "If-Match" not in self.request.headers:
+            return 428
+        return 0 if self.request.headers["If-Match"] == f'"{self.service.change_counts[fruit_id]}"' else 412
 
     async def put(self, fruit_id: str) -> None:
         service = self.service
         service.updates += 1
+        if service.has_etags and (status := self.precondition(fruit_id)):
+            self.problem(status)
+            return
+        key = self.request.headers.get("Idempotency-Key", "")
+        if key in service.change_counts_by_key:
+            self.answer(
+                200, fruit_id, behind=service.change_counts[fruit_id] - service.change_counts_by_key[key]
+            )
+            return
         if service.nth(service.hang_each):
             await asyncio.sleep(3600)
         if service.nth(service.conflict_each):
@@ -97,6 +130,8 @@ class _Fruit(_Handler):
             self.problem(503)
             return
         service.change_counts[fruit_id] += 2 if service.nth(service.double_each) else 1
+        if key:
+            service.change_counts_by_key[key] = service.change_counts[fruit_id]
         if service.nth(service.unknown_each):
             self.problem(503, OUTCOME_UNKNOWN_PROBLEM)
         elif service.nth(service.forget_answer_each):

@@ -43,7 +43,7 @@ def test_503_is_refused_unless_it_says_that_the_outcome_is_unknown() -> None:
 
 
 @given(
-    status=st.integers(100, 599).filter(lambda status: status not in (200, 409, 503)),
+    status=st.integers(100, 599).filter(lambda status: status not in (200, 409, 412, 503)),
     body=st.binary(),
 )
 def test_any_other_status_is_refused(status: int, body: bytes) -> None:

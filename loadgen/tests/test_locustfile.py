@@ -2,30 +2,17 @@
 
 import json
 import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from loadgen.check import check_file
 from loadgen.history import read_history
 from loadgen.linearizability import Fault, Reads, Verdict
 from loadgen.tests.fruit_service import Service, running
-
-ROOT = Path(__file__).parents[2]
-DEADLINE_S = 60
-REFUSAL = "The load can't start: '120' is not a percentage"
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "locust", "-f", "loadgen/locustfile.py", *arguments]
+from loadgen.tests.locust_process import DEADLINE_S, ROOT, command, started, wait_for
 
 
 def locust(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -133,6 +120,68 @@ def test_several_hosts_share_the_users(tmp_path: Path) -> None:
     assert 0 < summary["succeeded"] < summary["requests"]
 
 
+class FourServices:
+    """One load on services that differ."""
+
+    def __init__(self, folder: Path) -> None:
+        self.refusing = Service(conflict_each=5)
+        self.losing = Service(lose_each=5)
+        self.conditional = Service(has_etags=True)
+        self.idempotent = Service(wants_keys=True, forget_answer_each=10)
+        file = folder / "summary.json"
+        with (
+            running(self.refusing),
+            running(self.losing),
+            running(self.conditional),
+            running(self.idempotent),
+        ):
+            urls = {name: service.url for name, service in vars(self).items()}
+            services = ",".join(f"{name}={url}" for name, url in urls.items())
+            only = [word for name in urls for word in ("--only", name)]
+            self.completed = locust(
+                *("--services", f"{services},unused=http://127.0.0.1:1", *only, "--summary", str(file)),
+                *("-u", "8", "-r", "50", "-t", "1s", "--fruits", "1"),
+            )
+        assert file.exists(), self.completed.stderr
+        self.summaries: dict[str, Any] = json.loads(file.read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> FourServices:
+    return FourServices(tmp_path_factory.mktemp("four"))
+
+
+def test_services_get_a_summary_each(four: FourServices) -> None:
+    assert four.completed.returncode == 1
+    assert f"refusing {four.refusing.url}: 1 fruits, 80 % PUT\n" in four.completed.stdout
+    assert list(four.summaries) == ["refusing", "losing", "conditional", "idempotent"]
+    refusing, losing = four.summaries["refusing"], four.summaries["losing"]
+    assert (refusing["problems"], refusing["lost"]) == ([], 0)
+    assert refusing["given_up"] == four.refusing.updates // 5
+    assert losing["lost"] > 0
+    assert losing["acknowledged"] == four.losing.updates
+
+
+def test_update_of_a_service_with_etags_follows_a_read(four: FourServices) -> None:
+    summary = four.summaries["conditional"]
+    assert four.conditional.change_counts == {}, "DELETE was asked with If-Match"
+    assert summary["problems"] == []
+    assert summary["acknowledged"] > 0
+    assert summary["given_up"] == summary["refused"], "nothing was refused for the lack of If-Match"
+    assert summary["acknowledged"] + summary["given_up"] == four.conditional.updates
+
+
+def test_update_without_an_answer_is_repeated_with_its_key(four: FourServices) -> None:
+    summary = four.summaries["idempotent"]
+    assert four.idempotent.change_counts == {}
+    assert (summary["problems"], summary["lost"]) == ([], 0)
+    applied = len(four.idempotent.change_counts_by_key)
+    assert summary["in_database"] == applied
+    assert summary["acknowledged"] + summary["unknown"] == applied
+    assert four.idempotent.updates > applied, "some were sent twice"
+    assert summary["unknown"] <= 2, "only of those that were under way at the end"
+
+
 def test_update_whose_connection_broke_is_unknown_and_not_sent_again(tmp_path: Path) -> None:
     with running(Service(forget_answer_each=10)) as service:
         code, summary = run(service, tmp_path, "--percent-put", "100")
@@ -172,6 +221,8 @@ def test_headless_load_without_a_host_ends_with_one_line() -> None:
         (("--fruits", "0"), "argument --fruits: '0' is not a number of fruits"),
         (("--history", "nowhere/x"), "argument --history: 'nowhere/x': there is no folder 'nowhere'"),
         (("--tsv", "nowhere/x.tsv"), "argument --tsv: 'nowhere/x.tsv': there is no folder 'nowhere'"),
+        (("--services", "http://a"), "argument --services: 'http://a' is not NAME=URL"),
+        (("--services", "a=http://a"), "Give --services or --host, not both"),
         (("--master",), "loadgen keeps its books in one process"),
     ],
 )
@@ -181,29 +232,10 @@ def test_bad_option_is_refused_in_one_line(arguments: tuple[str, ...], message: 
     assert message in completed.stderr.splitlines()[-1]
 
 
-@contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Locust in the background, with a page or without."""
-    process = subprocess.Popen(  # noqa: S603 - the arguments are the tests' own
-        command(*arguments),
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=DEADLINE_S)
-
-
-def wait_for(what: str, condition: Callable[[], bool]) -> None:
-    give_up_at_s = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < give_up_at_s, f"{what} took longer than {DEADLINE_S} s"
-        time.sleep(0.05)
+def test_service_that_is_not_there_is_refused_in_one_line() -> None:
+    completed = locust("--only", "b", "--services", "a=http://a")
+    assert completed.returncode == 2
+    assert completed.stderr.splitlines()[-1] == "there is no service 'b': choose from a"
 
 
 def test_interrupted_load_still_closes_its_books() -> None:
@@ -221,37 +253,3 @@ def test_interrupted_load_still_closes_its_books() -> None:
 def wait_for_updates(service: Service) -> None:
     enough = service.updates + 50
     wait_for("an update", lambda: service.updates > enough)
-
-
-def is_up(page: str) -> bool:
-    try:
-        return requests.get(page, timeout=10).ok
-    except requests.ConnectionError:
-        return False
-
-
-def test_page_starts_loads_with_the_custom_options_and_checks_them() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = str(unused.getsockname()[1])
-    page = f"http://127.0.0.1:{port}"
-
-    def post(path: str, **form: str) -> None:
-        requests.post(f"{page}/{path}", data=form, timeout=DEADLINE_S).raise_for_status()
-
-    with (
-        running(Service()) as service,
-        started("--web-host", "127.0.0.1", "--web-port", port, "--host", service.url) as process,
-    ):
-        wait_for("the page", lambda: is_up(page))
-        for fruits in (2, 3):
-            post("swarm", user_count="2", spawn_rate="2", fruits=str(fruits), percent_put="100")
-            wait_for_updates(service)
-            assert len(service.change_counts) == fruits
-            post("stop")
-            assert service.change_counts == {}
-        post("swarm", user_count="2", spawn_rate="2", percent_put="120")
-        wait_for("the refusal", lambda: REFUSAL in requests.get(f"{page}/logs", timeout=DEADLINE_S).text)
-        process.terminate()  # Python's KeyboardInterrupt can end another greenlet than locust's own
-        output, _ = process.communicate(timeout=DEADLINE_S)
-    assert output.count("No acknowledged update was lost.") == 2

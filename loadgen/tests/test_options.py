@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from loadgen.options import Hosts, hosts, number_of_fruits, percentage, writable_file
+from loadgen.options import (
+    Hosts,
+    Services,
+    chosen,
+    hosts,
+    number_of_fruits,
+    percentage,
+    service_url,
+    services,
+    writable_file,
+)
 
 
 def test_good_values_are_taken(tmp_path: Path) -> None:
@@ -26,9 +36,56 @@ def test_hosts_are_joined_and_parted_again() -> None:
     assert hosts(" , ") == ()
 
 
+def test_services_have_names_of_which_some_are_chosen() -> None:
+    known = services("crud/basic=http://127.0.0.1:8445/, b=https://b.example")
+    assert known == {"crud/basic": ("http://127.0.0.1:8445",), "b": ("https://b.example",)}
+    assert list(chosen(known, None)) == ["crud/basic", "b"]
+    assert list(chosen(known, ["b"])) == ["b"]
+    for names in (["c"], []):
+        with pytest.raises(argparse.ArgumentTypeError, match="crud/basic, b"):
+            chosen(known, names)
+
+
+def test_names_of_the_services_are_the_choices_of_another_option() -> None:
+    parser = argparse.ArgumentParser()
+    only = parser.add_argument("--only", action="append")
+    parser.add_argument("--services", type=services, action=Services, only=only)
+    parser.parse_args(["--services", "a=http://a,b=http://b"])
+    assert only.choices == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=", "=http://a", "http://a", "a=http://a,a=http://b", "a=b"])
+def test_bad_services_are_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        services(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "127.0.0.1:8446",
+        "ftp://a",
+        "http://",
+        "http://a:b",
+        "http://a:0",
+        "http://a:99999",
+        "http://[a",
+        "http://a b",
+        "http://a?b=c",
+        "http://a#b",
+        "javascript:alert(1)",
+    ],
+)
+def test_bad_url_is_named(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError) as caught:
+        service_url(text)
+    assert repr(text) in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("option", "text"),
-    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "9" * 5000)]
+    [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "10001", "9" * 5000)]
     + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²", "9" * 5000)],
 )
 def test_bad_number_is_named(option: Callable[[str], int], text: str) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadgen.answers import NO_ANSWER, Answer, Outcome
-from loadgen.traffic import Request, Traffic
+from loadgen.traffic import LATEST, Request, Traffic
 
 OK = Answer(Outcome.SUCCEEDED)
 
@@ -55,3 +55,10 @@ def test_percentile_is_the_least_duration_that_enough_do_not_exceed(
     needed = len(durations_s) * percent / 100
     assert sum(duration_s <= value_s for duration_s in durations_s) >= needed - 1e-9
     assert sum(duration_s < value_s for duration_s in durations_s) < needed
+
+
+def test_latest_percentiles_forget_what_was_before() -> None:
+    slow, fast = (0.0, 9.0, OK), (0.0, 0.5, OK)
+    traffic = traffic_of(slow, *(fast for _ in range(LATEST)))
+    assert traffic.latest_percentiles_ms(100) == [500]
+    assert traffic.percentiles_ms(100) == [9000]

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from samples.tests.folders import SAMPLES, name_of, sample_folders
-from suite.resources import filled, resources_of
+from suite.resources import resources_of
 from suite.table import sample_named
 from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_service.local.resources import filled
 from tor_async_service.tests.processes import TIMEOUT_S, running
 
 MAX_LINES = 80

@@ -153,6 +153,7 @@ async def test_process_that_ends_normally_does_not_let_the_next_one_wait_for_its
     await until(second.is_leading)
 
 
+@pytest.mark.long
 async def test_service_works_without_etcd_and_logs_that_no_process_reconciles(
     two_processes: list[Process], etcd: EtcdServer
 ) -> None:
@@ -276,6 +277,7 @@ async def both_have_a_changed_fruit(masters: list[Master], etcd: EtcdServer) -> 
     return fruit_id, old
 
 
+@pytest.mark.long
 async def test_masters_that_lag_behind_merge_and_delete_raise_no_alarm(
     masters: list[Master], etcd: EtcdServer
 ) -> None:

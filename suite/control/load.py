@@ -52,13 +52,14 @@ class LoadControl:
             SuiteError: locust can't be reached or refuses.
         """
         load = _changed(self._load, changes)
-        urls = [self._supervisor.named(name).url for name in load.samples]
+        for name in load.samples:
+            self._supervisor.named(name)
         if self._is_running():
             self._ask("GET", "/stop")
-        form = {
+        form: dict[str, str | list[str]] = {
             "user_count": str(load.users),
             "spawn_rate": str(load.users),
-            "host": ",".join(urls),
+            "services": [*load.samples],
             "fruits": str(load.fruits),
             "percent_put": str(load.percent_put),
         }
@@ -95,7 +96,7 @@ class LoadControl:
         except requests.RequestException:
             return False
 
-    def _ask(self, method: str, path: str, form: Mapping[str, str] | None = None) -> requests.Response:
+    def _ask(self, method: str, path: str, form: Mapping[str, str | list[str]] | None = None) -> requests.Response:
         try:
             answer = requests.request(method, f"{self._page_url}{path}", data=form, timeout=_TIMEOUT_S)
             answer.raise_for_status()

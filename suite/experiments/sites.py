@@ -12,11 +12,11 @@ from typing import Any
 import aiohttp
 
 from suite.processes import Process
-from suite.resources import filled
 from suite.services import wait_until_listening
 from suite.table import ANY_PORT, sample_named
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.installer.replication import Master
+from tor_async_service.local.resources import filled
 
 _SAMPLE = sample_named("crud/multi_master")
 _REQUEST_TIMEOUT_S = 30.0
@@ -121,8 +121,7 @@ def _database(master: Master) -> Database:
     credentials = master.credentials
     return Database(
         master.url,
-        username=None if credentials is None else credentials.user,
-        password=None if credentials is None else credentials.password,
+        login=credentials,
     )
 
 

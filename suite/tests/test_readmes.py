@@ -37,13 +37,17 @@ _DOCUMENTS = sorted(
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _SERVER = re.compile(
-    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/etcd .*--listen-client-urls \S+:)(\d+)",
+    r"(?:-m (?:embedded_couchdb|samples\.\S+\.service) .*--port |/locust .*--web-port "
+    r"|/etcd .*--listen-client-urls \S+:)(\d+)",
     re.DOTALL,
 )
+_PORT = re.compile(r"(127\.0\.0\.1:|--(?:web-)?port )(\d+)")
 # These two set up everything that the tests themselves run on.
 _MAIN_COMMAND = re.compile(r"^\./(run|test)_all_samples\.sh\b.*$", re.MULTILINE)
 _BENCHMARK = re.compile(r"^.venv/bin/python -m benchmarks (\S.*)$", re.MULTILINE)
-_PARSE_BENCHMARK = "import sys; from benchmarks.__main__ import parse; parse(sys.argv[1:])"
+# It makes a folder outside of this one.
+_NEW_SERVICE = re.compile(r"^\./new_service\.sh ((?:.*\\\n)*.*)$", re.MULTILINE)
+_PARSE = "import sys; from {}.__main__ import parse; parse(sys.argv[1:])"
 _TIMEOUT_S = 120.0
 # Those that a README sets, and those of .run/environment.
 _VARIABLES = "^declare -(-|x) ([a-z_]+|(COUCHDB|CRUD|SUITE)[A-Z0-9_]*)="
@@ -117,9 +121,11 @@ class Terminal:
         else:
             for command in _MAIN_COMMAND.finditer(block):
                 self._check_main_command(shlex.split(command[0], comments=True))
-            for benchmark in _BENCHMARK.finditer(block):
-                self._check_benchmark(shlex.split(benchmark[1], comments=True))
-            self._answer(_BENCHMARK.sub("", _MAIN_COMMAND.sub("", block)))
+            for package, pattern in (("benchmarks", _BENCHMARK), ("new_service", _NEW_SERVICE)):
+                for found in pattern.finditer(block):
+                    self._check_options(package, shlex.split(found[1], comments=True))
+                block = pattern.sub("", block)
+            self._answer(_MAIN_COMMAND.sub("", block))
 
     def _answer(self, commands: str) -> str:
         completed = subprocess.run(  # noqa: S603 - what the repository's own READMEs say
@@ -144,9 +150,9 @@ class Terminal:
         assert os.access(ROOT / words[0], os.X_OK)
         (parse_run if "run_all" in words[0] else parse_test)(words[1:])
 
-    def _check_benchmark(self, words: list[str]) -> None:
-        # In a process of its own, as the suite imports no benchmarks.
-        command = [sys.executable, "-c", _PARSE_BENCHMARK, *words]
+    def _check_options(self, package: str, words: list[str]) -> None:
+        # In a process of its own, as the suite does not import the packages above it.
+        command = [sys.executable, "-c", _PARSE.format(package), *words]
         subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT_S)  # noqa: S603 - the READMEs' own
 
     def _start_server(self, block: str, port: str) -> None:
@@ -171,11 +177,9 @@ class Terminal:
 
     def _translated(self, commands: str) -> str:
         """The commands with the ports and the folders of this test."""
-        for port in re.findall(r"(?:127\.0\.0\.1:|--port )(\d+)", commands):
+        for _, port in _PORT.findall(commands):
             self._ports.setdefault(port, _free_port())
-        commands = re.sub(
-            r"(127\.0\.0\.1:|--port )(\d+)", lambda match: f"{match[1]}{self._ports[match[2]]}", commands
-        )
+        commands = _PORT.sub(lambda match: f"{match[1]}{self._ports[match[2]]}", commands)
         return commands.replace(".venv/bin/", f"{_BIN}/").replace(".run/", f"{self._folder}/")
 
 
@@ -263,6 +267,13 @@ def test_wrong_option_of_a_main_command_is_noticed(command: str, suite: Suite, t
         Terminal(suite, tmp_path, stack).run("bash", f"{command}\n")
 
 
-def test_wrong_option_of_a_benchmark_is_noticed(suite: Suite, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        ".venv/bin/python -m benchmarks storm --twice",
+        "./new_service.sh crud/basic \\\n  ../new --model=New --twice",
+    ],
+)
+def test_wrong_option_of_another_command_is_noticed(command: str, suite: Suite, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack, pytest.raises(subprocess.CalledProcessError):
-        Terminal(suite, tmp_path, stack).run("bash", ".venv/bin/python -m benchmarks storm --twice\n")
+        Terminal(suite, tmp_path, stack).run("bash", f"{command}\n")

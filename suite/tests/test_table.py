@@ -8,10 +8,11 @@ import requests
 from suite.couchdb import CouchDB
 from suite.errors import SuiteError
 from suite.installations import installed
-from suite.resources import filled, resources_of
+from suite.resources import resources_of
 from suite.services import running
 from suite.table import SAMPLES, Sample, sample_named, without_a_row
 from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_service.local.resources import filled
 
 _GREETING_SERVICE = """
 from tor_async_service import Option, ServiceApplication, ServiceHandler, run

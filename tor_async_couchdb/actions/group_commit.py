@@ -15,6 +15,7 @@ from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.calls import callers
 from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import (
@@ -88,6 +89,7 @@ class _Entry(Generic[M]):
         self.change = change
         self.observer = observer
         self.deadline = deadline.current()
+        self.context = contextvars.copy_context()
         self.future: asyncio.Future[M | None] = asyncio.get_running_loop().create_future()
         self.is_part_of_write = False
         self.answer: M | None = None
@@ -266,6 +268,7 @@ class _Group(Generic[M]):
     async def _try_to_commit(self, limit: Deadline) -> None:
         """Applies all changes that wait now, with one write."""
         self._observer.entries = self._waiting()[: self._max_size]
+        callers.set([entry.context for entry in self._in_turn])
         limit.at_s = max((entry.deadline.at_s for entry in self._in_turn), default=-math.inf)
         before = await self._retriever.fetch() if self._written is None else self._written
         self._observer.entries = [entry for entry in self._in_turn if not entry.future.done()]

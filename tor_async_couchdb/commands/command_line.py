@@ -6,19 +6,24 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from tor_async_couchdb.commands import install, keys, re_encrypt, re_sign, replicate, secrets
+from tor_async_couchdb.commands import install, replicate
 from tor_async_couchdb.commands.command import Command, add_commands
+from tor_async_couchdb.commands.extra import missing
 from tor_async_couchdb.errors import CouchDBError
-from tor_async_couchdb.protection.key_set import KeySetError
 
-COMMANDS = (
-    install.COMMAND,
-    replicate.COMMAND,
-    re_sign.COMMAND,
-    re_encrypt.COMMAND,
-    keys.COMMAND,
-    secrets.COMMAND,
-)
+try:
+    from tor_async_couchdb.commands import keys, re_encrypt, re_sign, secrets
+    from tor_async_couchdb.protection.key_set import KeySetError
+except ModuleNotFoundError as error:  # the packages of the extra are not installed
+    _expected_errors: tuple[type[Exception], ...] = (CouchDBError,)
+    _protecting = tuple(
+        missing(name, "protection", error) for name in ("re-sign", "re-encrypt", "keys", "secrets")
+    )
+else:
+    _expected_errors = (CouchDBError, KeySetError)
+    _protecting = (re_sign.COMMAND, re_encrypt.COMMAND, keys.COMMAND, secrets.COMMAND)
+
+COMMANDS = (install.COMMAND, replicate.COMMAND, *_protecting)
 
 
 def new_parser(commands: Iterable[Command] = COMMANDS) -> argparse.ArgumentParser:
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str] | None = None, commands: Iterable[Command] = C
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (CouchDBError, KeySetError) as error:
+    except _expected_errors as error:
         reason = str(error)
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)

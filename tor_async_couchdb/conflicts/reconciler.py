@@ -70,10 +70,19 @@ class Reconciler:
         self._sleep = sleep
         self._free = asyncio.Semaphore(_CONCURRENCY)
         self._failures = 0
+        self._handled_at_s = 0.0
         self._left_alone: set[str] = set()
         # Each set of types has a checkpoint: conflicts of a type that is new are found from the start.
         types = hashlib.sha256("\n".join(resolver.types).encode()).hexdigest()[:16]
         self._checkpoint_name = f"reconciler-{types}" + ("" if audit is None else "-audited")
+
+    @property
+    def handled_at_s(self) -> float:
+        """When all changes that CouchDB had reported were handled, in seconds since 1970; 0 if never.
+
+        CouchDB reports at least every `poll_timeout_s` seconds, so a reconciler that works is seldom late.
+        """
+        return self._handled_at_s
 
     async def run(self) -> None:
         """Reconciles until it is cancelled; it waits, longer each time, while CouchDB can't be reached."""
@@ -93,6 +102,7 @@ class Reconciler:
             changes = await self._next_changes(since)
             await self._handle_all(changes.results)
             since, self._failures = changes.last_seq, 0
+            self._handled_at_s = time.time()
             is_due = not changes.results or time.monotonic() - saved_s > self._checkpoint_interval_s
             if since != saved and is_due:
                 await self._write_checkpoint(since)

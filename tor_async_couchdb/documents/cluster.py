@@ -49,7 +49,7 @@ async def has_majority(endpoint: Endpoint) -> bool:
     request of a plain user that shows how many are: the status is 202 if fewer than a majority took it.
     """
     path = f"_local/{_PROBE}"
-    response = await endpoint.request("check_majority", "PUT", path, body=b"{}")
+    response = await endpoint.request("PUT /{db}/_local/{docid}", path, body=b"{}")
     return response.status != _ACCEPTED
 
 
@@ -77,7 +77,7 @@ class ChosenRule:
         """How many copies of each document the database keeps; a database that does not say so keeps one."""
         if self._copies is None:
             try:
-                response = await self._endpoint.request("information", "GET", "")
+                response = await self._endpoint.request("GET /{db}", "")
             except TransportError as error:
                 raise ConnectError(f"CouchDB did not say how many copies it keeps: {error}") from error
             self._copies = response.decode(_Information).cluster.n

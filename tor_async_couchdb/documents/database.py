@@ -8,8 +8,10 @@ from types import TracebackType
 from typing import Annotated, Any, Self
 
 import msgspec
+import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import CallTracer
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.cluster import ChosenRule, has_majority
 from tor_async_couchdb.documents.revisions import Revisions
@@ -26,10 +28,12 @@ from tor_async_couchdb.wire.bulk_requests import BulkRequests, Written
 from tor_async_couchdb.wire.coalescer import Coalescer, NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id, split_options
 from tor_async_couchdb.wire.json_parts import UNDECODABLE, elements, members, reason_of
+from tor_async_couchdb.wire.login import BasicLogin, Login, login_of_url
 from tor_async_couchdb.wire.nodes import Nodes, database_urls
 from tor_async_couchdb.wire.transport import Transport
 
 _ID_BATCH_SIZE = 100
+_VIEW = "/{db}/_design/{ddoc}/_view/{view}"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -100,6 +104,14 @@ class _ViewInformation(msgspec.Struct, frozen=True):
     view_index: _Index
 
 
+def _basic_login(username: str | None, password: str | None, url: yarl.URL) -> BasicLogin | None:
+    if username is None and password is None:
+        return login_of_url(url)
+    if ":" in (username or ""):
+        raise ValueError("a username must not contain a colon")
+    return BasicLogin(username or "", password or "")
+
+
 class Database:
     """A database at `url`, for instance `http://127.0.0.1:5984/fruits`, and the connections to it.
 
@@ -109,12 +121,14 @@ class Database:
 
     Use it as an async context manager, one for the life of a service. Its methods may be called concurrently.
     Each request ends within `timeout_s` seconds, and before the request's deadline. The `guard` seals and
-    opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, and
-    a `transport` of your own replaces HTTP (then credentials and timeout are the transport's).
+    opens the documents of models, the `observer` learns what happens, the `retry_budget` bounds retries, the
+    `tracer` makes spans, and a `transport` of your own replaces HTTP (then credentials, timeout and tracer
+    are the transport's).
 
     All methods raise TransportError if CouchDB does not answer and ResponseError if it refuses.
 
-    `username` and `password` replace those in the URLs, both of them.
+    `username` and `password` replace those in the URLs, both of them. A `login` replaces all of these, for
+    instance `login=SessionLogin("user", SecretFile("/run/secrets/password"))`.
 
     Raises:
         ValueError: a URL is not that of a database, several do not go together, or the credentials can't
@@ -127,31 +141,33 @@ class Database:
         *,
         username: str | None = None,
         password: str | None = None,
+        login: Login | None = None,
         validate_cert: bool = True,
         guard: Guard | None = None,
         observer: Observer | None = None,
         retry_budget: RetryBudget | None = None,
         transport: Transport | None = None,
+        tracer: CallTracer | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         urls = database_urls(url)
-        if username is None and password is None:
-            username, password = urls[0].user, urls[0].password
-        if ":" in (username or ""):
-            raise ValueError("a username must not contain a colon")
+        nodes = Nodes(urls)
+        if login is None:
+            login = _basic_login(username, password, urls[0])
+        elif username is not None or password is not None:
+            raise ValueError("give either a login, or a username and a password")
         self.guard = guard or Guard()
         self.observer = observer or Observer()
         self.origin: Database = self  # the database that `observed_by` was called on first
-        retry_budget = retry_budget or RetryBudget()
+        self.retry_budget = retry_budget = retry_budget or RetryBudget()
         self._transport = transport or Transport(
-            username=username,
-            password=password,
             validate_cert=validate_cert,
             timeout_s=timeout_s,
             observer=self.observer,
             retry_budget=retry_budget,
+            tracer=tracer,
+            authenticator=None if login is None else login.authenticator(nodes.urls, self.observer),
         )
-        nodes = Nodes(urls)
         self._endpoint = Endpoint(nodes, self._transport, retry_budget)
         self.revisions = Revisions(self._endpoint)
         bulk = BulkRequests(self._endpoint)
@@ -206,7 +222,7 @@ class Database:
 
     async def information(self) -> dict[str, Any]:
         """CouchDB's information about the database: `doc_count`, `sizes` and more."""
-        response = await self._endpoint.request("information", "GET", "")
+        response = await self._endpoint.request("GET /{db}", "")
         response.decode(_Information)
         information: dict[str, Any] = response.json()
         return information
@@ -234,7 +250,7 @@ class Database:
             NotFoundError: CouchDB does not have the revision, or there is no such document or database.
         """
         node = self._endpoint.nodes.of_document(document_id)
-        return await self._endpoint.get_document("fetch", quote_id(document_id), {"rev": rev}, node=node)
+        return await self._endpoint.get_document(quote_id(document_id), {"rev": rev}, node=node)
 
     async def find(self, design_doc: str, key: str, has_key: Callable[[Document], bool]) -> Document | None:
         """The document under a key that is unique and never changes, in the view named `design_doc`.
@@ -280,10 +296,10 @@ class Database:
         if in_body:
             body = msgspec.json.encode(in_body)
             response = await self._endpoint.request(
-                "query_view", "POST", path, in_query, body=body, may_be_slow=True
+                f"POST {_VIEW}", path, in_query, body=body, may_be_slow=True
             )
         else:
-            response = await self._endpoint.request("query_view", "GET", path, in_query, may_be_slow=True)
+            response = await self._endpoint.request(f"GET {_VIEW}", path, in_query, may_be_slow=True)
         return response.decode(_Rows, _rows_apart).rows
 
     async def save(self, document: Document) -> str:
@@ -328,7 +344,7 @@ class Database:
 
     async def design_doc_names(self) -> list[str]:
         """The names of all design documents, without `_design/`."""
-        response = await self._endpoint.request("design_doc_names", "GET", "_design_docs")
+        response = await self._endpoint.request("GET /{db}/_design_docs", "_design_docs")
         return [str(row.id).removeprefix("_design/") for row in response.decode(_Rows).rows]
 
     async def view_information(self, design_doc: str) -> dict[str, Any]:
@@ -338,7 +354,7 @@ class Database:
             NotFoundError: there is no such database or design document.
         """
         path = f"_design/{quote_id(design_doc)}/_info"
-        response = await self._endpoint.request("view_information", "GET", path)
+        response = await self._endpoint.request("GET /{db}/_design/{ddoc}/_info", path)
         response.decode(_ViewInformation)
         information: dict[str, Any] = response.json()["view_index"]
         return information

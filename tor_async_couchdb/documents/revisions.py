@@ -69,20 +69,14 @@ class Revisions:
         if winner is None:
             return []
         others = winner.pop("_conflicts", [])
-        leaves = [
-            await self._endpoint.get_document("fetch_leaf", path, {"rev": rev}, node=node) for rev in others
-        ]
+        leaves = [await self._endpoint.get_document(path, {"rev": rev}, node=node) for rev in others]
         return [winner, *leaves]
 
     async def fetch_attachments(self, document_id: str, rev: str) -> dict[str, str]:
         """The contents of a revision's attachments by name, as base64 text."""
         options = {"rev": rev, "attachments": True}
         document = await self._endpoint.get_document(
-            "fetch_attachments",
-            quote_id(document_id),
-            options,
-            node=self._node_of(document_id),
-            may_be_slow=True,
+            quote_id(document_id), options, node=self._node_of(document_id), may_be_slow=True
         )
         return {name: attachment["data"] for name, attachment in document.get("_attachments", {}).items()}
 
@@ -101,7 +95,12 @@ class Revisions:
         w = b"" if copies is None else b'"w":%d,' % copies
         body = b'{"new_edits":false,' + w + b'"docs":[' + encoded + b"]}"
         response = await self._endpoint.request(
-            "insert", "POST", "_bulk_docs", body=body, is_read=False, node=self._node_of(revisions[0]["_id"])
+            "POST /{db}/_bulk_docs",
+            "_bulk_docs",
+            body=body,
+            is_read=False,
+            node=self._node_of(revisions[0]["_id"]),
+            batch_size=len(revisions),
         )
         for result in response.decode(list[Written]):
             outcome = written(result)
@@ -122,13 +121,14 @@ class Revisions:
         # On a cluster another node may repeat changes, so all polls go to one as long as it answers.
         node = self._node_of("_changes")
         response = await self._endpoint.request(
-            "changes", "GET", "_changes", options, node=node, may_be_slow=True
+            "GET /{db}/_changes", "_changes", options, node=node, may_be_slow=True
         )
         return response.decode(Changes, _changes_apart)
 
     async def read_local(self, name: str) -> Document | None:
         """The local document of this name, which is not replicated; None if there is none."""
-        return await self._get_or_none(f"_local/{quote_id(name)}", self._node_of(f"_local/{name}"))
+        path, node = f"_local/{quote_id(name)}", self._node_of(f"_local/{name}")
+        return await self._get_or_none(path, node, operation="GET /{db}/_local/{docid}")
 
     async def write_local(self, name: str, body: Document) -> None:
         """Writes a local document, which is not replicated. Two writers may overwrite each other.
@@ -140,8 +140,7 @@ class Revisions:
         rev = {} if current is None else {"_rev": current["_rev"]}
         path = f"_local/{quote_id(name)}"
         response = await self._endpoint.request(
-            "write_local",
-            "PUT",
+            "PUT /{db}/_local/{docid}",
             path,
             body=document_json.encode(body | rev),
             node=self._node_of(f"_local/{name}"),
@@ -152,10 +151,14 @@ class Revisions:
         return self._endpoint.nodes.of_document(document_id)
 
     async def _get_or_none(
-        self, path: str, node: yarl.URL, options: dict[str, Any] | None = None
+        self,
+        path: str,
+        node: yarl.URL,
+        options: dict[str, Any] | None = None,
+        operation: str = "GET /{db}/{docid}",
     ) -> Document | None:
         try:
-            return await self._endpoint.get_document("fetch", path, options, node=node)
+            return await self._endpoint.get_document(path, options, operation=operation, node=node)
         except NotFoundError as error:
             if error.reason in ("missing", "deleted"):
                 return None

@@ -104,6 +104,11 @@ class Leaf:
         age = self.generation - generation
         return f"{generation}-{self._hashes[age]}" if 0 <= age < len(self._hashes) else None
 
+    @property
+    def oldest_known_rev(self) -> str:
+        """The first revision of the known history."""
+        return f"{self.generation - len(self._hashes) + 1}-{self._hashes[-1]}"
+
     def contains(self, rev: str) -> bool:
         """Whether the known history contains a revision."""
         return self.rev_at(generation_and_hash(rev)[0]) == rev
@@ -119,26 +124,44 @@ class Attempt:
         self.generation = 1 if self.base is None else generation_and_hash(self.base)[0] + 1
         self.is_deletion = bool(document.get("_deleted"))
         self.nonces = {nonces_of(document)[0]}  # of the write, and of its pads
-        self.revs: set[str] = set()
+        self.revs: set[str] = set()  # with the content of this write
         self.revs_on_all_copies: set[str] = set()
+        self.pads: set[str] = set()  # with what other writers made of it
         self.is_unanswered = False
         self.pads_without_majority = 0
 
+    @property
+    def all_revs(self) -> set[str]:
+        """The revisions that were written for it."""
+        return self.revs | self.pads
+
     def is_in(self, leaf: Leaf) -> bool:
         """Whether the leaf contains this write."""
-        return not self.nonces.isdisjoint(leaf.nonces) or any(leaf.contains(rev) for rev in self.revs)
+        return not self.nonces.isdisjoint(leaf.nonces) or any(leaf.contains(rev) for rev in self.all_revs)
 
     def is_tip_of(self, leaf: Leaf) -> bool:
         """Whether the leaf is a revision of this write itself."""
-        return leaf.rev in self.revs or bool(
+        return leaf.rev in self.all_revs or bool(
             leaf.nonces and leaf.nonces[0] in self.nonces and self._fits(leaf)
         )
+
+    def has_its_content_in(self, leaf: Leaf) -> bool:
+        """Whether the leaf holds this write, and no change of another writer on top of it."""
+        return self.is_tip_of(leaf) and leaf.rev not in self.pads
+
+    def rev_in(self, leaf: Leaf) -> str:
+        """The revision of this write in a leaf that contains it."""
+        if self.has_its_content_in(leaf):
+            return leaf.rev
+        own = next((rev for rev in self.revs if leaf.contains(rev)), None)
+        # Where it is not known any more, an older revision: a write that is based on it meets a conflict.
+        return own or leaf.rev_at(self.generation) or leaf.oldest_known_rev
 
     def _fits(self, leaf: Leaf) -> bool:
         # A program that changes a document, and keeps the property with the nonces, makes another generation.
         # CouchDB itself may make a create the child of a tombstone.
         head = parsed(leaf.nonces[0])
-        is_create_without_answer = self.base is None and not self.revs
+        is_create_without_answer = self.base is None and not self.all_revs
         return head is None or is_create_without_answer or head.generation == leaf.generation
 
     def is_surely_not_in(self, leaf: Leaf) -> bool:
@@ -149,20 +172,14 @@ class Attempt:
             return True
         if len(leaf.nonces) >= MAX_NONCES and not _is_pure_since(leaf, self.generation):
             return False  # a merge may have taken it in, and its nonce have been dropped since
-        if self.revs and not self.is_unanswered:
-            return all(leaf.reaches(generation_and_hash(rev)[0]) for rev in self.revs)
+        if self.all_revs and not self.is_unanswered:
+            return all(leaf.reaches(generation_and_hash(rev)[0]) for rev in self.all_revs)
         # Each write since then has added a nonce, and they are all still there.
         return len(leaf.nonces) > leaf.generation - self.generation
 
     def begins_after(self, leaf: Leaf) -> bool:
         """Whether the leaf contains all that was there before this write."""
         return self.base is None or leaf.contains(self.base)
-
-    def has_rival(self, leaf: Leaf) -> bool:
-        """Whether the leaf descends from the same parent by another write."""
-        if self.is_in(leaf):
-            return False
-        return self.begins_after(leaf) and leaf.generation >= self.generation
 
 
 class Step(enum.Enum):
@@ -220,7 +237,11 @@ def decide(
         is_free = attempt.begins_after(highest) or all(
             _may_be_buried(leaf, highest, database_id) for leaf in own
         )
-        return Decision(Step.BURY, highest, own) if is_free else Decision(Step.UNKNOWN)
+        if is_free:
+            return Decision(Step.BURY, highest, own)
+        # A service that merges such leaves does so soon.
+        is_overdue = any(ages_s.get(leaf.rev, 0.0) > patience_s for leaf in own)
+        return Decision(Step.UNKNOWN if is_overdue else Step.WAIT)
     if not attempt.is_in(highest):
         return _decide_outranked(attempt, highest, leaves, database_id)
     rivals = [leaf for leaf in lower if not leaf.is_deleted and _may_be_buried(leaf, highest, database_id)]
@@ -240,9 +261,9 @@ def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf], d
         return Decision(Step.UNKNOWN)  # a leaf from elsewhere keeps the deletion from being buried
     if not attempt.is_surely_not_in(highest):
         return Decision(Step.UNKNOWN)
-    if attempt.is_unanswered and not attempt.revs:
+    if attempt.is_unanswered and not attempt.all_revs:
         return Decision(Step.UNKNOWN)  # a copy that is down may have it
-    if not all(any(leaf.contains(rev) for leaf in leaves) for rev in attempt.revs):
+    if not all(any(leaf.contains(rev) for leaf in leaves) for rev in attempt.all_revs):
         return Decision(Step.WAIT)  # a copy that took it is down
     return Decision(Step.CONFLICT)
 
@@ -267,8 +288,8 @@ def _decide_highest(
     )
     if not is_pushed:
         return Decision(Step.PUSH, highest, tombstones)
-    # Without a rival a 202 means that copies are down, and a push succeeds with a single copy alive.
-    if is_on_all_copies or any(attempt.has_rival(leaf) for leaf in leaves):
+    # A push succeeds with a single copy alive, so it says nothing of a majority.
+    if is_on_all_copies:
         return Decision(Step.ACKNOWLEDGE, highest, tombstones)
     return Decision(Step.PAD, highest, tombstones)
 
@@ -399,7 +420,10 @@ class Sealer:
         return {} if tombstone is None else {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
 
     async def write(self, document: Document, observer: Observer) -> Document:
-        """The document as it is stored, with its `_rev`; it has the nonce of this write already.
+        """The document with the `_rev` of this write; it has the write's nonce already.
+
+        If other writers have built on it meanwhile, their changes are not in it, and its `_rev` is not
+        current any more.
 
         Raises:
             ConflictError: the race is lost, and the write is in no live leaf.
@@ -472,7 +496,7 @@ class Sealer:
                     raise replaced(attempt.document)
                 case Step.UNKNOWN:
                     raise OutcomeUnknownError(
-                        f"the write of document {attempt.document_id!r} is older than the document's history"
+                        f"it can't be told whether the write of document {attempt.document_id!r} stays"
                     )
                 case Step.BURY if leaf is not None:
                     observer.leaves_buried(len(others))
@@ -519,7 +543,7 @@ class Sealer:
             written = await self._io.write(pad, self._majority)
         except ConflictError:
             return None
-        attempt.revs.add(written.rev)
+        (attempt.revs if attempt.has_its_content_in(leaf) else attempt.pads).add(written.rev)
         if not written.is_on_all_copies:  # which here are a majority
             observer.write_partly_accepted()
             attempt.pads_without_majority += 1
@@ -544,10 +568,9 @@ class Sealer:
             self._buried.add(tombstone.rev)
         if leaf.rev in attempt.revs_on_all_copies:
             self._sealed.add(leaf.rev)
-        if attempt.is_tip_of(leaf):
+        if attempt.has_its_content_in(leaf):
             return {name: value for name, value in leaf.document.items() if name != "_revisions"}
-        rev = next((rev for rev in attempt.revs if leaf.contains(rev)), leaf.rev_at(attempt.generation))
-        return attempt.document | {"_rev": rev or leaf.rev}
+        return attempt.document | {"_rev": attempt.rev_in(leaf)}
 
 
 def _nonces_in(document: Document) -> Document:

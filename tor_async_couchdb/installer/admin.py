@@ -5,6 +5,7 @@ It makes one request at a time, each with a timeout.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import ssl
@@ -16,26 +17,28 @@ from urllib.parse import quote
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.auth import HTTPBasicAuth
 
 from tor_async_couchdb.errors import NotFoundError, ResponseError, TransportError
 from tor_async_couchdb.installer.errors import InstallerError
-from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 from tor_async_couchdb.wire.json_parts import elements, members
+from tor_async_couchdb.wire.login import HeaderLogin, Login, SessionLogin
 
 _CONNECT_TIMEOUT_S = 5.0
 _READ_TIMEOUT_S = 30.0  # creating a database on a busy cluster takes seconds
 _ALREADY_EXISTS = 412
+_COOKIE = "AuthSession"
 _SUCCESSES = (200, 201, 202)  # 202: not yet accepted by a majority of a cluster's nodes
+
+_Send = Callable[[], requests.Response]
 
 
 class AdminClient:
     """A connection to one CouchDB as its administrator. It is a context manager."""
 
     def __init__(
-        self, host: str, *, credentials: UserPassword | None = None, verify_host_ssl_cert: bool = True
+        self, host: str, *, credentials: Login | None = None, verify_host_ssl_cert: bool = True
     ) -> None:
         self.host = host.rstrip("/")
         self._verify_host_ssl_cert = verify_host_ssl_cert
@@ -44,9 +47,7 @@ class AdminClient:
         self._session.trust_env = False
         if verify_host_ssl_cert and self.host.lower().startswith("https:"):
             self._session.mount("https://", _SystemTrustAdapter())
-        if credentials is not None:
-            # requests would send text as Latin-1, and CouchDB expects UTF-8.
-            self._session.auth = HTTPBasicAuth(credentials.user.encode(), credentials.password.encode())
+        self._login = credentials
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +69,16 @@ class AdminClient:
         welcome = self.ask("GET", "")
         if not isinstance(welcome, dict) or "couchdb" not in welcome:
             raise TransportError("something that is not CouchDB answers")
+
+    def ensure_exists(self, name: str, query: dict[str, str] | None = None) -> bool:
+        """Creates a database unless it exists; returns whether this call did, and not another client."""
+        try:
+            self.ask("PUT", name, query=query)
+        except ResponseError as error:
+            if error.status != _ALREADY_EXISTS:
+                raise
+            return False
+        return True
 
     def ask(
         self,
@@ -94,6 +105,35 @@ class AdminClient:
         Raises:
             TransportError: no connection, or no answer within `read_timeout_s` seconds.
         """
+        send = functools.partial(self._send, method, path, read_timeout_s, **arguments)
+        match self._login:
+            case SessionLogin() as login:
+                return self._in_a_session(login, send)
+            case HeaderLogin() as login:
+                return self._with_a_header(login, send)
+        return send()
+
+    def _in_a_session(self, login: SessionLogin, send: _Send) -> requests.Response:
+        """The answer to the request, or to a login that failed. CouchDB renews sessions that are in use."""
+        if _COOKIE in self._session.cookies:
+            response = send()
+            if response.status_code != 401:
+                return response
+            self._session.cookies.clear()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        logged_in = self._send("POST", "_session", _READ_TIMEOUT_S, data=login.form(), headers=headers)
+        return send() if logged_in.ok and _COOKIE in self._session.cookies else logged_in
+
+    def _with_a_header(self, login: HeaderLogin, send: _Send) -> requests.Response:
+        """The answer; a request that is refused is sent again if its credentials were replaced meanwhile."""
+        self._session.headers["Authorization"] = given = login.authorization()
+        response = send()
+        if response.status_code != 401 or (changed := login.authorization()) == given:
+            return response
+        self._session.headers["Authorization"] = changed
+        return send()
+
+    def _send(self, method: str, path: str, read_timeout_s: float, **arguments: Any) -> requests.Response:
         try:
             return self._session.request(
                 method,
@@ -197,13 +237,8 @@ class AdminDatabase:
 
     def create(self, *, is_partitioned: bool = False) -> bool:
         """Creates the database; returns whether this call did, and not another client before."""
-        try:
-            self.server.ask("PUT", self.name, query={"partitioned": "true"} if is_partitioned else None)
-        except ResponseError as error:
-            if error.status != _ALREADY_EXISTS:
-                raise
-            return False
-        return True
+        query = {"partitioned": "true"} if is_partitioned else None
+        return self.server.ensure_exists(self.name, query)
 
     def delete(self) -> None:
         """Deletes the database with all that is in it; one that does not exist is no error."""
@@ -214,6 +249,13 @@ class AdminDatabase:
         """Whether the documents' ids begin with a partition."""
         props = self.server.ask("GET", self.name).get("props", {})
         return props.get("partitioned") is True
+
+    def set_revs_limit(self, count: int) -> None:
+        """Sets how many revisions of a document's history CouchDB remembers by name.
+
+        https://docs.couchdb.org/en/stable/api/database/misc.html#put--db-_revs_limit
+        """
+        self.server.ask("PUT", self.name, "_revs_limit", body=count)
 
     def fetch(self, document_ids: Iterable[str]) -> dict[str, Document]:
         """Those of the documents that exist, by their ids."""

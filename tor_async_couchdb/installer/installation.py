@@ -20,7 +20,9 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.design_documents import OnProgress, install_design_documents
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.files import DocumentFile, read_design_documents, read_seed_documents
+from tor_async_couchdb.installer.members import install_member, restrict_to_members
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import Login
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -39,13 +41,18 @@ def install(
     host: str,
     database: str,
     *,
-    credentials: UserPassword | None = None,
+    credentials: Login | None = None,
     verify_host_ssl_cert: bool = True,
     design_docs_folder: str | os.PathLike[str] | None = None,
     seed_docs_folder: str | os.PathLike[str] | None = None,
     seed_doc_signer: Signer | None = None,
+    revs_limit: int | None = None,
+    revs_limit_if_new: int | None = None,
     delete: bool = False,
     create: bool = True,
+    members_only: bool = False,
+    service_user: UserPassword | None = None,
+    change_password: bool = False,
     on_progress: OnProgress = _ignore_progress,
 ) -> None:
     """Installs `database` on the CouchDB at `host`, for instance `http://127.0.0.1:5984`.
@@ -55,6 +62,16 @@ def install(
     seed documents that were changed or deleted. If the installation fails, the database stays as it is then:
     others may use it already.
 
+    `revs_limit` is how many revisions of a document's history CouchDB remembers by name; without it a
+    database that is created here gets `revs_limit_if_new`, or CouchDB's own 1,000. A longer history makes the
+    writes of a document that changes all the time slower and the file larger. Between two databases that
+    replicate, a document must not change more often than that while they are apart: otherwise CouchDB takes
+    the newer revision for a conflict.
+
+    With `members_only` all others but administrators are shut out of the database; see `members`. The
+    `service_user` becomes a member, and is created if there is none. Its password is only changed with
+    `change_password`.
+
     Raises:
         InstallerError: the installation failed; the message is one line that names the file or the host.
     """
@@ -63,6 +80,13 @@ def install(
     with opened_server(host, credentials, verify_host_ssl_cert=verify_host_ssl_cert) as server:
         target = AdminDatabase(server, database)
         server.check()
+        if service_user is not None and create:  # first, so that nothing is deleted if it fails
+            install_member(
+                target,
+                service_user,
+                change_password=change_password,
+                verify_host_ssl_cert=verify_host_ssl_cert,
+            )
         is_partitioned = False
         if delete and target.exists():
             is_partitioned = target.is_partitioned()  # the new database is like the old one
@@ -70,12 +94,22 @@ def install(
         elif delete:
             _logger.info("No need to delete %s: it doesn't exist", target)
         if create:
-            _create(target, design_files, seed_files, on_progress, is_partitioned=is_partitioned)
+            is_created = _create(
+                target,
+                design_files,
+                seed_files,
+                on_progress,
+                is_partitioned=is_partitioned,
+                members_only=members_only or service_user is not None,
+            )
+            limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
+            if limit is not None:
+                target.set_revs_limit(limit)
 
 
 @contextmanager
 def opened_server(
-    host: str, credentials: UserPassword | None, *, verify_host_ssl_cert: bool
+    host: str, credentials: Login | None, *, verify_host_ssl_cert: bool
 ) -> Iterator[AdminClient]:
     """A connection to CouchDB, whose errors become InstallerErrors that name the host."""
     try:
@@ -108,11 +142,15 @@ def _create(
     on_progress: OnProgress,
     *,
     is_partitioned: bool,
-) -> None:
+    members_only: bool,
+) -> bool:
+    """Creates and fills the database; returns whether this call created it."""
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
             is_created = _ensure_exists(target, is_partitioned=is_partitioned) or is_created
+            if members_only:
+                restrict_to_members(target)
             _fill(target, design_files, seed_files, on_progress)
         except CouchDBError as error:
             if tries < _MAX_TRIES and _was_deleted_meanwhile(error):
@@ -121,7 +159,8 @@ def _create(
                 raise _stays(target, error) from error
             raise
         else:
-            return
+            break
+    return is_created
 
 
 def _was_deleted_meanwhile(error: CouchDBError) -> bool:

@@ -9,6 +9,8 @@ import re
 from argparse import ArgumentTypeError
 from dataclasses import dataclass, field
 
+from tor_async_couchdb.wire.login import BasicLogin
+
 _LOGGING_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "FATAL")
 _BOOLEANS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
@@ -25,8 +27,8 @@ _COUCHDB_URL = re.compile(
 
 
 @dataclass(frozen=True)
-class UserPassword:
-    """Credentials for HTTP's basic authentication."""
+class UserPassword(BasicLogin):
+    """A user and a password, as texts."""
 
     user: str
     password: str = field(repr=False)
@@ -79,3 +81,10 @@ def boolean(value: str) -> bool:
     if value.lower() not in _BOOLEANS:
         raise ArgumentTypeError("should be one of true, false, yes, no, 1 or 0")
     return _BOOLEANS[value.lower()]
+
+
+def positive_count(value: str) -> int:
+    """Accepts a whole number, 1 or more."""
+    if not (value.isascii() and value.isdigit() and len(value) < 10 and int(value) > 0):
+        raise ArgumentTypeError("should be a whole number, 1 or more")
+    return int(value)

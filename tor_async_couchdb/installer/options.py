@@ -13,6 +13,7 @@ import urllib3
 from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, secret_of_environment, text_of
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -43,8 +44,15 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         "--creds",
         type=option_types.user_colon_password,
         metavar="USER:PASSWORD",
-        help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD,"
-        " which no list of processes shows]",
+        help="credentials [default: the environment's COUCHDB_USER and COUCHDB_PASSWORD, or the files that"
+        " COUCHDB_USER_FILE and COUCHDB_PASSWORD_FILE name; no list of processes shows these]",
+    )
+    parser.add_argument(
+        "--couchdb-auth",
+        choices=KINDS,
+        default="basic",
+        help="log in with each request, once in a session, or by the token of COUCHDB_JWT_FILE"
+        " [default: %(default)s]",
     )
     add_boolean(
         parser,
@@ -78,21 +86,39 @@ def configure_logging(options: argparse.Namespace) -> None:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 
-def credentials_of(options: argparse.Namespace) -> UserPassword | None:
-    """The credentials of the options, or else of COUCHDB_USER and COUCHDB_PASSWORD; None if there are none.
+def credentials_of(options: argparse.Namespace) -> Login | None:
+    """The credentials of the options, or else of the environment; None if there are none.
 
     Raises:
-        InstallerError: only one of the two variables is set.
+        InstallerError: a variable of the environment can't be used, or one is missing.
     """
-    if options.creds is not None:
-        given: UserPassword = options.creds
-        return given
-    user, password = os.environ.get("COUCHDB_USER"), os.environ.get("COUCHDB_PASSWORD")
-    if not user and not password:
+    environment = os.environ if options.creds is None else {}
+    try:
+        return login_of_environment(options.couchdb_auth, environment, options.creds)
+    except ValueError as error:
+        raise InstallerError(str(error)) from error
+
+
+def service_user_of(options: argparse.Namespace) -> UserPassword | None:
+    """The service user of the options, with the password of the environment; None if there is none.
+
+    Raises:
+        InstallerError: there is no password, it is given twice, or the name or the password can't be used.
+    """
+    if options.serviceuser is None:
         return None
-    if not user or not password:
-        raise InstallerError("COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither")
-    return UserPassword(user, password)
+    if not options.serviceuser or ":" in options.serviceuser or options.serviceuser.startswith("_"):
+        raise InstallerError("--serviceuser: a username has no colon and does not begin with an underscore")
+    try:
+        password = secret_of_environment("COUCHDB_SERVICE_PASSWORD", os.environ)
+    except ValueError as error:
+        raise InstallerError(str(error)) from error
+    if password is None:
+        raise InstallerError(
+            "--serviceuser needs the environment variable COUCHDB_SERVICE_PASSWORD_FILE, or"
+            " COUCHDB_SERVICE_PASSWORD"
+        )
+    return UserPassword(options.serviceuser, text_of(password))
 
 
 def signer_of(path: str) -> Signer:

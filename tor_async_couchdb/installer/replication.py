@@ -18,6 +18,7 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.installation import opened_server
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import BasicLogin, Login, SessionLogin, text_of
 
 _logger = logging.getLogger(__package__)
 
@@ -25,7 +26,6 @@ _REPLICATOR = "_replicator"
 _ENDED_STATES = ("failed", "completed")
 # States in _scheduler/docs of a job that CouchDB will try again, perhaps only in minutes.
 _WAITING_STATES = ("crashing", "error")
-_ALREADY_EXISTS = 412
 _MAX_TRIES = 5
 _NO_SUCH_JOB = (404, 400)  # the job is not scheduled yet; or, for the stand-in, there is no such path
 
@@ -36,10 +36,10 @@ class Master:
 
     host: str
     database: str
-    credentials: UserPassword | None = None
+    credentials: Login | None = None
 
     @classmethod
-    def from_url(cls, url: str, credentials: UserPassword | None = None) -> Self:
+    def from_url(cls, url: str, credentials: Login | None = None) -> Self:
         """The master at a database's URL. Credentials in the URL replace `credentials`.
 
         Of several URLs, separated by commas, it is the first: CouchDB replicates through one node.
@@ -58,8 +58,8 @@ class Master:
             raise InstallerError("a database's URL has no query and no fragment")
         if parts.username is not None:
             credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
-        if credentials is not None and ":" in credentials.user:
-            raise InstallerError("a username must not contain a colon")
+            if ":" in credentials.user:
+                raise InstallerError("a username must not contain a colon")
         return cls(f"{parts.scheme}://{host}{prefix}", name, credentials)
 
     @property
@@ -68,11 +68,21 @@ class Master:
         return f"{self.host}/{quote(self.database, safe='$()')}"
 
     def as_endpoint(self) -> dict[str, Any]:
-        """The database in the form of `_replicator` documents: the credentials are not in the URL."""
-        if self.credentials is None:
-            return {"url": self.url}
-        basic = {"username": self.credentials.user, "password": self.credentials.password}
-        return {"url": self.url, "auth": {"basic": basic}}
+        """The database in the form of `_replicator` documents: the credentials are not in the URL.
+
+        Raises:
+            InstallerError: the credentials are a token, which would expire in the document.
+        """
+        match self.credentials:
+            case None:
+                return {"url": self.url}
+            case BasicLogin(user, password) | SessionLogin(user, password):
+                basic = {"username": text_of(user), "password": text_of(password)}
+                return {"url": self.url, "auth": {"basic": basic}}
+        raise InstallerError(
+            f"{self.url}: replication needs a user and a password, in this URL or the environment: it goes on"
+            " after a token has expired"
+        )
 
 
 def connect(one: Master, other: Master, *, verify_host_ssl_cert: bool = True) -> None:
@@ -118,11 +128,7 @@ def _check_different(one: Master, other: Master) -> None:
 
 
 def _start(server: AdminClient, source: Master, target: Master) -> None:
-    try:
-        server.ask("PUT", _REPLICATOR)
-    except ResponseError as error:
-        if error.status != _ALREADY_EXISTS:
-            raise
+    server.ensure_exists(_REPLICATOR)
     document_id = _document_id(source, target)
     for tries in range(1, _MAX_TRIES + 1):
         try:

@@ -15,6 +15,11 @@ class RetryBudget:
         self._tokens_per_success = tokens_per_success
 
     @property
+    def tokens(self) -> float:
+        """How many retries may be made now."""
+        return self._tokens
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is no token for a retry."""
         return self._tokens < 1.0

@@ -53,6 +53,13 @@ class _TakenForSealed(Sealer):
         return stored, how
 
 
+class _LatestTakenForOwn(Sealer):
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
+        stored, how = await super()._settle(attempt, observer)
+        leaves = [Leaf(document) for document in await self._io.fetch_leaves(attempt.document_id)]
+        return stored | {"_rev": max(leaves, key=lambda leaf: leaf.rank).rev}, how
+
+
 class _FewerCopies:
     """The I/O with other quorums: `w` of writes, `r` of reads."""
 
@@ -124,15 +131,16 @@ MISTAKES: Mapping[str, Mistake] = {
     "settles only after a 202": Mistake(_SettledAfter202, "clients only"),
     "writes to two copies": Mistake(_with_io(lambda io: _FewerCopies(io, w=2)), "clients only"),
     "reads two copies": Mistake(_with_io(lambda io: _FewerCopies(io, r=2)), "clients only"),
-    "acknowledges with one copy alive": Mistake(_in_place_of(Step.PAD, Step.ACKNOWLEDGE), "two nodes crash"),
     "takes what is forgotten for a lost race": Mistake(
         _in_place_of(Step.UNKNOWN, Step.CONFLICT), "short histories"
     ),
     "buries what replication brought": Mistake(_deciding(_burying_all), "replication"),
+    "takes the latest revision for its own": Mistake(_LatestTakenForOwn, "clients only"),
     "takes an undone leaf for a deletion": Mistake(_deciding(_with_undone_leaves), "clients only"),
 }
 # These show in one schedule of some thousands.
 RARE_MISTAKES: Mapping[str, Mistake] = {
+    "acknowledges with one copy alive": Mistake(_in_place_of(Step.PAD, Step.ACKNOWLEDGE), "two nodes crash"),
     "buries in two requests": Mistake(_with_io(_BuriedFirst), "two nodes crash"),
     "does not push dead leaves": Mistake(_deciding(_without_dead_leaves), "deletions, a node crashes"),
     "takes what it acknowledged for sealed": Mistake(_TakenForSealed, "clients crash"),

@@ -10,6 +10,7 @@ from tor_async_couchdb.documents.nonces import Nonces
 from tor_async_couchdb.documents.sealing import Sealer
 from tor_async_couchdb.errors import ConflictError, CouchDBError
 from tor_async_couchdb.model import Document
+from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.pauses import full_jitter
 from tor_async_couchdb.testing.simulated_cluster import COPIES, DOCUMENT_ID, ClientIO, Cluster, Revision
@@ -93,6 +94,7 @@ class Schedule:
         )
         self._crashes = 0
         self._is_finished = [False] * circumstances.clients
+        self._written: dict[int, Document] = {}  # what each client wrote last, in place of a read
         # Changes by name, with the epoch that they were made in.
         self._acknowledged: dict[str, str] = {}
         self._refused: set[str] = set()
@@ -174,21 +176,25 @@ class Schedule:
             patience_s=0.6,
         )
         for number in range(operations or self._circumstances.operations):
-            deletes = self._circumstances.deletions and self._dice.random() < 0.25
-            await (self._delete if deletes else self._change)(f"{client}.{number}", io, sealer)
+            if self._circumstances.deletions and self._dice.random() < 0.25:
+                await self._delete(io, sealer)
+            else:
+                await self._change(client, f"{client}.{number}", io, sealer)
             await io.sleep(self._dice.expovariate(0.2) / 100)
 
-    async def _change(self, name: str, io: ClientIO, sealer: Sealer) -> None:
+    async def _change(self, client: int, name: str, io: ClientIO, sealer: Sealer) -> None:
         for attempt in range(_MAX_TRIES):
             tried = f"{name}.{attempt}"
-            base = await io.fetch()
+            # A client may go on from what it wrote last, as group commit does.
+            written = self._written.pop(client, None)
+            base = written if written is not None and self._dice.random() < 0.7 else await io.fetch()
             self._unknown.add(tried)
             try:
                 if base is None:
                     body = self._first_body(tried) | await sealer.base_of_new(DOCUMENT_ID)
                 else:
                     body = base | {"changes": [*base["changes"], tried]}
-                await sealer.write(self._nonces.added_to(body), self._observer)
+                stored = await sealer.write(self._nonces.added_to(body), self._observer)
             except ConflictError:
                 self._unknown.discard(tried)
                 self._refused.add(tried)
@@ -198,15 +204,16 @@ class Schedule:
             else:
                 self._unknown.discard(tried)
                 self._acknowledged[tried] = body["epoch"]
+                self._written[client] = body | {name: stored[name] for name in ("_rev", NONCES_PROPERTY_NAME)}
                 return
 
-    async def _delete(self, name: str, io: ClientIO, sealer: Sealer) -> None:
+    async def _delete(self, io: ClientIO, sealer: Sealer) -> None:
         for attempt in range(_MAX_TRIES):
             base = await io.fetch()
             if base is None:
                 return
             tombstone = {"_id": DOCUMENT_ID, "_rev": base["_rev"], "_deleted": True}
-            tombstone |= {key: base[key] for key in ("epoch", "write_nonces_v1.0") if key in base}
+            tombstone |= {key: base[key] for key in ("epoch", NONCES_PROPERTY_NAME) if key in base}
             epoch = base["epoch"]
             self._deletions.setdefault(epoch, "unknown")
             try:

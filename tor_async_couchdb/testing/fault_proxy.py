@@ -19,6 +19,8 @@ from aiohttp import web
 from tor_async_couchdb.wire.endpoint import quote_id
 
 _FEED_TIMEOUT_S = 120.0  # twice CouchDB's default pause between two heartbeats of a feed
+# CouchDB's, and those of a service that the proxy stands in front of.
+_FORWARDED = ("Authorization", "Cookie", "Accept", "Content-Type", "Client-Id", "Idempotency-Key", "If-Match")
 
 
 class Request:
@@ -27,8 +29,7 @@ class Request:
     def __init__(self, incoming: web.BaseRequest, body: bytes, session: aiohttp.ClientSession) -> None:
         self.method, self.path, self.body = incoming.method, incoming.raw_path, body
         self.incoming = incoming
-        names = ("Authorization", "Cookie", "Accept", "Content-Type")
-        self._headers = {name: incoming.headers[name] for name in names if name in incoming.headers}
+        self._headers = {name: incoming.headers[name] for name in _FORWARDED if name in incoming.headers}
         self._session = session
 
     async def forward(self) -> web.Response:

@@ -104,8 +104,6 @@ class MemoryTransport(Transport):
 
     def __init__(self, couchdb: MemoryCouchDB, dice: random.Random, trouble: float) -> None:
         super().__init__(
-            username=None,
-            password=None,
             validate_cert=True,
             timeout_s=60,
             observer=Observer(),

@@ -6,20 +6,32 @@ from typing import Annotated, Any
 
 from tor_async_couchdb import (
     AddsWin,
+    Appended,
+    AppendedModel,
     AsyncAllViewMetricsRetriever,
+    AsyncAppender,
+    AsyncConditionalCommitter,
     AsyncCouchDBHealthCheck,
     AsyncDatabaseMetricsRetriever,
     AsyncDeleter,
+    AsyncFirstPersister,
+    AsyncFolder,
     AsyncGroupCommitter,
+    AsyncLastingDeleter,
+    AsyncLastingModelRetriever,
     AsyncMergedModelRetriever,
     AsyncMergedModelsRetriever,
     AsyncModelRetriever,
     AsyncModelRetrieverByDocumentID,
     AsyncModelsRetriever,
+    AsyncPartsPagesRetriever,
+    AsyncPartsRetriever,
     AsyncPersister,
     AsyncViewMetricsRetriever,
     AsyncViewRetriever,
+    BasicLogin,
     ChangeCount,
+    ChangedError,
     ConflictError,
     ConflictResolver,
     ConnectError,
@@ -30,11 +42,17 @@ from tor_async_couchdb import (
     DatabaseMetrics,
     Document,
     DocumentRefusedError,
+    Entry,
     ForbiddenError,
     Immutable,
     InvalidDocumentError,
+    Journal,
+    KeyReusedError,
+    KeysFullError,
+    KeyUse,
     Latest,
     LatestBy,
+    Login,
     MergedBy,
     Model,
     NoMajorityError,
@@ -49,16 +67,21 @@ from tor_async_couchdb import (
     RetryBudget,
     RetryStrategy,
     Row,
+    SecretFile,
+    SessionLogin,
     Sizes,
     Superseded,
     Timestamp,
+    TokenLogin,
     TooLargeError,
     TransportError,
     UnauthorizedError,
     UniqueKey,
     UnmergeableError,
+    UsedKey,
     ViewMetrics,
     decorrelated_jitter,
+    earlier_use,
     equal_jitter,
     exponential,
     fixed,
@@ -67,6 +90,7 @@ from tor_async_couchdb import (
     next_after,
     now,
     retry,
+    with_key,
 )
 
 
@@ -117,6 +141,56 @@ class FruitRetriever(AsyncModelRetriever[Fruit]):
 
     def __init__(self, fruit_id: str, database: Database) -> None:
         super().__init__("fruit_by_fruit_id", fruit_id, database=database)
+
+
+class LastingFruitRetriever(AsyncLastingModelRetriever[Fruit]):
+    """Finds a fruit by its document's id, also after it was deleted."""
+
+
+async def repeat(database: Database, used_keys: Sequence[UsedKey]) -> Fruit:
+    """A change under a key, and a model that is created and deleted once."""
+    use = KeyUse(key="a", fingerprint="b")
+    try:
+        if earlier_use(used_keys, use) is None:
+            with_key(used_keys, UsedKey(*use, now(), 1), window_s=300.0, max_keys=100)
+    except (KeyReusedError, KeysFullError):
+        pass
+    retriever = LastingFruitRetriever("a", database=database)
+    first: Fruit = await AsyncFirstPersister(new_fruit().replace(id="a"), retriever).persist()
+    await AsyncLastingDeleter(first, database=database).delete()
+    found: Fruit | None = await retriever.fetch_also_deleted()
+    return found or first
+
+
+class Ripening(AppendedModel, tag="ripening_v1.0"):
+    """A change of a fruit."""
+
+    fruit_id: str
+
+
+class RipeningRetriever(AsyncPartsRetriever[Ripening]):
+    """Finds what all changes of a fruit are together."""
+
+    def __init__(self, fruit_id: str, database: Database) -> None:
+        super().__init__("ripening_by_fruit_id", fruit_id, update="lazy", database=database)
+
+
+class RipeningsRetriever(AsyncPartsPagesRetriever[Ripening]):
+    """The same of all fruits."""
+
+
+async def ripen(database: Database, journal: Journal) -> int:
+    """A change is appended; a folder keeps the changes few."""
+
+    def ripening(entry: Entry) -> Ripening:
+        return Ripening(fruit_id="a", **Ripening.properties_of(entry))
+
+    appender = AsyncAppender(RipeningRetriever("a", database), journal)
+    await appender.begin(ripening)
+    appended: Appended[Ripening] | None = await appender.append(ripening)
+    await AsyncFolder(RipeningRetriever, database=database, max_parts=50).run()
+    all_of_them: list[Ripening] = await RipeningsRetriever("ripening_by_fruit_id", database=database).fetch()
+    return appended.after.entry_count if appended else len(all_of_them)
 
 
 class FruitByDocumentIDRetriever(AsyncModelRetrieverByDocumentID[Fruit]):
@@ -190,6 +264,12 @@ async def write(database: Database) -> Fruit | None:
         lambda fruit: fruit.change_color("green")
     )
     await AsyncGroupCommitter(FruitRetriever("a", database)).commit(lambda fruit: None)
+    conditional: AsyncConditionalCommitter[Fruit] = AsyncConditionalCommitter(FruitRetriever("a", database))
+    try:
+        created: Fruit = await conditional.create(new_fruit().replace(id="a"))
+    except ChangedError as error:
+        created = error.current
+    await conditional.commit(lambda fruit: fruit.change_color("red"), if_so=lambda fruit: fruit == created)
     return painted or committed
 
 
@@ -259,12 +339,17 @@ def meaning(error: CouchDBError) -> str:
             return "another error"
 
 
+def logins() -> list[Login]:
+    """Who makes the requests; each secret is a text, or in a file that may be replaced."""
+    password = SecretFile("/run/secrets/password")
+    return [BasicLogin("user", password), SessionLogin("user", password), TokenLogin("eyJ...")]
+
+
 async def main() -> None:
     """The parts of a database are given to its constructor."""
     async with Database(
         "http://127.0.0.1:5984/fruits",
-        username="user",
-        password="password",
+        login=logins()[0],
         observer=Printer(),
         retry_budget=RetryBudget(),
         timeout_s=5,

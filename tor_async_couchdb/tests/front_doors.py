@@ -7,7 +7,7 @@ import types
 from pathlib import Path
 
 # The packages of the extras.
-EXTRAS = ("tink", "argon2", "rfc8785", "cbor2", "flatbuffers", "yaml")
+EXTRAS = ("tink", "argon2", "rfc8785", "cbor2", "flatbuffers", "yaml", "opentelemetry")
 
 
 def offered_names(door: types.ModuleType) -> list[str]:

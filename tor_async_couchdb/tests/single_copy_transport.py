@@ -12,8 +12,6 @@ class SingleCopyTransport(Transport):
 
     def __init__(self, observer: Observer | None = None) -> None:
         super().__init__(
-            username=None,
-            password=None,
             validate_cert=True,
             timeout_s=10,
             observer=observer or Observer(),

@@ -128,26 +128,28 @@ class BulkRequests:
     ) -> list[Document | CouchDBError]:
         if len(document_ids) == 1 and _PLAIN_ID.fullmatch(document_ids[0]):
             return [await self._fetch_one(node, document_ids[0])]
-        found = await self._bulk_get("bulk_get", node, document_ids)
+        found = await self._bulk_get(node, document_ids)
         return [_winner(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
     async def _fetch_one(self, node: yarl.URL | None, document_id: str) -> Document:
         # A _bulk_get of a single document takes CouchDB a quarter longer.
-        return await self._endpoint.get_document("fetch", document_id, {"conflicts": True}, node=node)
+        return await self._endpoint.get_document(document_id, {"conflicts": True}, node=node)
 
     async def _fetch_leaves(
         self, node: yarl.URL | None, copies: int | None, document_ids: Sequence[str]
     ) -> list[list[Document] | CouchDBError]:
         r = {} if copies is None else {"r": copies}
-        found = await self._bulk_get("fetch_leaves", node, document_ids, revs=True, **r)
+        found = await self._bulk_get(node, document_ids, revs=True, **r)
         return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
 
     async def _bulk_get(
-        self, operation: str, node: yarl.URL | None, document_ids: Sequence[str], **options: int
+        self, node: yarl.URL | None, document_ids: Sequence[str], **options: int
     ) -> list[list[_Leaf]]:
         wanted = [{"id": document_id} for document_id in dict.fromkeys(document_ids)]
         body = document_json.encode({"docs": wanted})
-        response = await self._endpoint.request(operation, "POST", "_bulk_get", options, body=body, node=node)
+        response = await self._endpoint.request(
+            "POST /{db}/_bulk_get", "_bulk_get", options, body=body, node=node
+        )
         leaves = {found.id: found.docs for found in response.decode(_FoundDocuments, _found_apart).results}
         return [leaves.get(document_id, []) for document_id in document_ids]
 
@@ -156,7 +158,7 @@ class BulkRequests:
         body = document_json.encode({"keys": [*ids]})
         path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}"
         response = await self._endpoint.request(
-            "look_up", "POST", path, {"reduce": False}, body=body, may_be_slow=True
+            "POST /{db}/_design/{ddoc}/_view/{view}", path, {"reduce": False}, body=body, may_be_slow=True
         )
         for row in response.decode(_IdRows, _id_rows_apart).rows:
             # In CouchDB's Unicode collation some different keys are equal.
@@ -170,7 +172,12 @@ class BulkRequests:
         w = b"" if copies is None else b'"w":%d,' % copies
         body = b"{" + w + b'"docs":[' + b",".join(documents) + b"]}"
         response = await self._endpoint.request(
-            "bulk_docs", "POST", "_bulk_docs", body=body, is_read=False, node=node
+            "POST /{db}/_bulk_docs",
+            "_bulk_docs",
+            body=body,
+            is_read=False,
+            node=node,
+            batch_size=len(documents),
         )
         results = response.decode(list[Written])
         if len(results) != len(documents):

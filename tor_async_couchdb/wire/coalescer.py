@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import context_for
 from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
 from tor_async_couchdb.wire.nodes import Nodes
@@ -32,12 +33,13 @@ _OVERDUE_AFTER_S = 0.25
 class _Entry(Generic[Q, R]):
     """A caller's request, and the batch that it was sent with; None while it waits."""
 
-    __slots__ = ("batch", "deadline_s", "future", "key", "request")
+    __slots__ = ("batch", "context", "deadline_s", "future", "key", "request")
 
     def __init__(self, request: Q, key: Hashable, deadline_s: float) -> None:
         self.request = request
         self.key = key
         self.deadline_s = deadline_s
+        self.context = contextvars.copy_context()
         self.future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self.batch: _Batch[Q, R] | None = None
 
@@ -189,8 +191,8 @@ class Coalescer(Generic[Q, R]):
         return entries
 
     def _start(self, entries: list[_Entry[Q, R]]) -> None:
-        """Sends a batch, in a context of its own, whose deadline is the latest of its callers'."""
-        context = contextvars.Context()
+        """Sends a batch, in a context whose deadline is the latest of its callers'."""
+        context = context_for([entry.context for entry in entries])
         limit = context.run(deadline.enter, math.inf)
         limit.at_s = max(entry.deadline_s for entry in entries)
         task = asyncio.get_running_loop().create_task(self._run(entries), context=context)

@@ -1,5 +1,6 @@
 """A database as an HTTP resource."""
 
+import functools
 import math
 import time
 import urllib.parse
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 import yarl
 
+from tor_async_couchdb.calls import Call
 from tor_async_couchdb.errors import CouchDBError, ResponseError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.retries.budget import RetryBudget
@@ -52,7 +54,6 @@ class Endpoint:
     async def request(
         self,
         operation: str,
-        method: str,
         path: str,
         options: Mapping[str, Any] | None = None,
         *,
@@ -60,8 +61,11 @@ class Endpoint:
         is_read: bool = True,
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
+        batch_size: int = 1,
     ) -> Response:
         """CouchDB's answer, which is a success. `path` is relative to the database, and quoted.
+
+        `operation` and `batch_size` are those of the `Call`: the method is the operation's first word.
 
         Without a `node` the request may go to any. Of several nodes each gets a share of the time until the
         deadline, so that another can be asked, also for what became of a write. If the answer `may_be_slow`,
@@ -73,12 +77,13 @@ class Endpoint:
         suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
         if len(self.nodes.urls) == 1:
             url = yarl.URL(f"{self.url}{suffix}", encoded=True)
-            return await self._transport.send(operation, method, url, body=body, is_read=is_read)
+            call = _call(operation, self.url, batch_size)
+            return await self._transport.send(call, url, body=body, is_read=is_read)
 
         def target(node: yarl.URL) -> yarl.URL:
             return yarl.URL(f"{node}{suffix}", encoded=True)
 
-        return await self._send(operation, method, target, body, is_read, node, may_be_slow)
+        return await self._send(operation, target, body, is_read, node, may_be_slow, batch_size)
 
     async def request_ids(self, count: int) -> Response:
         """CouchDB's answer to a request for so many ids of new documents."""
@@ -86,14 +91,14 @@ class Endpoint:
         def target(node: yarl.URL) -> yarl.URL:
             return node.with_name("_uuids").with_query(count=count)
 
-        return await self._send("new_document_ids", "GET", target)
+        return await self._send("GET /_uuids", target)
 
     async def get_document(
         self,
-        operation: str,
         path: str,
         options: Mapping[str, Any] | None = None,
         *,
+        operation: str = "GET /{db}/{docid}",
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
     ) -> Document:
@@ -102,18 +107,18 @@ class Endpoint:
         Raises:
             UnreadableDocumentError: it can't be decoded.
         """
-        response = await self.request(operation, "GET", path, options, node=node, may_be_slow=may_be_slow)
+        response = await self.request(operation, path, options, node=node, may_be_slow=may_be_slow)
         return response.decode(dict[str, Any], document_json.refuse)
 
     async def _send(
         self,
         operation: str,
-        method: str,
         target: Callable[[yarl.URL], yarl.URL],
         body: bytes | None = None,
         is_read: bool = True,
         node: yarl.URL | None = None,
         may_be_slow: bool = False,
+        batch_size: int = 1,
     ) -> Response:
         deadline_s = self._transport.deadline_s()
         nodes = self.nodes.to_try(self.nodes.any() if node is None else node)
@@ -122,8 +127,7 @@ class Endpoint:
             share_s = (deadline_s - time.monotonic()) / (len(nodes) + 1)
             try:
                 response = await self._transport.send(
-                    operation,
-                    method,
+                    _call(operation, node, batch_size),
                     target(node),
                     body=body,
                     is_read=is_read,
@@ -151,6 +155,12 @@ class Endpoint:
                 self.nodes.avoid(node)
             case ResponseError():
                 self.nodes.trust(node)
+
+
+@functools.lru_cache(maxsize=1024)
+def _call(operation: str, url: yarl.URL, batch_size: int) -> Call:
+    """The call to a database at this URL; it is the same one each time, which takes no time to make."""
+    return Call(operation, url.name, url.host or "", url.port or 0, batch_size)
 
 
 def _may_be_sent_to_another_node(error: CouchDBError, is_read: bool) -> bool:

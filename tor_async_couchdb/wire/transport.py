@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self, TypeVar
 
 import aiohttp
@@ -16,6 +16,7 @@ import msgspec
 import yarl
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import Call, CallTracer, Outcome
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
@@ -48,6 +49,7 @@ class Response:
     method: str
     path: str
     retry_after_s: float = 0.0
+    set_cookies: tuple[str, ...] = dataclasses.field(default=(), repr=False)
 
     def json(self) -> Any:
         """The decoded body.
@@ -100,8 +102,67 @@ class Response:
         raise error
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """A request that is sent once, and answered before `deadline_s` on the clock of `time.monotonic`.
+
+    `headers` are added to those that all requests have.
+    """
+
+    method: str
+    url: yarl.URL
+    body: bytes | None = dataclasses.field(repr=False)
+    deadline_s: float
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+    def with_header(self, name: str, value: str) -> Self:
+        """The request with one more header."""
+        return dataclasses.replace(self, headers={**self.headers, name: value})
+
+
+# Sends a request once; see `Transport.exchange`.
+Send = Callable[[Request], Awaitable[Response]]
+
+
+class Authenticator:
+    """Adds to requests what says who makes them; by itself nothing."""
+
+    async def exchange(self, request: Request, send: Send) -> Response:
+        """CouchDB's answer, whatever its status.
+
+        A request that CouchDB refused with 401 was not applied. It is sent again, once, if there are other
+        credentials by then.
+        """
+        return await send(request)
+
+    async def close(self) -> None:
+        """Ends what runs in the background."""
+
+
+class HeaderAuthenticator(Authenticator):
+    """Adds the header `Authorization`, with the value that `authorization()` gives at the time."""
+
+    def __init__(self, authorization: Callable[[], str]) -> None:
+        self._authorization = authorization
+
+    async def exchange(self, request: Request, send: Send) -> Response:
+        """See `Authenticator.exchange`."""
+        authorization = self._authorization()
+        response = await send(request.with_header("Authorization", authorization))
+        if response.status != 401 or time.monotonic() >= request.deadline_s:
+            return response
+        changed = self._authorization()
+        return (
+            response
+            if changed == authorization
+            else await send(request.with_header("Authorization", changed))
+        )
+
+
 class Transport:
-    """A pool of connections to CouchDB, with its credentials. `timeout_s` bounds each request.
+    """A pool of connections to CouchDB. `timeout_s` bounds each request.
+
+    The `authenticator` says to CouchDB who makes the requests.
 
     Use it as an async context manager, or call `close`.
     """
@@ -109,20 +170,19 @@ class Transport:
     def __init__(
         self,
         *,
-        username: str | None,
-        password: str | None,
         validate_cert: bool,
         timeout_s: float,
         observer: Observer,
         retry_budget: RetryBudget,
+        tracer: CallTracer | None = None,
+        authenticator: Authenticator | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        if username is not None or password is not None:
-            self._headers["Authorization"] = aiohttp.encode_basic_auth(username or "", password or "")
+        self._authenticator = authenticator or Authenticator()
         self._validate_cert = validate_cert
         self._timeout_s = timeout_s
         self._observer = observer
+        self._tracer = tracer or CallTracer()
         self._read_retries = RetryStrategy(
             _PAUSE, max_retries=_MAX_RETRIES, retry_if=_is_transient, budget=retry_budget, sleep=sleep
         )
@@ -137,6 +197,7 @@ class Transport:
 
     async def close(self) -> None:
         """Closes all connections. A later request opens new ones."""
+        await self._authenticator.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -147,8 +208,7 @@ class Transport:
 
     async def send(
         self,
-        operation: str,
-        method: str,
+        call: Call,
         url: yarl.URL,
         *,
         body: bytes | None = None,
@@ -157,7 +217,8 @@ class Transport:
         patience_s: float = math.inf,
         is_last_node: bool = True,
     ) -> Response:
-        """CouchDB's answer, which is a success. `operation` names this kind of request for the observer.
+        """CouchDB's answer, which is a success. `call` has the method, and names the request to observer
+        and tracer.
 
         A request that had no effect is sent again, a few times and within the budget: one that was not sent,
         or that CouchDB refused with 429; a read also after a broken connection or a 5xx. Unless this is the
@@ -171,7 +232,7 @@ class Transport:
             ResponseError: CouchDB refused the request.
         """
         deadline_s = min(deadline_s, self.deadline_s())
-        attempt = functools.partial(self._try, operation, method, url, body, deadline_s, patience_s, is_read)
+        attempt = functools.partial(self._try, call, url, body, deadline_s, patience_s, is_read)
         retries = self._read_retries if is_read else self._write_retries
         if not is_last_node:
             retries = self._later_retries
@@ -179,8 +240,7 @@ class Transport:
 
     async def _try(
         self,
-        operation: str,
-        method: str,
+        call: Call,
         url: yarl.URL,
         body: bytes | None,
         deadline_s: float,
@@ -189,7 +249,9 @@ class Transport:
     ) -> Response:
         _check_is_wanted(deadline_s)
         started_s = time.monotonic()
-        status = None
+        method = call.method
+        span = self._tracer.start(call)
+        status, error_type = None, ""
         try:
             async with acquired_before(deadline_s, self._free_connections, _ALL_BUSY):
                 _check_is_wanted(deadline_s)
@@ -197,11 +259,16 @@ class Transport:
                 response = await self.exchange(method, url, body, answered_by_s)
             status = response.status
             return response.raise_for_status(is_read=is_read and method != "PUT")
+        except BaseException as error:
+            error_type = type(error).__name__ if status is None else str(status)
+            raise
         finally:
             took_s = time.monotonic() - started_s
-            self._observer.request_finished(operation, status, took_s)
+            outcome = Outcome(status, error_type)
+            span.end(outcome)
+            self._observer.request_finished(call, outcome, took_s, span.ids)
             # Without the query string: a view's keys may be personal data.
-            _logger.info(
+            _logger.debug(
                 "CouchDB took %.2f ms to respond with %s to '%s' against >>>%s<<<",
                 took_s * 1000,
                 status,
@@ -210,7 +277,7 @@ class Transport:
             )
 
     async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
-        """CouchDB's answer to a request that is sent once, whatever its status.
+        """CouchDB's answer to a request that has at most one effect, whatever its status.
 
         Tests override it to answer in CouchDB's place.
 
@@ -219,19 +286,35 @@ class Transport:
             ConnectionBrokeError: the connection broke after the request, or a part of it, was sent.
             UnansweredError: no complete answer came before the deadline.
         """
-        time_left_s = max(0.001, deadline_s - time.monotonic())  # to aiohttp 0 is no limit
+        return await self._authenticator.exchange(Request(method, url, body, deadline_s), self._send_once)
+
+    async def _send_once(self, request: Request) -> Response:
+        """CouchDB's answer, whatever its status. Raises as `exchange` does."""
+        time_left_s = max(0.001, request.deadline_s - time.monotonic())  # to aiohttp 0 is no limit
         timeout = aiohttp.ClientTimeout(
             total=time_left_s,
             sock_connect=_CONNECT_TIMEOUT_S,
             ceil_threshold=math.inf,  # else aiohttp gives long timeouts up to a second more
         )
+        method, url = request.method, request.url
         where = f"{method} {url.raw_path}"
         try:
             async with self._open_session().request(
-                method, url, data=body, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                data=request.body,
+                headers={**request.headers, **(self._tracer.headers() or {})},
+                timeout=timeout,
+                allow_redirects=False,  # they would carry the credentials elsewhere
             ) as response:
-                retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-                return Response(response.status, await response.read(), method, url.raw_path, retry_after_s)
+                return Response(
+                    response.status,
+                    await response.read(),
+                    method,
+                    url.raw_path,
+                    _retry_after_s(response.headers.get("Retry-After", "")),
+                    tuple(response.headers.getall("Set-Cookie", ())),
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise UnreachableError(f"CouchDB at {url.origin()} can't be reached: {error}") from error
         except TimeoutError as error:
@@ -244,7 +327,7 @@ class Transport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._validate_cert),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers=self._headers,
+                headers={"Accept": "application/json", "Content-Type": "application/json"},
                 middlewares=(_send_once,),
             )
         return self._session

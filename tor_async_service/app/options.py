@@ -7,11 +7,19 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.guard import Guard
+from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, login_of_url
+from tor_async_couchdb.wire.nodes import database_urls
+from tor_async_service.app import logs
+from tor_async_service.app.shutdown import ShutdownTimes
+from tor_async_service.app.tls import Certificate, CertificateError
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.service import DEFAULT_DEADLINE_S
+from tor_async_service.tracing.tracer import RequestTracer
 
 _MAX_PORT_DIGITS = 5
 _MAX_CLOCK_OFFSET_S = 86_400.0
@@ -47,14 +55,20 @@ class GuardOptions:
 class Configuration:
     """The values of the options: those that every service has, and `own`, by their names."""
 
+    description: str
     port: int
     ip: str
     database_url: str
     deadline_s: float
-    has_events: bool
+    shutdown: ShutdownTimes
+    log_format: logs.LogFormat
+    log_level: str
+    certificate: Certificate | None
+    trusted_proxies: TrustedProxies
+    tracer: RequestTracer
     own: Mapping[str, Any] = dataclasses.field(repr=False)
-    username: str | None
-    password: str | None = dataclasses.field(repr=False)
+    login: Login | None
+    has_events: bool = False
     clock_offset_s: float = 0.0
 
 
@@ -68,7 +82,9 @@ def parse(
     """The configuration. A wrong option ends the process with status 2 and a line that names it."""
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD.",
+        epilog="Credentials for CouchDB: the environment variables COUCHDB_USER and COUCHDB_PASSWORD, or"
+        " COUCHDB_JWT. If _FILE is appended to a name, the value is the path of a file with the secret, which"
+        " is read again when it changes.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--port", type=_port, default=8445, help="port to listen on; 0: any that is free")
@@ -81,6 +97,12 @@ def parse(
         help="database to use; of a cluster, its URL on each node, separated by commas",
     )
     parser.add_argument(
+        "--couchdb-auth",
+        choices=KINDS,
+        default="basic",
+        help="how to log in to CouchDB: with each request, in a session, or by a token",
+    )
+    parser.add_argument(
         "--deadline",
         type=_positive_seconds,
         default=DEFAULT_DEADLINE_S,
@@ -90,6 +112,12 @@ def parse(
     parser.add_argument(
         "--events", action="store_true", help="offer what requests do at /_events, to this machine only"
     )
+    _add_operations(parser)
+    parser.add_argument(
+        "--tracing",
+        action="store_true",
+        help="send traces, as the environment variables OTEL_... say; needs the extra otel",
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
@@ -97,16 +125,26 @@ def parse(
     _check_needs(own_options, options, parser)
     if options.events and not _is_loopback(options.ip):
         parser.error(f"argument --events: {options.ip} is not a loopback address")
-    username, password = _credentials(environment, parser)
+    try:
+        in_url = login_of_url(database_urls(options.database)[0])
+        login = login_of_environment(options.couchdb_auth, environment, in_url)
+    except ValueError as error:
+        parser.error(str(error))
     return Configuration(
+        description=description,
         port=options.port,
         ip=options.ip,
         database_url=options.database,
         deadline_s=options.deadline,
-        has_events=options.events,
+        shutdown=ShutdownTimes(options.shutdown_delay, options.drain_timeout),
+        log_format=options.log_format,
+        log_level=options.log_level,
+        certificate=_certificate(options, parser),
+        trusted_proxies=getattr(options, "trusted_proxies", TrustedProxies()),
+        tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
         own={option.name: getattr(options, option.name, None) for option in own_options},
-        username=username,
-        password=password,
+        login=login,
+        has_events=options.events,
         clock_offset_s=_clock_offset_s(environment, parser),
     )
 
@@ -123,18 +161,68 @@ def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentPar
     return offset_s
 
 
-def _credentials(
-    environment: Mapping[str, str], parser: argparse.ArgumentParser
-) -> tuple[str | None, str | None]:
-    """User and password for CouchDB; None leaves it to the URL. Compose files set variables to ""."""
-    names = ("COUCHDB_USER", "COUCHDB_PASSWORD")
-    username, password = (environment.get(name) or None for name in names)
-    if (username is None) != (password is None):
-        given, missing = names if password is None else reversed(names)
-        parser.error(f"environment variable {given} is set, but {missing} is not")
-    if username is not None and ":" in username:
-        parser.error("environment variable COUCHDB_USER: a username must not contain a colon")
-    return username, password
+def _add_operations(parser: argparse.ArgumentParser) -> None:
+    """Adds what those who operate the service decide: how it ends, what it logs, what is in front of it."""
+    times = ShutdownTimes()
+    parser.add_argument(
+        "--shutdown-delay",
+        # Without a load balancer that asks for readiness, a delay would only make each stop slower.
+        type=_seconds,
+        default=times.delay_s,
+        metavar="SECONDS",
+        help="how long to accept connections after SIGTERM, while load balancers learn of it",
+    )
+    parser.add_argument(
+        "--drain-timeout",
+        type=_positive_seconds,
+        default=times.drain_timeout_s,
+        metavar="SECONDS",
+        help="how long requests in flight may take when the service ends",
+    )
+    parser.add_argument("--log-format", choices=logs.FORMATS, default="text", help="form of the log")
+    parser.add_argument("--log-level", choices=logs.LEVELS, default="info", help="least level to log")
+    for name, content in (("cert", "certificate and those of its issuers"), ("key", "private key")):
+        parser.add_argument(
+            f"--tls-{name}",
+            type=Path,
+            default=argparse.SUPPRESS,
+            metavar="FILE",
+            help=f"serve HTTPS: PEM file with the {content}",
+        )
+    parser.add_argument(
+        "--trusted-proxies",
+        type=_trusted_proxies,
+        default=argparse.SUPPRESS,
+        metavar="ADDRESSES",
+        help="whose X-Forwarded headers to believe: addresses and networks, separated by commas",
+    )
+
+
+def _certificate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Certificate | None:
+    chain, key = getattr(options, "tls_cert", None), getattr(options, "tls_key", None)
+    if chain is None and key is None:
+        return None
+    if chain is None:
+        parser.error("argument --tls-key: needs --tls-cert too")
+    if key is None:
+        parser.error("argument --tls-cert: needs --tls-key too")
+    certificate = Certificate(chain, key)
+    try:
+        certificate.context()
+    except CertificateError as error:
+        parser.error(f"arguments --tls-cert and --tls-key: {error}")
+    return certificate
+
+
+def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> RequestTracer:
+    try:
+        from tor_async_service.tracing.otel import tracer_from_environment  # only needed with --tracing
+
+        return tracer_from_environment(environment)
+    except ModuleNotFoundError as error:
+        parser.error(f"argument --tracing: the extra otel is not installed: {error}")
+    except ValueError as error:
+        parser.error(f"argument --tracing: {error}")
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:
@@ -186,14 +274,31 @@ def _is_loopback(ip: str) -> bool:
         return ip == "localhost"
 
 
-def _positive_seconds(text: str) -> float:
+def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
-    if not 0 < seconds < math.inf:
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _positive_seconds(text: str) -> float:
+    try:
+        seconds = _seconds(text)
+    except argparse.ArgumentTypeError:
+        seconds = 0.0
+    if not seconds:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return seconds
+
+
+def _trusted_proxies(text: str) -> TrustedProxies:
+    try:
+        return TrustedProxies.named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _database_url(text: str) -> str:

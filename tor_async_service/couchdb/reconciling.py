@@ -49,7 +49,13 @@ class Reconciling:
         self._unresolved = Gauge(
             "replication_conflicts_unresolved", "Documents that are in conflict now.", registry=None
         )
-        self.collectors: Sequence[Collector] = [self._unresolved]
+        handled = Gauge(
+            "replication_changes_handled_timestamp_seconds",
+            "When the reconciler of this process last had handled all changes; 0 if never.",
+            registry=None,
+        )
+        handled.set_function(lambda: reconciler.handled_at_s)
+        self.collectors: Sequence[Collector] = [self._unresolved, handled]
         self.run = reconciler.run
         if etcd is not None:
             from tor_async_service.etcd.leading import LeadersWork  # only needed with etcd
@@ -59,7 +65,7 @@ class Reconciling:
             )
             work = LeadersWork(reconciler.run, election.encode(), client=etcd)
             self.run = work.run
-            self.collectors = [self._unresolved, *work.collectors]
+            self.collectors = [*self.collectors, *work.collectors]
 
     async def refresh(self) -> None:
         """Counts the documents that are in conflict."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 
 import tornado.web
 from tornado.http1connection import HTTP1Connection
@@ -16,13 +17,15 @@ _CHUNK_SIZE_BYTES = 65_536
 
 
 class Drain:
-    """Counts the requests whose answers are not delivered. After `start` the service will end.
+    """Counts the requests whose answers are not delivered.
 
-    While it drains, a connection takes no request after the one that is being answered.
+    Once the end is announced, a connection takes no request after the one that is being answered. When
+    `started` is set, answers that have no end of their own, such as server-sent events, have to end.
     """
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
+        self._is_announced = False
         self._in_flight: set[tornado.web.RequestHandler] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -30,12 +33,12 @@ class Drain:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the service will end."""
-        return self.started.is_set()
+        """Whether the service will end: it is not ready any more, and each answer closes its connection."""
+        return self._is_announced
 
-    def start(self) -> None:
-        """The service will end: streams end now, and other requests are answered."""
-        self.started.set()
+    def announce(self) -> None:
+        """The service will end: it goes on answering, and its streams go on, until `wait` is called."""
+        self._is_announced = True
 
     @property
     def in_flight_count(self) -> int:
@@ -59,7 +62,7 @@ class Drain:
             self._sent(handler, connection)
 
     def _sent(self, handler: tornado.web.RequestHandler, connection: HTTP1Connection) -> None:
-        if not self.is_draining or connection.stream.closed():
+        if not self._is_announced or connection.stream.closed():
             self.end(handler)
             return
         # Detached, because Tornado would go on with the next request that the client has already sent.
@@ -75,7 +78,11 @@ class Drain:
             self._is_idle.set()
 
     async def wait(self, timeout_s: float) -> int:
-        """Waits until no request is in flight; returns how many still are after `timeout_s` seconds."""
+        """Lets streams end, and waits until no request is in flight, no longer than `timeout_s` seconds.
+
+        Returns how many requests are still in flight.
+        """
+        self.started.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._is_idle.wait()
@@ -83,14 +90,26 @@ class Drain:
             pass
         return len(self._in_flight)
 
+    def give_up(self) -> None:
+        """Ends `wait` now, whatever is in flight."""
+        self._is_idle.set()
+
 
 async def _close_after_client(stream: IOStream) -> None:
     """Ends the answer, and closes the connection when the client does, or after `_LINGER_S`."""
     if stream.closed():
         return
     with contextlib.suppress(OSError, StreamClosedError):  # TimeoutError is an OSError
-        stream.socket.shutdown(socket.SHUT_WR)
+        _end_output(stream)
         async with asyncio.timeout(_LINGER_S):
             while True:
                 await stream.read_bytes(_CHUNK_SIZE_BYTES, partial=True)
     stream.close()
+
+
+def _end_output(stream: IOStream) -> None:
+    """Says that nothing more will be sent; with TLS by its own message, too (RFC 8446, section 6.1)."""
+    if isinstance(stream.socket, ssl.SSLSocket):
+        with contextlib.suppress(ssl.SSLWantReadError):  # the client has not said the same yet
+            stream.socket.unwrap()
+    stream.socket.shutdown(socket.SHUT_WR)

@@ -7,6 +7,7 @@ from tor_async_couchdb.errors import TamperedError
 from tor_async_couchdb.observer import Observer
 from tor_async_service.events import Event, EventLog, What
 from tor_async_service.http.request_observer import RequestObserver
+from tor_async_service.tracing.tracer import RequestSpan
 
 
 class FollowedRequestObserver(RequestObserver):
@@ -14,8 +15,10 @@ class FollowedRequestObserver(RequestObserver):
 
     __slots__ = ("_attempt", "_events", "_number")
 
-    def __init__(self, service: Observer, events: EventLog, number: int, method: str, path: str) -> None:
-        super().__init__(service)
+    def __init__(
+        self, service: Observer, span: RequestSpan, events: EventLog, number: int, method: str, path: str
+    ) -> None:
+        super().__init__(service, span)
         self._events = events
         self._number = number
         self._attempt = 1

@@ -1,6 +1,7 @@
 """The base of a service's request handlers: JSON in, JSON out, and problem documents for errors."""
 
 import asyncio
+import functools
 import logging
 import re
 import time
@@ -9,7 +10,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
-from tornado.httputil import HTTPServerRequest
 from werkzeug.http import parse_options_header
 
 from tor_async_couchdb import deadline
@@ -18,10 +18,13 @@ from tor_async_couchdb.deadline import Deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import CouchDBError
 from tor_async_couchdb.model import Model
+from tor_async_service.conventions import known_method
+from tor_async_service.correlation import REQUEST_ID, request_id_of
 from tor_async_service.http import pages, problems, trailers
 from tor_async_service.http.followed_request import FollowedRequestObserver
 from tor_async_service.http.request_observer import RequestObserver
 from tor_async_service.http.service import Service
+from tor_async_service.tracing.tracer import RequestSpan
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -49,16 +52,25 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     database: Database
     _deadline: Deadline
+    _prefix: str
 
-    def initialize(self) -> None:
-        """Called by Tornado for each request."""
+    def initialize(self, route: str = "") -> None:
+        """Called by Tornado for each request. `route` is the template that its path matches, "" if none."""
         self.service: Service = self.settings["service"]
-        self._observer = _observer_of(self.service, self.request)
+        self._method, self._route = known_method(self.request.method), route
+        self._span = self.service.tracer.begin(self.request, self._method, route)
+        self._observer = _observer_of(self.service, self._span, self._method, self.request.path)
         self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
         self._task: asyncio.Task[Any] | None = None
         self._is_client_gone = False
+        self._prefix = self.service.trusted_proxies.apply(self.request)
+
+    @functools.cached_property
+    def request_id(self) -> str:
+        """The id of this request in its answer, in problem documents and in the log: X-Request-Id, or new."""
+        return request_id_of(self.request.headers.get("X-Request-Id"))
 
     @property
     def duration_s(self) -> float:
@@ -69,9 +81,21 @@ class ServiceHandler(tornado.web.RequestHandler):
         """Called by Tornado for each answer."""
         self.clear_header("Server")
         self.set_header("Content-Type", "application/json")
+        self.set_header("X-Request-Id", self.request_id)
+
+    def outer_path(self, path: str) -> str:
+        """The path for a client of a proxy that takes a prefix away, where this service has `path`."""
+        return self._prefix + path
+
+    def outer_url(self) -> str:
+        """The URL that the client asked for, which a trusted proxy may have changed."""
+        request = self.request
+        return f"{request.protocol}://{request.host}{self.outer_path(str(request.uri))}"
 
     def prepare(self) -> None:
         """Starts the request's clock. A class that overrides it must call it."""
+        REQUEST_ID.set(self.request_id)
+        self._span.enter()
         self.database = self.service.database.observed_by(self._observer)
         self._deadline = deadline.enter(self.service.deadline_s)
         self._task = asyncio.current_task()
@@ -98,7 +122,7 @@ class ServiceHandler(tornado.web.RequestHandler):
     def found(self, value: T | None) -> T:
         """The value; 404 if it is None."""
         if value is None:
-            raise tornado.web.HTTPError(404, f"There is nothing at {self.request.path}.")
+            raise tornado.web.HTTPError(404, f"There is nothing at {self.outer_path(self.request.path)}.")
         return value
 
     def write_json(self, value: Any) -> None:
@@ -112,7 +136,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         """
         if created_at is not None:
             self.set_status(201)
-            self.set_header("Location", created_at)
+            self.set_header("Location", self.outer_path(created_at))
         self.write_json(self.found(model).representation())
 
     async def write_models(self, retriever: AsyncModelsRetriever[M]) -> None:
@@ -129,7 +153,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         size = pages.page_size_of(limit)
         page = await retriever.fetch_page(size, cursor)
         if page.next is not None:
-            self.set_header("Link", pages.link_to_next(self.request.path, size, page.next))
+            self.set_header("Link", pages.link_to_next(self.outer_path(self.request.path), size, page.next))
         self.write_json([model.representation() for model in page.models])
 
     async def _stream(self, retriever: AsyncModelsRetriever[M], cursor: Cursor | None) -> None:
@@ -200,13 +224,13 @@ class ServiceHandler(tornado.web.RequestHandler):
         if status_code == 405:
             allowed = ", ".join(self._allowed_methods())
             self.set_header("Allow", allowed)
-            error = tornado.web.HTTPError(405, f"{self.request.path} takes only {allowed}.")
+            error = tornado.web.HTTPError(405, f"{self.outer_path(self.request.path)} takes only {allowed}.")
         problem = problems.problem_of(error, self.service.problems)
         self.set_status(problem.status)
         self.set_header("Content-Type", problems.CONTENT_TYPE)
         for name, value in problem.headers().items():
             self.set_header(name, value)
-        self.write_json(problem.body())
+        self.write_json(problem.body() | {"request_id": self.request_id})
 
     def _allowed_methods(self) -> list[str]:
         unimplemented = tornado.web.RequestHandler.get
@@ -235,11 +259,15 @@ class ServiceHandler(tornado.web.RequestHandler):
             self._set_counts()
             if chunk is None and not self._write_buffer:
                 self.clear_header("Content-Type")
-            if self.service.drain.is_draining:
-                self.set_header("Connection", "close")
         finished = super().finish(chunk)
         self.service.drain.deliver(self)
         return finished
+
+    def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
+        """Sends what was written. The first time, the header goes ahead of it."""
+        if not self._headers_written and self.service.drain.is_draining:
+            self.set_header("Connection", "close")
+        return super().flush(include_footers)
 
     def _set_counts(self) -> None:
         if self._observer.conflict_count:
@@ -249,29 +277,31 @@ class ServiceHandler(tornado.web.RequestHandler):
 
     def on_finish(self) -> None:
         """Called by Tornado when the answer is complete, which may be before it is sent."""
-        # A client may send any method; each would be a time series of its own.
-        method = str(self.request.method)
         status, duration_s = self.get_status(), self.duration_s
+        error_type = str(status) if status >= 500 else ""
+        self._span.end(status, error_type)
         self._observer.answered(status, duration_s)
         self.service.metrics.request_answered(
-            method=method if method in self.SUPPORTED_METHODS else "other",
-            handler=type(self).__name__,
+            method=self._method,
+            scheme=self.request.protocol,
+            route=self._route,
             status=status,
+            error_type=error_type,
             duration_s=duration_s,
             conflict_count=self._observer.conflict_count,
             retry_wait_s=self._observer.retry_wait_s if self._observer.retry_count else None,
+            trace=self._span.ids,
         )
 
 
-def _observer_of(service: Service, request: HTTPServerRequest) -> RequestObserver:
+def _observer_of(service: Service, span: RequestSpan, method: str, path: str) -> RequestObserver:
     """The observer of a request: one that makes events of it if somebody listens."""
     # What operators ask (/_health and the like) is not what the events are about.
-    if service.events is not None and "/_" not in request.path:
+    if service.events is not None and "/_" not in path:
         number = service.events.next_request()
         if number is not None:
-            method = str(request.method)
-            return FollowedRequestObserver(service.metrics, service.events, number, method, request.path)
-    return RequestObserver(service.metrics)
+            return FollowedRequestObserver(service.metrics, span, service.events, number, method, path)
+    return RequestObserver(service.metrics, span)
 
 
 def _is_json(content_type: str) -> bool:
@@ -281,11 +311,20 @@ def _is_json(content_type: str) -> bool:
 
 
 def log_request(handler: tornado.web.RequestHandler) -> None:
-    """Logs a request that was answered. Tornado's own log measures by a clock that may be set."""
+    """Logs a request that was answered, in one line. Tornado's own measures by a clock that may be set."""
+    request = handler.request
     status = handler.get_status()
     level = logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
     duration_s = handler.duration_s if isinstance(handler, ServiceHandler) else 0.0
-    _access_logger.log(level, "%d %s %.2fms", status, handler._request_summary(), 1000 * duration_s)
+    fields = {
+        "method": request.method,
+        "path": request.path,
+        "status": status,
+        "duration_s": round(duration_s, 6),
+        "client": request.remote_ip,
+    }
+    summary = handler._request_summary()
+    _access_logger.log(level, "%d %s %.2fms", status, summary, 1000 * duration_s, extra={"fields": fields})
 
 
 class UnknownPathHandler(ServiceHandler):

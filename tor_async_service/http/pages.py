@@ -11,6 +11,7 @@ from tor_async_couchdb.actions.retrieve import Cursor
 
 MAX_PAGE_SIZE = 1000
 STREAMED_PAGE_SIZE = 500
+CURSOR_PATTERN = r"^[A-Za-z0-9_-]+={0,2}$"
 _MAX_CURSOR_SIZE = 32_768  # characters; Tornado refuses a header of 65,536
 
 

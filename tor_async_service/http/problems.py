@@ -38,7 +38,15 @@ _LOST_RACE = Problem(
     409,
     "Another client changed it at the same time. Read it again, and repeat the change if it is still wanted.",
 )
+_CHANGED = Problem(
+    412,
+    "This has changed since you have seen it. Read it again, and repeat the change if it is still wanted.",
+)
 _ERASED = Problem(410, "The data of the person that this is about has been erased.")
+_REUSED = Problem(422, "This Idempotency-Key stands for another change. Send a new one with a new change.")
+_KEYS_FULL = Problem(
+    503, "This was changed too often in the last minutes. Try again later, with the same key."
+)
 _TOO_LARGE = Problem(413, "This is larger than the database accepts.")
 _MISFIT = Problem(502, "The document in the database has a form that the service can't read.")
 _GONE = Problem(503, "The service's database, or one of its views, is gone.")
@@ -57,6 +65,9 @@ _UNEXPECTED = Problem(500, "The service has an internal error.")
 # The first matching class decides.
 _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.ConflictError, _LOST_RACE),
+    (errors.ChangedError, _CHANGED),
+    (errors.KeyReusedError, _REUSED),
+    (errors.KeysFullError, _KEYS_FULL),
     (errors.SubjectErasedError, _ERASED),
     (errors.TooLargeError, _TOO_LARGE),
     (errors.InvalidDocumentError, _MISFIT),
@@ -69,6 +80,29 @@ _TABLE: tuple[tuple[type[Exception], Problem], ...] = (
     (errors.HashingError, _TOO_BUSY),
     (errors.CouchDBError, _UNABLE),
 )
+
+
+# What handlers answer with HTTPErrors, and the problems that name a document or have a reason.
+_OTHER_DETAILS = {
+    400: "The request is wrong: the detail says in what.",
+    403: "The database refuses this: the detail has the reason.",
+    404: "There is nothing at this path.",
+    413: "The body is too large.",
+    415: "The body must be application/json, in UTF-8.",
+    502: "A document was tampered with in the database, so it is not shown.",
+}
+
+
+def details_by_status(own: Mapping[type[Exception], Problem]) -> dict[int, list[str]]:
+    """What a service's problems say, by their status. `own` are the problems of its own errors."""
+    details: dict[int, list[str]] = {}
+    for status, detail in _OTHER_DETAILS.items():
+        details.setdefault(status, []).append(detail)
+    for problem in (*own.values(), *(problem for _, problem in _TABLE), _UNEXPECTED):
+        known = details.setdefault(problem.status, [])
+        if problem.detail not in known:
+            known.append(problem.detail)
+    return dict(sorted(details.items()))
 
 
 def problem_of(error: BaseException | None, own: Mapping[type[Exception], Problem] | None = None) -> Problem:

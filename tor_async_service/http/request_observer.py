@@ -2,15 +2,20 @@
 
 from tor_async_couchdb.errors import CouchDBError, TamperedError
 from tor_async_couchdb.observer import Observer
+from tor_async_service.tracing.tracer import RequestSpan
 
 
 class RequestObserver(Observer):
-    """Counts what happens during one request, and reports the rest to the service's observer."""
+    """Counts what happens during one request, and reports the rest to the service's observer.
 
-    __slots__ = ("_service", "conflict_count", "retry_count", "retry_wait_s", "tampered_count")
+    Conflicts and retries are also events of the request's span.
+    """
 
-    def __init__(self, service: Observer) -> None:
+    __slots__ = ("_service", "_span", "conflict_count", "retry_count", "retry_wait_s", "tampered_count")
+
+    def __init__(self, service: Observer, span: RequestSpan) -> None:
         self._service = service
+        self._span = span
         self.conflict_count = 0
         self.retry_count = 0
         self.retry_wait_s = 0.0
@@ -19,11 +24,13 @@ class RequestObserver(Observer):
     def write_conflicted(self) -> None:
         """See `Observer.write_conflicted`."""
         self.conflict_count += 1
+        self._span.add_event("couchdb.conflict")
 
     def retried(self, pause_s: float) -> None:
         """See `Observer.retried`."""
         self.retry_count += 1
         self.retry_wait_s += pause_s
+        self._span.add_event("couchdb.retry", {"pause_s": pause_s})
 
     def answered(self, status: int, duration_s: float) -> None:
         """The request was answered with `status`, after `duration_s` seconds."""

@@ -9,8 +9,10 @@ from prometheus_client.registry import Collector
 from tor_async_couchdb.documents.database import Database
 from tor_async_service.events import EventLog
 from tor_async_service.http.drain import Drain
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.http.problems import Problem
 from tor_async_service.metrics import ServiceMetrics
+from tor_async_service.tracing.tracer import RequestTracer
 
 DEFAULT_DEADLINE_S = 30.0
 
@@ -31,7 +33,12 @@ class OwnMetrics(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """The parts of a service. No request takes longer than `deadline_s` seconds. `events` is None if off."""
+    """The parts of a service. No request takes longer than `deadline_s` seconds.
+
+    `failed_checks` runs the health checks, and returns the reasons of those that fail by their names. Its
+    answer may be a second old. `openapi()` is the service's description, as JSON. `events` is None if they
+    are off.
+    """
 
     database: Database
     version: str
@@ -39,6 +46,10 @@ class Service:
     metrics: ServiceMetrics
     own_metrics: Sequence[OwnMetrics]
     health_checks: Mapping[str, HealthCheck]
+    failed_checks: Callable[[], Awaitable[Mapping[str, str]]]
     problems: Mapping[type[Exception], Problem]
     drain: Drain
+    trusted_proxies: TrustedProxies
+    tracer: RequestTracer
+    openapi: Callable[[], bytes]
     events: EventLog | None = None

@@ -8,6 +8,7 @@ from werkzeug.http import parse_accept_header
 
 from tor_async_couchdb.actions.inspect import AsyncDatabaseMetricsRetriever, DatabaseMetrics, Sizes
 from tor_async_couchdb.errors import CouchDBError
+from tor_async_service.http.answers import answers, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations import quickness
 
@@ -21,6 +22,8 @@ class MetricsHandler(ServiceHandler):
     `?quick=true` gives Prometheus what the service counts and asks for nothing else: the sizes are old then.
     """
 
+    @takes("quick", quickness.SPELLING, "Whether to leave out what the database would have to answer.")
+    @answers(200, dict[str, Any], media_types=_MEDIA_TYPES)
     async def get(self) -> None:
         """200 in the form that the request's Accept header asks for; by default JSON."""
         media_type = _preferred(self.request.headers.get("Accept", ""))
@@ -28,7 +31,7 @@ class MetricsHandler(ServiceHandler):
         if media_type != "application/json":
             await self._write_for_prometheus(media_type, is_quick=quickness.asked_for(self, default=False))
             return
-        href = self.request.full_url()
+        href = self.outer_url()
         self.set_header("Location", href)
         metrics = await AsyncDatabaseMetricsRetriever(database=self.database).fetch()
         self.write_json({"links": {"self": {"href": href}}, "database": _as_json(metrics)})

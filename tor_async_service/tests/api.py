@@ -9,8 +9,11 @@ from prometheus_client.registry import Collector
 from tor_async_couchdb import AsyncModelsRetriever, Database, Model
 from tor_async_couchdb.guard import Guard
 from tor_async_service import (
+    ConditionalHandler,
     GuardOptions,
     HealthCheck,
+    IdempotentHandler,
+    KeysInUse,
     Option,
     OwnMetrics,
     Parts,
@@ -55,11 +58,43 @@ class FruitsHandler(ServiceHandler):
     async def put(self) -> None:
         """A missing value is answered with 404; any value can be answered as JSON."""
         fruit: Fruit = self.found(Fruit(color="red"))
-        self.write_json({"color": fruit.color, "version": self.service.version})
+        links = {"self": self.outer_url(), "fruits": self.outer_path("/v1.0/fruits")}
+        self.write_json({"color": fruit.color, "version": self.service.version, "links": links})
+
+    async def patch(self) -> None:
+        """A stream ends when the service begins to drain; a request has an id."""
+        await self.service.drain.started.wait()
+        self.write_json({"request_id": self.request_id})
 
     async def delete(self) -> None:
         """An error of the service's own, which `problems` maps to an answer."""
         raise RottenError
+
+
+class FruitHandler(ConditionalHandler):
+    """One fruit, whose answers have an ETag."""
+
+    representation_version = "2"
+
+    async def put(self) -> None:
+        """A client may create it, or change what it has seen."""
+        fruit = Fruit(color="red")
+        is_to_be_changed: bool = not self.wants_to_create() and self.if_match()(fruit)
+        self.write_model(fruit if is_to_be_changed else None)
+
+
+class FruitMakerHandler(IdempotentHandler):
+    """Makes a fruit, once for each key."""
+
+    def client(self) -> str:
+        """Who is logged in."""
+        return "me"
+
+    async def post(self) -> None:
+        """The key and the body name the change."""
+        body = self.json_body(FruitBody)
+        with self.idempotency_key(body) as use:
+            self.write_model(Fruit(color=body.color, id=use.key))
 
 
 class RottenError(Exception):
@@ -90,7 +125,11 @@ async def ripen() -> None:
     """Background work."""
 
 
-ROUTES: list[Route] = [(r"/v1\.0/fruits", FruitsHandler)]
+ROUTES: list[Route] = [
+    (r"/v1\.0/fruits", FruitsHandler),
+    (r"/v1\.0/fruits/red", FruitHandler),
+    (r"/v1\.0/made", FruitMakerHandler),
+]
 CHECKS: dict[str, HealthCheck] = {"oven": check_oven}
 OWN_METRICS: list[OwnMetrics] = [FruitMetrics()]
 PROBLEMS: dict[type[Exception], Problem] = {RottenError: Problem(410, "The fruit is rotten.")}
@@ -106,7 +145,7 @@ def make_app(database: Database, *, master: str, parts: Parts | None = None) -> 
         own_metrics=OWN_METRICS,
         problems=PROBLEMS,
         background_work=[ripen],
-        settings={"master": master},
+        settings={"master": master, "keys_in_use": KeysInUse()},
         parts=parts,
     )
 

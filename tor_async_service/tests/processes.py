@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from tor_async_couchdb.tests.waiting import wait_until
@@ -47,9 +47,17 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def running(
-    module: str, *arguments: str, username: str = "", password: str = "", folder: Path = ROOT
+    module: str,
+    *arguments: str,
+    username: str = "",
+    password: str = "",
+    folder: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Service]:
-    """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block."""
+    """The service that `module` is, in `folder` or in this checkout; it is killed at the end of the block.
+
+    `environment` is added to its own.
+    """
     credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -57,7 +65,7 @@ async def running(
         module,
         *arguments,
         cwd=folder,
-        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

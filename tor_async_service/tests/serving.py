@@ -14,7 +14,7 @@ from tor_async_service.app.application import ServiceApplication
 @contextlib.asynccontextmanager
 async def serving(app: ServiceApplication) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of the service, which listens on a free port."""
-    server = tornado.httpserver.HTTPServer(app, xheaders=True)
+    server = tornado.httpserver.HTTPServer(app)
     sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
     server.add_sockets(sockets)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"

@@ -1,6 +1,7 @@
 """A small service for the chassis' tests; `python -m tor_async_service.tests.thing_service` runs it."""
 
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 
@@ -25,8 +26,7 @@ class ThingsHandler(ServiceHandler):
         """Creates a thing."""
         body = self.json_body(ThingBody)
         thing = await AsyncPersister(Thing(key=body.key, count=body.count), database=self.database).persist()
-        self.set_status(201)
-        self.write_model(thing)
+        self.write_model(thing, created_at=f"/things/{quote(body.key, safe='')}")
 
     async def get(self) -> None:
         """Lists all things."""

@@ -1,7 +1,6 @@
 """What the metrics of a service say, in the figures that the page shows."""
 
 import re
-from collections.abc import Iterable
 
 # Figures of one process or of several: counters by name, and "le:0.1" for the buckets of durations.
 Counts = dict[str, float]
@@ -16,13 +15,12 @@ _COUNTERS = {
     "replication_conflicts_merged_total": "merged",
     "replication_values_superseded_total": "superseded",
 }
-_DURATION = re.compile(r"http_(?:server_)?request_duration_seconds_(count|bucket)\Z")
+_DURATION = re.compile(r"http_server_request_duration_seconds_(count|bucket)\Z")
 _LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([0-9.eE+-]+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_STATUS_LABELS = ("status", "http_response_status_code")
-_HANDLER_LABELS = ("handler", "http_route")
+_STATUS, _ROUTE = "http_response_status_code", "http_route"
 # What operators ask says nothing about the load.
-_OPERATIONS = re.compile(r"/_|(Health|Metrics|Version|Noop|Events|UnknownPath)Handler")
+_OPERATIONS = re.compile(r"/_|/livez|/readyz")
 
 
 def parse(text: str) -> Counts:
@@ -37,15 +35,11 @@ def parse(text: str) -> Counts:
             count(_COUNTERS[metric], float(value))
         elif duration := _DURATION.match(metric):
             label = dict(_LABEL.findall(labels))
-            if not _OPERATIONS.search(_first(label, _HANDLER_LABELS)):
+            if not _OPERATIONS.search(label.get(_ROUTE, "")):
                 kind = duration[1]
-                name = f"le:{label['le']}" if kind == "bucket" else _outcome(_first(label, _STATUS_LABELS))
+                name = f"le:{label['le']}" if kind == "bucket" else _outcome(label.get(_STATUS, ""))
                 count(name, float(value))
     return counts
-
-
-def _first(labels: dict[str, str], names: Iterable[str]) -> str:
-    return next((labels[name] for name in names if name in labels), "")
 
 
 def _outcome(status: str) -> str:

@@ -45,8 +45,10 @@ class FakeService:
         for _ in range(count):
             self.metrics.request_answered(
                 method="PUT",
-                handler="FruitHandler",
+                scheme="http",
+                route="/v1.0/fruits/{fruit_id}",
                 status=status,
+                error_type="",
                 duration_s=duration_s,
                 conflict_count=conflicts,
                 retry_wait_s=None,

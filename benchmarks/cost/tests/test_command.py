@@ -1,16 +1,16 @@
 from benchmarks.cost.command import calls_in
 
 _METRICS = """\
-# TYPE couchdb_call_duration_seconds histogram
-couchdb_call_duration_seconds_bucket{le="0.005",operation="bulk_get",status="200"} 7.0
-couchdb_call_duration_seconds_count{operation="bulk_get",status="200"} 7.0
-couchdb_call_duration_seconds_sum{operation="bulk_get",status="200"} 0.1
-couchdb_call_duration_seconds_count{operation="bulk_docs",status="201"} 5.0
-couchdb_call_duration_seconds_count{operation="bulk_docs",status="0"} 1.0
-couchdb_call_duration_seconds_count{operation="look_up",status="200"} 2.0
-couchdb_call_duration_seconds_count{operation="fetch",status="200"} 3.0
-couchdb_call_duration_seconds_count{operation="information",status="200"} 100.0
-http_request_duration_seconds_count{handler="FruitHandler",method="PUT",status="200"} 50.0
+# TYPE db_client_operation_duration_seconds histogram
+db_client_operation_duration_seconds_bucket{le="0.005",db_operation_name="POST /{db}/_bulk_get"} 7.0
+db_client_operation_duration_seconds_count{db_operation_name="POST /{db}/_bulk_get"} 7.0
+db_client_operation_duration_seconds_sum{db_operation_name="POST /{db}/_bulk_get"} 0.1
+db_client_operation_duration_seconds_count{db_operation_name="POST /{db}/_bulk_docs",error_type=""} 5.0
+db_client_operation_duration_seconds_count{db_operation_name="POST /{db}/_bulk_docs",error_type="500"} 1.0
+db_client_operation_duration_seconds_count{db_operation_name="POST /{db}/_design/{ddoc}/_view/{view}"} 2.0
+db_client_operation_duration_seconds_count{db_operation_name="GET /{db}/{docid}"} 3.0
+db_client_operation_duration_seconds_count{db_operation_name="GET /{db}"} 100.0
+http_server_request_duration_seconds_count{http_route="/v1.0/fruits",http_request_method="PUT"} 50.0
 """
 
 

@@ -321,6 +321,7 @@ LINES = st.one_of(
 )
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("alarm_restored", "logged")
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(LINES, min_size=100, max_size=100))

@@ -71,3 +71,29 @@ def test_failure_is_one_line_and_ends_with_1(
 
     assert main(["fail"], [Command("fail", "fail", lambda parser: None, fail)]) == 1
     assert capsys.readouterr() == ("", f"python -m tor_async_couchdb: {line}\n")
+
+
+WITHOUT_EXTRAS = (
+    "import sys; sys.modules.update(dict.fromkeys(('tink', 'argon2', 'rfc8785')));"
+    "from tor_async_couchdb.commands.command_line import main; sys.exit(main())"
+)
+
+
+def without_extras(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", WITHOUT_EXTRAS, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own command
+
+
+def test_install_and_replicate_need_no_extra() -> None:
+    for name in ("install", "replicate"):
+        assert without_extras(name, "--help").returncode == 0
+    completed = without_extras("install", "--database=a", "--host=http://127.0.0.1:1")
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert "http://127.0.0.1:1" in completed.stderr
+
+
+@pytest.mark.parametrize("arguments", [("keys", "new", "a"), ("re-sign", "--keyset=a"), ("secrets", "-h")])
+def test_command_without_its_extra_fails_and_names_it(arguments: tuple[str, ...]) -> None:
+    completed = without_extras(*arguments)
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert f"'{arguments[0]}' needs the extra 'protection'" in completed.stderr

@@ -6,6 +6,7 @@ import pytest
 from tor_async_couchdb.commands.command_line import main
 from tor_async_couchdb.installer.admin import AdminDatabase
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.tests.things import THING_BY_KEY
 
 
@@ -51,3 +52,20 @@ def test_missing_folder_is_named_and_nothing_is_created(
     error = f"python -m tor_async_couchdb: {tmp_path / 'absent'}: no such folder\n"
     assert capsys.readouterr().err == error
     assert not database.exists()
+
+
+@pytest.mark.parametrize("kind", ["basic", "session"])
+def test_secrets_of_files_are_taken_by_each_login(
+    database: AdminDatabase,
+    options: list[str],
+    couchdb: CouchDBServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    for name, secret in (("COUCHDB_USER", couchdb.username), ("COUCHDB_PASSWORD", couchdb.password)):
+        (tmp_path / name).write_text(f"{secret}\n")
+        monkeypatch.delenv(name)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    assert main(["install", *options, f"--couchdb-auth={kind}"]) == 0
+    assert database.exists()

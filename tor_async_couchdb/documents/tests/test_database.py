@@ -1,12 +1,14 @@
 import asyncio
 import math
 import uuid
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import (
     ConflictError,
@@ -353,8 +355,10 @@ class Recorder(Observer):
     def __init__(self) -> None:
         self.facts: list[str] = []
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        self.facts.append(f"{operation} {status}")
+    def request_finished(
+        self, call: Call, outcome: Outcome, duration_s: float, trace: Mapping[str, str] | None = None
+    ) -> None:
+        self.facts.append(f"{call.operation} {outcome.status}")
 
     def write_conflicted(self) -> None:
         self.facts.append("conflict")
@@ -372,7 +376,7 @@ async def test_each_caller_observes_its_own_facts_and_the_database_all_requests(
         with pytest.raises(ConflictError):
             await database.observed_by(loser).save({"_id": "a"})
         assert database.observed_by(loser).origin is database
-    assert own.facts == ["information 200", "bulk_docs 201", "bulk_docs 201"]
+    assert own.facts == ["GET /{db} 200", "POST /{db}/_bulk_docs 201", "POST /{db}/_bulk_docs 201"]
     assert winner.facts == []
     assert loser.facts == ["conflict"]
 

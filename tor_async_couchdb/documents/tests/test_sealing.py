@@ -9,7 +9,7 @@ from tor_async_couchdb.testing.cluster_mistakes import MISTAKES
 from tor_async_couchdb.testing.cluster_schedules import CIRCUMSTANCES, Schedule
 
 SCHEDULES = 220  # for each of the ten circumstances
-MAX_SCHEDULES = 600  # until a mistake has to show
+MAX_SCHEDULES = 700  # until a mistake has to show
 
 
 @pytest.mark.parametrize("circumstances", CIRCUMSTANCES)
@@ -117,7 +117,8 @@ def test_leaf_from_elsewhere_is_never_buried(nonces: list[str], age_s: float) ->
 
 def test_older_changes_are_not_buried_under_a_leaf_from_elsewhere() -> None:
     foreign = leaf("7-f", "6-f", "5-f", "4-a")  # it does not contain 5-b, which may be acknowledged
-    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.UNKNOWN
+    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.WAIT  # for somebody to merge them
+    assert step(attempt_of(accepted="6-m"), OWN, foreign, age_s=1.1).step is Step.UNKNOWN
 
 
 def test_own_change_alone_is_buried_under_a_leaf_from_elsewhere() -> None:
@@ -129,12 +130,33 @@ def test_tombstones_are_pushed_before_the_write_counts() -> None:
     attempt = attempt_of(accepted="6-m")
     assert step(attempt, OWN, UNDONE) == Decision(Step.PUSH, OWN, [UNDONE])
     pushed = Pushed("6-m", frozenset({"7-u"}))
+    assert step(attempt, OWN, UNDONE, pushed=pushed).step is Step.PAD
+    attempt.revs_on_all_copies.add("6-m")
     assert step(attempt, OWN, UNDONE, pushed=pushed).step is Step.ACKNOWLEDGE
     assert step(attempt, OWN, UNDONE, pushed=Pushed("6-m", frozenset())).step is Step.PUSH
     assert step(attempt, OWN, UNDONE, pushed=Pushed("6-q", frozenset({"7-u"}))).step is Step.PUSH
 
 
-def test_write_that_some_copies_took_without_a_rival_needs_a_majority_alive() -> None:
+def test_change_that_another_writer_built_on_keeps_its_own_revision() -> None:
+    attempt = attempt_of(accepted="6-m")
+    attempt.pads.add("8-p")  # on top of 7-x, another writer's
+    padded = leaf("8-p", "7-x", "6-m", BASE, nonces=[nonce(8, 8), nonce(7, 7), nonce(1, 6)])
+    assert attempt.is_tip_of(padded)
+    assert not attempt.has_its_content_in(padded)
+    assert attempt.rev_in(padded) == "6-m"
+    attempt.revs.add("7-q")  # a pad right on top of 6-m
+    assert attempt.rev_in(leaf("7-q", "6-m", BASE, nonces=[nonce(9, 7)])) == "7-q"
+
+
+def test_revision_that_is_forgotten_is_no_base_for_another_write() -> None:
+    attempt = attempt_of()
+    attempt.is_unanswered = True
+    cut = leaf("9-x", "8-x", nonces=[nonce(9, 9), nonce(8, 8), nonce(7, 7), nonce(1, 6)])
+    assert attempt.is_in(cut)
+    assert attempt.rev_in(cut) == "8-x"
+
+
+def test_write_that_not_all_copies_took_needs_a_majority_alive() -> None:
     assert step(attempt_of(accepted="6-m"), OWN, pushed=Pushed("6-m", frozenset())).step is Step.PAD
 
 

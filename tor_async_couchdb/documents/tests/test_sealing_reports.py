@@ -118,14 +118,14 @@ async def test_change_of_a_revision_that_may_not_be_sealed_needs_a_read() -> Non
 async def test_change_that_met_a_rival_is_pushed() -> None:
     document = change()
     dead = leaf({"_id": "d", "undone": {"rev": "2-aa"}}, "3-cc", parents=("aa", "aa"), _deleted=True)
-    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb"), dead]])
+    io = ScriptedIO([Written("2-bb", True)], [[leaf(document, "2-bb"), dead]])
     reports = await reports_of(io, document)
-    assert reports.counts == {"partly accepted": 1, "dead": 1}
+    assert reports.counts == {"dead": 1}
     assert [how for how, _ in reports.sealed] == ["pushed"]
     assert io.push_count == 1
 
 
-async def test_change_that_a_copy_did_not_take_without_a_rival_is_padded() -> None:
+async def test_change_that_a_copy_did_not_take_is_padded() -> None:
     document = change()
     writes = [Written("2-bb", False), Written("3-cc", False), Written("3-dd", True)]
     io = ScriptedIO(writes, [[leaf(document, "2-bb")]])
@@ -148,7 +148,7 @@ async def test_leaf_that_replication_brought_is_counted_once_a_write() -> None:
     document = change()
     foreign = leaf(Nonces("elsewhere").added_to({"_id": "d", "_rev": BASE}), "2-ab")
     unmarked = leaf({"_id": "d"}, "2-aa")
-    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb"), foreign, unmarked]])
+    io = ScriptedIO([Written("2-bb", True)], [[leaf(document, "2-bb"), foreign, unmarked]])
     reports = await reports_of(io, document)
     assert reports.counts["foreign"] == 2
     assert reports.counts["buried"] == 0

@@ -415,8 +415,6 @@ class BusyTransport(Transport):
 
     def __init__(self, status: int) -> None:
         super().__init__(
-            username=None,
-            password=None,
             validate_cert=True,
             timeout_s=600,
             observer=Observer(),

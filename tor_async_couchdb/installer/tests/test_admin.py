@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import json
 import socket
 import threading
@@ -13,6 +14,9 @@ import requests
 from tor_async_couchdb.errors import ResponseError, TransportError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient
 from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_couchdb.wire.login import SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 
 class Stub(ThreadingHTTPServer):
@@ -25,6 +29,7 @@ class Stub(ThreadingHTTPServer):
         self.status = 200
         self.body = b'{"couchdb": "Welcome"}'
         self.headers: dict[str, str] = {}
+        self.refusals = 0  # how many of the next requests are refused, but for logins
         self.silent_until = threading.Event()
         self.silent_until.set()
         self.asked: list[tuple[str, str, dict[str, str]]] = []
@@ -42,14 +47,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.asked.append((self.command, self.path, dict(self.headers)))
         self.server.silent_until.wait(30)
-        self.send_response(self.server.status)
+        is_refused = self.server.refusals > 0 and self.path != "/_session"
+        self.server.refusals -= is_refused
+        self.send_response(401 if is_refused else self.server.status)
         self.send_header("Content-Length", str(len(self.server.body)))
         for name, value in self.server.headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(self.server.body)
 
-    do_GET = do_PUT = _answer  # noqa: N815 - http.server's names
+    do_GET = do_PUT = do_POST = _answer  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
         pass
@@ -186,3 +193,56 @@ def test_neither_proxy_nor_netrc_of_the_environment_is_used(
     with AdminClient(stub.host) as server:
         server.check()
     assert "Authorization" not in stub.asked[0][2]
+
+
+def paths(stub: Stub) -> list[str]:
+    return [path for _, path, _ in stub.asked]
+
+
+def test_session_is_begun_once_and_its_cookie_goes_with_each_request(stub: Stub) -> None:
+    stub.headers = {"Set-Cookie": "AuthSession=abc; Version=1; Path=/; HttpOnly; Max-Age=600"}
+    with AdminClient(stub.host, credentials=SessionLogin("dave", "secret")) as server:
+        server.check()
+        server.check()
+    assert paths(stub) == ["/_session", "/", "/"]
+    assert [headers.get("Cookie") for *_, headers in stub.asked] == [None, *["AuthSession=abc"] * 2]
+    assert not any("Authorization" in headers for *_, headers in stub.asked)
+
+
+@pytest.mark.parametrize("refusals", [1, 9])
+def test_session_that_is_refused_is_renewed_once(stub: Stub, refusals: int) -> None:
+    stub.headers = {"Set-Cookie": "AuthSession=abc; Path=/"}
+    with AdminClient(stub.host, credentials=SessionLogin("dave", "secret")) as server:
+        server.check()
+        stub.asked.clear()
+        stub.refusals = refusals
+        with contextlib.nullcontext() if refusals == 1 else pytest.raises(UnauthorizedError):
+            server.check()
+    assert paths(stub) == ["/", "/_session", "/"]
+
+
+def test_refused_login_is_the_answer(stub: Stub) -> None:
+    stub.answer(401, {"error": "unauthorized", "reason": "Name or password is incorrect."})
+    with (
+        AdminClient(stub.host, credentials=SessionLogin("dave", "s3cret")) as server,
+        pytest.raises(UnauthorizedError, match=r"POST /_session .*incorrect") as caught,
+    ):
+        server.check()
+    assert "s3cret" not in str(caught.value)
+    assert paths(stub) == ["/_session"]
+
+
+def test_token_that_was_replaced_is_used_without_a_restart(stub: Stub, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    with AdminClient(stub.host, credentials=TokenLogin(SecretFile(file))) as server:
+        server.check()
+        file.write_text("the second\n")
+        server.check()
+    assert [headers["Authorization"] for *_, headers in stub.asked] == ["Bearer first", "Bearer the second"]
+
+
+def test_couchdb_accepts_the_session(couchdb: CouchDBServer) -> None:
+    login = SessionLogin(couchdb.username, couchdb.password)
+    with AdminClient(couchdb.url, credentials=login) as server:
+        assert server.ask("GET", "_session")["info"]["authenticated"] == "cookie"

@@ -12,6 +12,8 @@ from tor_async_couchdb.installer.design_documents import OnProgress
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.protection import signing
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 
 @pytest.fixture
@@ -49,11 +51,16 @@ def test_defaults_are_those_of_a_local_couchdb(parser: CommandLineParser) -> Non
         "host": "http://127.0.0.1:5984",
         "database": "fruits",
         "creds": None,
+        "couchdb_auth": "basic",
         "delete": False,
         "create": True,
         "createdesign": True,
         "createseed": True,
+        "revs_limit": None,
         "seeddocsigner": "",
+        "membersonly": False,
+        "serviceuser": None,
+        "changepassword": False,
         "verify_host_ssl_cert": True,
         "log": logging.ERROR,
     }
@@ -91,9 +98,10 @@ def test_every_option_reaches_the_installation(
     monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations
 ) -> None:
     arguments = ["--host=http://[::1]:1/", "--database=pears", "--creds=dave:secret", "--delete=true"]
-    assert (
-        _run(monkeypatch, parser, installed, *arguments, "--create=false", "--verify_host_ssl_cert=no") == 0
-    )
+    arguments += ["--create=false", "--verify_host_ssl_cert=no", "--revs_limit=70"]
+    arguments += ["--membersonly=yes", "--serviceuser=pears", "--changepassword=yes"]
+    monkeypatch.setenv("COUCHDB_SERVICE_PASSWORD", "s3cret")
+    assert _run(monkeypatch, parser, installed, *arguments) == 0
     (call,) = installed
     del call["on_progress"]
     assert call == {
@@ -104,8 +112,13 @@ def test_every_option_reaches_the_installation(
         "design_docs_folder": "design_docs",
         "seed_docs_folder": "seed_docs",
         "seed_doc_signer": None,
+        "revs_limit": 70,
+        "revs_limit_if_new": None,
         "delete": True,
         "create": False,
+        "members_only": True,
+        "service_user": UserPassword("pears", "s3cret"),
+        "change_password": True,
     }
 
 
@@ -126,6 +139,25 @@ def test_credentials_come_from_the_environment_unless_an_option_gives_them(
     assert [call["credentials"].user for call in installed] == ["environment", "option"]
 
 
+def test_secrets_may_stand_in_files_and_the_login_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, parser: CommandLineParser, installed: Installations, tmp_path: Path
+) -> None:
+    names = ("COUCHDB_USER", "COUCHDB_PASSWORD", "COUCHDB_JWT")
+    for name in names:
+        (tmp_path / name).write_text("s3cret\n")
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    for kind in ("basic", "session", "jwt"):
+        assert _run(monkeypatch, parser, installed, f"--couchdb-auth={kind}") == 0
+    user, password, token = (SecretFile(tmp_path / name) for name in names)
+    assert [call["credentials"] for call in installed] == [
+        BasicLogin(user, password),
+        SessionLogin(user, password),
+        TokenLogin(token),
+    ]
+    assert _run(monkeypatch, parser, installed, "--couchdb-auth=session", "--creds=dave:secret") == 0
+    assert installed[-1]["credentials"] == SessionLogin("dave", "secret")
+
+
 @pytest.mark.parametrize("name", ["COUCHDB_USER", "COUCHDB_PASSWORD"])
 def test_user_without_password_or_password_without_user_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
@@ -136,9 +168,35 @@ def test_user_without_password_or_password_without_user_is_an_error(
 ) -> None:
     monkeypatch.setenv(name, "s3cret")
     assert _run(monkeypatch, parser, installed) == 1
-    assert capsys.readouterr().err == (
-        f"{parser.prog}: COUCHDB_USER and COUCHDB_PASSWORD must both be set, or neither\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{parser.prog}: environment variable {name} is set, but COUCHDB_")
+    assert installed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "words"),
+    [
+        ("pears", [], "--serviceuser needs the environment variable COUCHDB_SERVICE_PASSWORD_FILE, or"),
+        ("pears", ["COUCHDB_SERVICE_PASSWORD_FILE"], "COUCHDB_SERVICE_PASSWORD_FILE: s3cret: No such file"),
+        ("pears", ["COUCHDB_SERVICE_PASSWORD", "COUCHDB_SERVICE_PASSWORD_FILE"], "are both set"),
+        ("pe:ars", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
+        ("", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
+    ],
+)
+def test_service_user_without_a_name_or_a_password_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+    parser: CommandLineParser,
+    installed: Installations,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    variables: list[str],
+    words: str,
+) -> None:
+    for variable in variables:
+        monkeypatch.setenv(variable, "s3cret")
+    assert _run(monkeypatch, parser, installed, f"--serviceuser={name}") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
     assert installed == []
 
 

@@ -3,6 +3,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.installer.replication import Master, connect, disconnect
 from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin, TokenLogin
+from tor_async_couchdb.wire.secret_file import SecretFile
 
 
 @pytest.fixture
@@ -168,6 +171,22 @@ def test_url_is_parsed_and_its_credentials_come_first() -> None:
     assert Master.from_url("https://u:p%40w@h/db/", default) == Master(
         "https://h", "db", UserPassword("u", "p@w")
     )
+
+
+def test_document_of_a_replication_has_the_secrets_of_files(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("p\n")
+    for login in (BasicLogin("u", SecretFile(password)), SessionLogin("u", SecretFile(password))):
+        auth = Master("http://h", "db", login).as_endpoint()["auth"]
+        assert auth == {"basic": {"username": "u", "password": "p"}}
+
+
+def test_token_is_refused_for_replication_because_it_would_expire() -> None:
+    with pytest.raises(
+        InstallerError, match="http://h/db: replication needs a user and a password"
+    ) as caught:
+        Master("http://h", "db", TokenLogin("s3cr3t")).as_endpoint()
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Batches without a database; `test_database_interleavings` tests them on one."""
 
 import asyncio
+import contextvars
 import gc
 import math
 import random
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.calls import callers
 from tor_async_couchdb.errors import ConnectError, CouchDBError, TransportError
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
 from tor_async_couchdb.tests.waiting import wait_until
@@ -125,6 +127,31 @@ async def test_requests_of_one_moment_share_a_batch() -> None:
     coalescer = reads(server)
     assert await asyncio.gather(*(coalescer.submit(2 * i) for i in range(50))) == [4 * i for i in range(50)]
     assert server.batches == [[2 * i for i in range(50)]]
+
+
+async def test_lone_request_is_sent_in_its_callers_context_and_a_batch_knows_those_of_all() -> None:
+    caller = contextvars.ContextVar("caller", default=0)
+    senders: list[int] = []
+    travellers: list[list[int]] = []
+
+    async def send(requests: Sequence[int]) -> Sequence[int | CouchDBError]:
+        senders.append(caller.get())
+        travellers.append([context[caller] for context in callers.get()])
+        return requests
+
+    coalescer = Coalescer(send, is_read=True)
+
+    async def submit(number: int) -> int:
+        caller.set(number)
+        with deadline.within(60) as limit:
+            await coalescer.submit(number)
+            assert deadline.current() is limit
+        return number
+
+    await asyncio.gather(submit(1))
+    await asyncio.gather(*map(submit, (2, 3, 4)))
+    assert senders == [1, 0]
+    assert travellers == [[], [2, 3, 4]]
 
 
 async def test_requests_that_come_while_it_is_busy_share_a_batch_in_order() -> None:

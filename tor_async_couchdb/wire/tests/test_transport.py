@@ -8,12 +8,13 @@ import math
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 import yarl
 
 from tor_async_couchdb import deadline, errors
+from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
 from tor_async_couchdb.observer import Observer
@@ -32,7 +33,8 @@ from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
 from tor_async_couchdb.tests.single_copy_transport import SingleCopyTransport
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
-from tor_async_couchdb.wire.transport import Response, Transport, _retry_after_s
+from tor_async_couchdb.wire.login import BasicLogin
+from tor_async_couchdb.wire.transport import HeaderAuthenticator, Response, Transport, _retry_after_s
 
 SECRET = "s3cr3t/p@ss:w0rd?"
 
@@ -41,11 +43,13 @@ class Recorder(Observer):
     """Records the requests that finished."""
 
     def __init__(self) -> None:
-        self.finished: list[tuple[str, int | None]] = []
+        self.finished: list[tuple[Call, Outcome]] = []
         self.durations_s: list[float] = []
 
-    def request_finished(self, operation: str, status: int | None, duration_s: float) -> None:
-        self.finished.append((operation, status))
+    def request_finished(
+        self, call: Call, outcome: Outcome, duration_s: float, trace: Mapping[str, str] | None = None
+    ) -> None:
+        self.finished.append((call, outcome))
         self.durations_s.append(duration_s)
 
 
@@ -61,12 +65,11 @@ class Pauses:
 
 def new_transport(couchdb: CouchDBServer, pauses: Pauses) -> Transport:
     return Transport(
-        username=couchdb.username,
-        password=couchdb.password,
         validate_cert=True,
         timeout_s=10,
         observer=Observer(),
         retry_budget=RetryBudget(),
+        authenticator=HeaderAuthenticator(BasicLogin(couchdb.username, couchdb.password).authorization),
         sleep=pauses.sleep,
     )
 
@@ -76,8 +79,6 @@ class HeldTransport(Transport):
 
     def __init__(self) -> None:
         super().__init__(
-            username=None,
-            password=None,
             validate_cert=True,
             timeout_s=60,
             observer=Observer(),
@@ -178,10 +179,10 @@ async def test_unreachable_couchdb_shows_no_credentials(
 async def test_each_request_is_logged_on_one_line(
     database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "tor_async_couchdb")
     await database.information()
     (record,) = [record for record in caplog.records if record.name.startswith("tor_async_couchdb")]
-    assert record.levelno == logging.INFO
+    assert record.levelno == logging.DEBUG
     assert re.fullmatch(
         rf"CouchDB took \d+\.\d\d ms to respond with 200 to 'GET' against >>>/{documents.name}<<<",
         record.getMessage(),
@@ -191,7 +192,7 @@ async def test_each_request_is_logged_on_one_line(
 async def test_view_keys_are_not_logged(
     database: Database, documents: Documents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     documents.put_view()
     await database.query_view("thing_by_key", key="jane.doe")
     assert "jane" not in caplog.text
@@ -200,7 +201,7 @@ async def test_view_keys_are_not_logged(
 async def test_request_without_an_answer_is_logged_too(
     proxy: FaultProxy, database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     proxy.inject(cut_before, times=math.inf)
     with pytest.raises(TransportError):
         await database.information()
@@ -218,10 +219,16 @@ async def test_observer_learns_of_every_request(proxy: FaultProxy, couchdb: Couc
         proxy.inject(cut_before, times=math.inf)
         with pytest.raises(TransportError):
             await database.information()
-    assert [status for _, status in recorder.finished] == [200, 404, None, None, None]
-    assert [operation for operation, _ in recorder.finished] == [
-        "information", "view_information", "information", "information", "information"
-    ]  # fmt: skip
+    broken = ("GET /{db}", None, "ConnectionBrokeError")
+    assert [(call.operation, *outcome) for call, outcome in recorder.finished] == [
+        ("GET /{db}", 200, ""),
+        ("GET /{db}/_design/{ddoc}/_info", 404, "404"),
+        *[broken] * 3,
+    ]
+    url = yarl.URL(proxy.url)
+    assert {(call.database, call.server, call.port) for call, _ in recorder.finished} == {
+        (url.name, url.host, url.port)
+    }
     assert all(0 <= duration_s < 60 for duration_s in recorder.durations_s)
 
 
@@ -316,7 +323,10 @@ async def test_write_that_was_never_sent_is_sent_again(unreachable_url: str) -> 
     async with Database(unreachable_url, transport=SingleCopyTransport(recorder)) as database:
         with pytest.raises(ConnectError):
             await database.save({"_id": "a"})
-    assert recorder.finished == [("information", 200), *[("bulk_docs", None)] * 3]
+    assert [(call.operation, outcome.status) for call, outcome in recorder.finished] == [
+        ("GET /{db}", 200),
+        *[("POST /{db}/_bulk_docs", None)] * 3,
+    ]
 
 
 async def test_write_that_was_not_handled_is_sent_again(

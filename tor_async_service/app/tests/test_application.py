@@ -7,6 +7,7 @@ from prometheus_client import Counter
 from yarl import URL
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, never_answer
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.http.service import OwnMetrics
@@ -50,6 +51,15 @@ async def test_metrics_of_a_services_own_are_shown_and_brought_up_to_date(
         for count in (3, 6):
             async with client.get("/_metrics", headers={"Accept": "text/plain"}) as response:
                 assert f"fruits_eaten_total {count}.0" in (await response.text()).splitlines()
+
+
+async def test_retries_that_the_budget_still_allows_are_shown(metrics: ServiceMetrics) -> None:
+    budget = RetryBudget(max_tokens=2)
+    async with Database("http://127.0.0.1:1/absent", retry_budget=budget, observer=metrics) as database:
+        make_app(database, parts=Parts(metrics=metrics))
+        assert metrics.registry.get_sample_value("retry_budget_tokens") == 2
+        budget.spend()
+        assert metrics.registry.get_sample_value("retry_budget_tokens") == 1
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

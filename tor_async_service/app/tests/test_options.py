@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,7 +6,10 @@ from typing import Any
 import pytest
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin, TokenLogin
 from tor_async_service.app.options import Option, parse
+from tor_async_service.app.shutdown import ShutdownTimes
+from tor_async_service.http.forwarding import TrustedProxies
 
 
 def test_defaults_are_those_of_every_service() -> None:
@@ -13,7 +17,28 @@ def test_defaults_are_those_of_every_service() -> None:
     assert (configuration.port, configuration.ip) == (8445, "127.0.0.1")
     assert configuration.database_url == "http://127.0.0.1:5984/tor_async_couchdb_sample"
     assert configuration.deadline_s == 30.0
-    assert (configuration.username, configuration.password) == (None, None)
+    assert configuration.shutdown == ShutdownTimes(delay_s=0.0, drain_timeout_s=10.0)
+    assert (configuration.log_format, configuration.log_level) == ("text", "info")
+    assert configuration.certificate is None
+    assert configuration.trusted_proxies == TrustedProxies()
+
+
+def test_options_of_those_who_operate_a_service_are_accepted() -> None:
+    times = ["--shutdown-delay", "0.5", "--drain-timeout", "20"]
+    log = ["--log-format", "json", "--log-level", "debug"]
+    configuration = parse("x", [*times, *log, "--trusted-proxies", "10.0.0.0/8,::1"], {})
+    assert configuration.shutdown == ShutdownTimes(delay_s=0.5, drain_timeout_s=20.0)
+    assert (configuration.log_format, configuration.log_level) == ("json", "debug")
+    assert configuration.trusted_proxies == TrustedProxies.named("10.0.0.0/8,::1")
+    assert configuration.login is None
+
+
+def test_help_shows_defaults_as_they_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parse("x", ["--help"], {})
+    defaults = re.findall(r"\(default:\s+(.*?)\)\s", capsys.readouterr().out)
+    assert {"8445", "10.0", "text"} <= set(defaults)
+    assert [default for default in defaults if not re.fullmatch(r"[\w.:/-]+", default)] == []
 
 
 def test_options_are_accepted() -> None:
@@ -26,14 +51,14 @@ def test_options_are_accepted() -> None:
 
 def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
     configuration = parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t"})
-    assert (configuration.username, configuration.password) == ("u", "s3cr3t")
+    assert configuration.login == BasicLogin("u", "s3cr3t")
     assert "s3cr3t" not in repr(configuration)
 
 
 @pytest.mark.parametrize("environment", [{}, {"COUCHDB_USER": "", "COUCHDB_PASSWORD": ""}])
 def test_credentials_that_are_empty_leave_those_of_the_url(environment: dict[str, str]) -> None:
     configuration = parse("x", [], environment)
-    assert (configuration.username, configuration.password) == (None, None)
+    assert configuration.login is None
 
 
 @pytest.mark.parametrize(
@@ -80,6 +105,14 @@ def test_credentials_that_can_not_be_used_are_named_and_not_shown(
         (["--deadline", "soon"], "argument --deadline: 'soon'"),
         (["--database", "fruits"], "argument --database: a database's URL is http[s]://host:port/database"),
         (["--database", "http://127.0.0.1:5984"], "argument --database"),
+        (["--shutdown-delay", "-1"], "argument --shutdown-delay: '-1' is not a number of seconds"),
+        (["--shutdown-delay", "inf"], "argument --shutdown-delay: 'inf' is not a number of seconds"),
+        (["--drain-timeout", "0"], "argument --drain-timeout: '0' is not a positive number of seconds"),
+        (["--log-format", "xml"], "argument --log-format: invalid choice: 'xml'"),
+        (["--log-level", "loud"], "argument --log-level: invalid choice: 'loud'"),
+        (["--couchdb-auth", "magic"], "argument --couchdb-auth: invalid choice: 'magic'"),
+        (["--couchdb-auth", "session"], "a login by session needs the environment variables COUCHDB_USER"),
+        (["--couchdb-auth", "jwt"], "a login by jwt needs the environment variable COUCHDB_JWT_FILE"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
         (["--port"], "argument --port: expected one argument"),
     ],
@@ -91,6 +124,28 @@ def test_wrong_option_is_named_and_ends_the_process_with_2(
         parse("x", arguments, {})
     assert caught.value.code == 2
     assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_login_is_chosen_and_its_secrets_may_stand_in_files(tmp_path: Path) -> None:
+    for name in ("COUCHDB_USER", "COUCHDB_PASSWORD", "COUCHDB_JWT"):
+        (tmp_path / name).write_text(f"{name}\n")
+    environment = {f"{path.name}_FILE": str(path) for path in tmp_path.iterdir()}
+    session = parse("x", ["--couchdb-auth", "session"], environment).login
+    assert isinstance(session, SessionLogin)
+    assert session.form() == b"name=COUCHDB_USER&password=COUCHDB_PASSWORD"
+    token = parse("x", ["--couchdb-auth", "jwt"], environment).login
+    assert isinstance(token, TokenLogin)
+    assert token.authorization() == "Bearer COUCHDB_JWT"
+    of_url = ["--database", "http://u:p@h/db", "--couchdb-auth", "session"]
+    assert parse("x", of_url, {}).login == SessionLogin("u", "p")
+
+
+def test_secret_that_is_given_twice_ends_the_process_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t", "COUCHDB_PASSWORD_FILE": "/file"})
+    (*_, line) = capsys.readouterr().err.splitlines()
+    assert "COUCHDB_PASSWORD and COUCHDB_PASSWORD_FILE are both set" in line
+    assert "s3cr3t" not in line
 
 
 def test_database_may_be_named_on_each_node_of_a_cluster() -> None:

@@ -89,12 +89,13 @@ async def test_draining_service_is_red_to_a_client_that_is_connected(
 
 async def test_log_is_utc_on_standard_output_and_has_no_password(proxy: FaultProxy) -> None:
     url = proxy.url.replace("://", "://somebody:s3cr3t@")
-    async with running(SERVICE, "--port", "0", "--database", url) as service:
+    arguments = ("--port", "0", "--database", url, "--log-level", "debug")
+    async with running(SERVICE, *arguments) as service:
         async with aiohttp.ClientSession(await service.url()) as client, client.get("/things/a") as response:
             await problem_of(response, 503)
         service.process.terminate()
         assert await service.status() == 0
-    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (INFO|WARNING|ERROR) \w+ .+"
+    form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00 (DEBUG|INFO|WARNING|ERROR) \w+ .+"
     assert [line for line in service.log if not re.fullmatch(form, line)] == []
     assert "Basic c29tZWJvZHk6czNjcjN0" in {  # the URL's, because the environment has none
         request.incoming.headers["Authorization"] for request in proxy.requests
@@ -162,10 +163,12 @@ async def test_missing_database_is_a_warning_at_start(couchdb: CouchDBServer) ->
         assert await service.status() == 0
 
 
-async def test_database_that_can_be_used_is_no_warning(service: Service) -> None:
-    await service.says("CouchDB took")  # the check has ended
-    service.process.terminate()
-    assert await service.status() == 0
+async def test_database_that_can_be_used_is_no_warning(couchdb: CouchDBServer, database_url: str) -> None:
+    arguments = ("--port", "0", "--database", database_url, "--log-level", "debug")
+    async with running(SERVICE, *arguments, username=couchdb.username, password=couchdb.password) as service:
+        await service.says("CouchDB took")  # the check has ended
+        service.process.terminate()
+        assert await service.status() == 0
     assert not [line for line in service.log if "WARNING" in line]
 
 
@@ -338,3 +341,24 @@ async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: P
     async with running_text(FAILING, tmp_path) as service:
         assert await service.status() == 1
     assert service.log[-1] == "RuntimeError: background work failed"
+
+
+async def test_service_logs_in_by_the_secrets_of_files_and_takes_new_ones_without_a_restart(
+    couchdb: CouchDBServer, proxy: FaultProxy, documents: Documents, tmp_path: Path
+) -> None:
+    documents.put_thing("a")
+    user, password = tmp_path / "user", tmp_path / "password"
+    user.write_text(f"{couchdb.username}\n")
+    password.write_text("wrong\n")
+    variables = {"COUCHDB_USER_FILE": str(user), "COUCHDB_PASSWORD_FILE": str(password)}
+    arguments = ("--port", "0", "--database", proxy.url, "--couchdb-auth", "session")
+    async with running(SERVICE, *arguments, environment=variables) as service:
+        url = await service.url()
+        async with aiohttp.ClientSession(url, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as client:
+            async with client.get("/things/a") as response:
+                problem = await problem_of(response, 503)
+            assert problem["detail"] == "The database refuses the service's credentials."
+            password.write_text(f"{couchdb.password}\n")
+            async with client.get("/things/a") as response:
+                assert response.status == 200
+    assert not any("Authorization" in request.incoming.headers for request in proxy.requests)

@@ -1,3 +1,5 @@
+import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from tor_async_couchdb.model.properties import Immutable, Latest
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.tests.things import Documents, Thing
+from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.revision import child
 from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.app.options import parse
@@ -52,6 +55,22 @@ async def test_documents_in_conflict_are_counted_as_they_are_now(
             leaves = [{"type": "note_v1.0", "key": "k", "noted_on": n} for n in (2, 3)]
             await database.revisions.insert([child(base, leaf) for leaf in leaves])
         assert "replication_conflicts_unresolved 2.0" in await metrics_lines(client)
+
+
+async def test_moment_when_all_changes_were_handled_is_shown(
+    database: Database, documents: Documents, parts: Parts
+) -> None:
+    documents.put(_id="_design/conflicts", **CONFLICTS)
+    reconciling = Reconciling(Note, database=database)
+    app = ServiceApplication([], database, version="1", own_metrics=[reconciling], parts=parts)
+    name = "replication_changes_handled_timestamp_seconds"
+    registry, started_s = parts.metrics.registry, time.time()
+    assert registry.get_sample_value(name) == 0
+    running = asyncio.create_task(reconciling.run())
+    await wait_until(lambda: (registry.get_sample_value(name) or 0) >= started_s)
+    running.cancel()
+    await asyncio.wait([running])
+    assert app.service.metrics is parts.metrics
 
 
 def test_model_that_does_not_say_how_it_merges_is_refused(absent_database: Database) -> None:

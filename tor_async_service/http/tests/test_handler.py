@@ -39,6 +39,7 @@ from tor_async_service.app.application import Parts, ServiceApplication
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import OUTCOME_UNKNOWN
 from tor_async_service.tests.serving import problem_of, serving
+from tor_async_service.tests.test_metrics import request_labels
 
 JSON = {"Content-Type": "application/json"}
 MAX_BODY_SIZE_BYTES = 64 * 1024
@@ -46,8 +47,8 @@ MAX_BODY_SIZE_BYTES = 64 * 1024
 
 def body_of_size(size_bytes: int) -> bytes:
     """A thing whose JSON has this size."""
-    frame = b'{"key":"%s"}'
-    return frame % (b"x" * (size_bytes - len(frame) + 2))
+    # Not a key of this size, which would have to fit into the header Location.
+    return b'{"key":"a"}'.ljust(size_bytes)
 
 
 async def test_answer_is_json_and_says_nothing_of_the_server(client: aiohttp.ClientSession) -> None:
@@ -336,8 +337,8 @@ async def test_durations_are_measured_by_a_monotonic_clock(
     app = odd_app(absent_database, set_clock_back, parts)
     async with serving(app) as client, client.get("/odd") as response:
         assert response.status == 200
-    labels = {"method": "GET", "handler": "OddHandler", "status": "200"}
-    sum_s = parts.metrics.registry.get_sample_value("http_request_duration_seconds_sum", labels)
+    labels = request_labels("GET", "/odd", 200)
+    sum_s = parts.metrics.registry.get_sample_value("http_server_request_duration_seconds_sum", labels)
     assert sum_s is not None
     assert 0 <= sum_s < 60
     assert re.search(r"200 GET /odd \(127\.0\.0\.1\) \d+\.\d\dms", caplog.text)
@@ -685,10 +686,21 @@ async def test_draining_service_closes_its_connections(
 ) -> None:
     async with client.get("/things") as response:
         assert response.headers.get("Connection") != "close"
-    app.service.drain.start()
+    app.service.drain.announce()
     async with client.get("/things") as response:
         assert response.status == 200
         assert response.headers["Connection"] == "close"
+
+
+async def test_draining_service_says_in_the_header_of_a_stream_that_it_closes_the_connection(
+    app: ServiceApplication, client: aiohttp.ClientSession, documents: Documents
+) -> None:
+    put_things(documents, 600)
+    app.service.drain.announce()
+    async with client.get("/things") as response:
+        assert response.headers["Transfer-Encoding"] == "chunked"
+        assert response.headers["Connection"] == "close"
+        assert len(await response.json()) == 600
 
 
 async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, method: str = "GET") -> None:
@@ -706,8 +718,9 @@ async def leave(client: aiohttp.ClientSession, proxy: FaultProxy, path: str, met
 
 def answers(app: ServiceApplication, status: int) -> float:
     """How many requests for a thing the service has counted with this status."""
-    labels = {"method": "GET", "handler": "ThingHandler", "status": str(status)}
-    return app.service.metrics.registry.get_sample_value("http_request_duration_seconds_count", labels) or 0
+    labels = request_labels("GET", "/things/{key}", status, str(status) if status >= 500 else "")
+    name = "http_server_request_duration_seconds_count"
+    return app.service.metrics.registry.get_sample_value(name, labels) or 0
 
 
 async def test_client_that_leaves_is_counted_as_such_and_not_as_an_error(

@@ -2,11 +2,12 @@ from tor_async_couchdb.observer import Observer
 from tor_async_service.http.request_observer import RequestObserver
 from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.tests.test_metrics import lines
+from tor_async_service.tracing.tracer import RequestSpan
 
 
 def test_facts_of_a_cluster_reach_the_service() -> None:
     metrics = ServiceMetrics()
-    observer: Observer = RequestObserver(metrics)
+    observer: Observer = RequestObserver(metrics, RequestSpan())
     observer.write_sealed("read", 0.5)
     observer.write_partly_accepted()
     observer.leaves_buried(2)

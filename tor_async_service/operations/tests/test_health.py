@@ -8,7 +8,7 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
 from tor_async_couchdb.tests.pretended_cluster import cluster_of
 from tor_async_service.app.application import Parts, ServiceApplication
-from tor_async_service.operations.health import UnhealthyError
+from tor_async_service.operations.checks import UnhealthyError
 from tor_async_service.tests.serving import problem_of, serving
 from tor_async_service.tests.thing_service import make_app
 
@@ -116,7 +116,7 @@ async def test_health_recovers_with_the_database(client: aiohttp.ClientSession, 
 async def test_draining_service_is_red(
     app: ServiceApplication, client: aiohttp.ClientSession, quick: str
 ) -> None:
-    app.service.drain.start()
+    app.service.drain.announce()
     async with client.get("/_health", params={"quick": quick}) as response:
         assert response.status == 503
         assert (await response.json())["details"] == {"service": {"status": "red", "reason": "draining"}}

@@ -8,6 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, changed_first, cut_before
 from tor_async_couchdb.tests.things import Documents
 from tor_async_service.tests.serving import problem_of
+from tor_async_service.tests.test_metrics import request_labels
+
+_REQUESTS = "http_server_request_duration_seconds_count"
 
 
 async def samples(client: aiohttp.ClientSession) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -21,6 +24,16 @@ async def samples(client: aiohttp.ClientSession) -> dict[tuple[str, frozenset[tu
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+async def calls(client: aiohttp.ClientSession, operation: str, status: str) -> float:
+    """How many calls to CouchDB the service has counted, by their operation and status."""
+    return sum(
+        value
+        for (name, labels), value in (await samples(client)).items()
+        if name == "db_client_operation_duration_seconds_count"
+        and {("db_operation_name", operation), ("db_response_status_code", status)} <= labels
+    )
 
 
 async def value(client: aiohttp.ClientSession, name: str, **labels: str) -> float:
@@ -139,9 +152,7 @@ async def test_scraper_is_answered_while_the_database_is_down(
     client: aiohttp.ClientSession, proxy: FaultProxy
 ) -> None:
     proxy.inject(cut_before, times=math.inf)
-    failed = {"operation": "information", "status": "0"}
-    before = await value(client, "couchdb_call_duration_seconds_count", **failed)
-    assert await value(client, "couchdb_call_duration_seconds_count", **failed) > before
+    assert await calls(client, "GET /{db}", "") < await calls(client, "GET /{db}", "")
 
 
 async def test_openmetrics_is_supported(client: aiohttp.ClientSession) -> None:
@@ -155,26 +166,38 @@ async def test_openmetrics_is_supported(client: aiohttp.ClientSession) -> None:
 async def test_requests_and_calls_to_couchdb_are_counted(
     client: aiohttp.ClientSession, documents: Documents
 ) -> None:
-    for path, status in (("/things", "200"), ("/things/absent", "404")):
+    for path, status in (("/things", 200), ("/things/absent", 404)):
         async with client.get(path):
             pass
-        handler = "ThingsHandler" if path == "/things" else "ThingHandler"
-        count = await value(
-            client, "http_request_duration_seconds_count", method="GET", handler=handler, status=status
-        )
-        assert count == 1
-    name = "couchdb_call_duration_seconds_count"
-    assert await value(client, name, operation="query_view", status="200") == 2
+        route = "/things" if path == "/things" else "/things/{key}"
+        assert await value(client, _REQUESTS, **request_labels("GET", route, status)) == 1
+    assert await calls(client, "GET /{db}/_design/{ddoc}/_view/{view}", "200") == 2
 
 
 async def test_all_unknown_methods_are_one_time_series(client: aiohttp.ClientSession) -> None:
     for method in ("BREW", "WHEN"):
         async with client.request(method, "/things", headers={"Connection": "close"}) as response:
             assert response.status == 405
-    count = await value(
-        client, "http_request_duration_seconds_count", method="other", handler="ThingsHandler", status="405"
-    )
-    assert count == 2
+    assert await value(client, _REQUESTS, **request_labels("_OTHER", "/things", 405)) == 2
+
+
+async def test_hostile_paths_and_methods_make_no_time_series(client: aiohttp.ClientSession) -> None:
+    async def series() -> set[object]:
+        return {key for key in await samples(client) if key[0] == _REQUESTS}
+
+    async def attack(number: int) -> None:
+        for path in (f"/{number}", f"/things/{number}", f"/things/%00{number}?x={number}", f"/x//{number}"):
+            for method in ("GET", f"BREW{number}"):
+                async with client.request(method, path, headers={"Host": f"{number}.example"}) as response:
+                    assert response.status in (404, 405)
+
+    await attack(0)
+    before = await series()
+    for number in range(1, 20):
+        await attack(number)
+    assert await series() - before == {
+        (_REQUESTS, frozenset(request_labels("GET", "/_metrics", 200).items()))
+    }
 
 
 async def test_conflicts_that_end_in_a_refusal_are_given_up(

@@ -1,6 +1,8 @@
 import pytest
 
 from tor_async_couchdb.documents.database import Database
+from tor_async_service.app.application import Parts
+from tor_async_service.http.forwarding import TrustedProxies
 from tor_async_service.tests.serving import problem_of, serving
 from tor_async_service.tests.thing_service import make_app
 
@@ -21,9 +23,10 @@ async def test_version_and_noop_need_no_database(absent_database: Database, pref
 
 
 async def test_href_is_what_the_client_asked_for_behind_a_gateway(absent_database: Database) -> None:
+    proxies = TrustedProxies.named("127.0.0.1")
     headers = {"Host": "fruits.example", "X-Forwarded-Proto": "https"}
     async with (
-        serving(make_app(absent_database)) as client,
+        serving(make_app(absent_database, parts=Parts(trusted_proxies=proxies))) as client,
         client.get("/_noop?x=1", headers=headers) as response,
     ):
         assert await response.json() == {"links": {"self": {"href": "https://fruits.example/_noop?x=1"}}}

@@ -7,13 +7,15 @@ from watch.model.metrics import Process
 
 
 def text_of(*requests: tuple[str, int, float, int]) -> str:
-    """The metrics of a service that answered (handler, status, duration, conflicts)."""
+    """The metrics of a service that answered (route, status, duration, conflicts)."""
     counted = ServiceMetrics()
-    for handler, status, duration_s, conflict_count in requests:
+    for route, status, duration_s, conflict_count in requests:
         counted.request_answered(
             method="PUT",
-            handler=handler,
+            scheme="http",
+            route=route,
             status=status,
+            error_type="",
             duration_s=duration_s,
             conflict_count=conflict_count,
             retry_wait_s=0.5 if conflict_count else None,
@@ -24,11 +26,11 @@ def text_of(*requests: tuple[str, int, float, int]) -> str:
 def test_figures_are_those_of_the_services_metrics() -> None:
     counts = metrics.parse(
         text_of(
-            ("FruitHandler", 200, 0.01, 3),
-            ("FruitHandler", 409, 0.01, 1),
-            ("FruitsHandler", 201, 0.01, 0),
-            ("FruitHandler", 503, 0.01, 0),
-            ("FruitHandler", 404, 0.01, 0),
+            ("/v1.0/fruits/{fruit_id}", 200, 0.01, 3),
+            ("/v1.0/fruits/{fruit_id}", 409, 0.01, 1),
+            ("/v1.0/fruits", 201, 0.01, 0),
+            ("/v1.0/fruits/{fruit_id}", 503, 0.01, 0),
+            ("/v1.0/fruits/{fruit_id}", 404, 0.01, 0),
         )
     )
     names = ("succeeded", "refused", "failed", "other", "met", "resolved", "given_up", "waited_s")
@@ -36,13 +38,15 @@ def test_figures_are_those_of_the_services_metrics() -> None:
 
 
 def test_what_operators_ask_does_not_count() -> None:
-    counts = metrics.parse(text_of(("MetricsHandler", 200, 0.1, 0), ("HealthHandler", 503, 0.1, 0)))
+    counts = metrics.parse(text_of(("/_metrics", 200, 0.1, 0), ("/readyz", 503, 0.1, 0)))
     assert "succeeded" not in counts
     assert metrics.quantile(counts, 0.5) is None
 
 
 def test_quantiles_lie_in_the_bucket_of_their_request() -> None:
-    requests = [("FruitHandler", 200, 0.03, 0)] * 98 + [("FruitHandler", 200, 2.0, 0)] * 2
+    requests = [("/v1.0/fruits/{fruit_id}", 200, 0.03, 0)] * 98 + [
+        ("/v1.0/fruits/{fruit_id}", 200, 2.0, 0)
+    ] * 2
     counts = metrics.parse(text_of(*requests))
     median_s, highest_s = metrics.quantile(counts, 0.5), metrics.quantile(counts, 0.99)
     assert 0.025 < (median_s or 0.0) < 0.05
@@ -50,14 +54,7 @@ def test_quantiles_lie_in_the_bucket_of_their_request() -> None:
 
 
 def test_quantile_beyond_the_last_bucket_is_its_begin() -> None:
-    assert metrics.quantile(metrics.parse(text_of(("FruitHandler", 200, 99.0, 0))), 0.5) == 10.0
-
-
-def test_names_of_opentelemetry_are_known_too() -> None:
-    labels = 'http_route="/v1.0/fruits",http_response_status_code="200"'
-    line = f"http_server_request_duration_seconds_count{{{labels}}} 7"
-    operation = line.replace("/v1.0/fruits", "/_health")
-    assert metrics.parse(f"{line}\n{operation}\n")["succeeded"] == 7
+    assert metrics.quantile(metrics.parse(text_of(("/v1.0/fruits/{fruit_id}", 200, 99.0, 0))), 0.5) == 10.0
 
 
 def test_a_restart_takes_nothing_away() -> None:

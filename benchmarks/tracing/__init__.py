@@ -1,0 +1,1 @@
+"""What traces cost, beside OpenTelemetry's own instrumentation."""

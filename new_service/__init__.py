@@ -1,0 +1,1 @@
+"""What `new_service.sh` does: it makes a project of its own out of a sample."""

@@ -1,0 +1,36 @@
+"""The contract test of the new service: tests.py with the bodies and the views of this service."""
+
+import ast
+from collections.abc import Mapping, Sequence
+
+from new_service.properties import Property
+from new_service.source import Source, edited
+
+
+def contract(text: str, properties: Sequence[Property], views: Sequence[str]) -> str:
+    """tests.py, whose constants hold what clients of this service send and what its database has."""
+    constants = {"VIEWS": f"{{{', '.join(map(repr, sorted(views)))}}}"}
+    if properties:
+        bodies = [
+            {declared.name: declared.type.values[number] for declared in properties}
+            for number in range(len(properties[0].type.values))
+        ]
+        texts = tuple(declared.name for declared in properties if declared.type_name == "str")
+        constants |= {
+            "BODIES": repr(bodies),
+            "WRONG_VALUES": repr({declared.name: declared.type.wrong for declared in properties}),
+            "TEXTS": repr(texts),
+        }
+    return _with_constants(text, constants)
+
+
+def _with_constants(text: str, constants: Mapping[str, str]) -> str:
+    source = Source(text)
+    edits = []
+    for node in source.tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in constants:
+                edits.append((source.span(value), constants[name]))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in constants:
+                edits.append((source.span(value), constants[name]))
+    return edited(text, edits)

@@ -1,0 +1,44 @@
+"""What the tests of whole projects need: to make one, and to run its own tests on this environment."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from new_service.__main__ import main
+from suite.table import ROOT
+
+TIMEOUT_S = 300.0
+
+
+def made(folder: Path, sample: str, *options: str) -> Path:
+    """The project that the command makes in a folder, with the options; its tests have not run."""
+    assert main([sample, str(folder), "--no-test", *options]) == 0
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """The environment in which the scripts of a project use the packages of these tests, and this checkout.
+
+    Without pytest-asyncio, which a new project does not have.
+    """
+    return os.environ | {
+        "VENV": sys.prefix,
+        "PYTHONPATH": str(ROOT),
+        "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",
+    }
+
+
+def assert_passes_its_tests(project: Path) -> str:
+    """The output of the project's ./test.sh, which has to succeed."""
+    completed = subprocess.run(  # noqa: S603 - what was just made
+        [project / "test.sh"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stdout
+    return completed.stdout

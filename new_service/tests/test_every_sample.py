@@ -1,0 +1,35 @@
+"""Each sample becomes a project twice, under awkward names, and passes its own tests both times."""
+
+from pathlib import Path
+
+import pytest
+
+from new_service.properties import TYPES
+from new_service.sample import read_sample
+from new_service.tests.making import assert_passes_its_tests, made
+from suite.table import SAMPLES
+
+pytestmark = pytest.mark.long
+
+NAMES = [sample.name for sample in SAMPLES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_becomes_a_service_of_hours_that_keeps_its_color(name: str, tmp_path: Path) -> None:
+    assert_passes_its_tests(made(tmp_path / "working-hours", name, "--model=Hour"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sample_becomes_a_service_of_people_with_properties_of_all_types(name: str, tmp_path: Path) -> None:
+    has_model = read_sample(name).document_type is not None
+    properties = [f"--property={type_name.replace('-', '_')}_value:{type_name}" for type_name in TYPES]
+    options = ["--model=Person", "--plural=people", *(properties if has_model else [])]
+    assert_passes_its_tests(made(tmp_path / "people", name, *options))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if read_sample(name).guard is None])
+def test_sample_without_a_guard_gets_one_that_encrypts(name: str, tmp_path: Path) -> None:
+    if read_sample(name).document_type is None:
+        pytest.skip("it stores no model")
+    options = ("--model=OrderLine", "--property=secret:str:encrypted")
+    assert_passes_its_tests(made(tmp_path / "order_lines", name, *options))

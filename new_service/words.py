@@ -1,0 +1,87 @@
+"""The forms of a word: in names and in prose, one and several, with its article."""
+
+import dataclasses
+import re
+from typing import Self
+
+_SILENT_H = ("hour", "honest", "honor", "honour", "heir", "herb")
+# Words that begin with a vowel that is spoken like a consonant: a unit, a user, a one-off.
+_CONSONANT_SOUND = re.compile(r"uni(?!n|m)|us(?:e|a|u)|ut[ie]|u[bk][iu]|eu|ewe|one|once|u$")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Word:
+    """A word of one or more parts, in lower case, for instance `("order", "line")`."""
+
+    parts: tuple[str, ...]
+
+    @classmethod
+    def from_snake(cls, name: str) -> Self:
+        """The word of a name such as `order_line`."""
+        return cls(tuple(name.split("_")))
+
+    @classmethod
+    def from_camel(cls, name: str) -> Self:
+        """The word of a class name such as `OrderLine`; a run of capitals is one part."""
+        parts = re.findall(r"[A-Z]+(?![a-z])[0-9]*|[A-Z][a-z0-9]*", name)
+        return cls(tuple(part.lower() for part in parts))
+
+    @property
+    def snake(self) -> str:
+        """As in `order_line`."""
+        return "_".join(self.parts)
+
+    @property
+    def camel(self) -> str:
+        """As in `OrderLine`."""
+        return "".join(part.capitalize() for part in self.parts)
+
+    @property
+    def prose(self) -> str:
+        """As in "order line"."""
+        return " ".join(self.parts)
+
+    @property
+    def article(self) -> str:
+        """The indefinite article that is spoken before it: "a" or "an"."""
+        first = self.parts[0]
+        if first.startswith(_SILENT_H):
+            return "an"
+        return "an" if first[0] in "aeiou" and not _CONSONANT_SOUND.match(first) else "a"
+
+    def plural(self) -> Self:
+        """Several of it, by the regular rules of English."""
+        *others, last = self.parts
+        if re.search(r"[^aeiou]y$", last):
+            last = f"{last[:-1]}ies"
+        elif re.search(r"(s|x|z|ch|sh)$", last):
+            last = f"{last}es"
+        else:
+            last = f"{last}s"
+        return type(self)((*others, last))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Noun:
+    """A word for one thing and a word for several."""
+
+    one: Word
+    several: Word
+
+
+FRUIT = Noun(Word(("fruit",)), Word(("fruits",)))
+COLOR = Noun(Word(("color",)), Word(("colors",)))
+
+# A letter that no name of a user's has. It keeps `background_color` from being renamed with the samples'
+# own names.
+_SHIELD = "\ua7ff"
+
+
+def shielded(name: str) -> str:
+    """A user's own name, in which no word of the samples is found; `unshielded` gives it back."""
+    return re.sub(r"(?i)(fru)(?=it)|(col)(?=or)", rf"\g<0>{_SHIELD}", name)
+
+
+def unshielded(text: str) -> str:
+    """The text with the names as they are."""
+    return text.replace(_SHIELD, "")

@@ -1,0 +1,317 @@
+"""Append-only models: changes are new documents, so that nothing is ever in conflict.
+
+The documents of one model are its parts (see `AppendedModel`). A view finds them. It has the name of its
+design document, emits `[key, updated_on]` with the document itself as the value, and counts:
+
+    function(doc) { if (…) { emit([doc.fruit_id, doc.updated_on], doc); } }        reduce: _count
+"""
+
+import asyncio
+import contextlib
+import datetime
+import functools
+import itertools
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from tor_async_couchdb import deadline
+from tor_async_couchdb.actions.action import AsyncAction
+from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, AsyncViewRetriever, Cursor, Page
+from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError
+from tor_async_couchdb.model.appended import AppendedModel, Entry
+from tor_async_couchdb.model.entry_sets import covers, one_entry
+from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
+
+P = TypeVar("P", bound=AppendedModel)
+
+# A process starts again with another name before it remembers the numbers of more models than this.
+_MAX_KEYS = 100_000
+
+# On a cluster the rows of a view come from several nodes, not all at the same moment: entries stay so long
+# beside their snapshot, longer than a request for a view may take.
+_CLUSTER_OVERLAP_S = 15.0
+
+_NO_LIMIT = 1_000_000_000
+
+_logger = logging.getLogger(__name__)
+
+
+def joined(parts: Sequence[P]) -> P | None:
+    """What parts are together; None if there are none."""
+    return functools.reduce(lambda one, other: one.joined(other), parts) if parts else None
+
+
+class AsyncPartsRetriever(AsyncViewRetriever[P]):
+    """Reads the one model whose parts are under a key in a view.
+
+    With `update` "lazy" CouchDB answers at once and brings the view up to date afterwards, with "false" it
+    does not bring it up to date. Then the newest changes may be missing, the reader's own among them.
+    """
+
+    def __init__(self, design_doc: str, key: str, *, update: str = "true", database: Database) -> None:
+        super().__init__(design_doc, database=database)
+        self.design_doc = design_doc
+        self.key = key
+        self._update = update
+
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """All parts under the key."""
+        return {"startkey": [self.key], "endkey": [self.key, {}], "update": self._update}
+
+    async def fetch_parts(self) -> list[P]:
+        """The parts; those that do not fit the model are left out, and the observer learns of it."""
+        rows = await self._rows(include_docs=False)
+        return await self._opened_all([row.value for row in rows if isinstance(row.value, dict)])
+
+    async def fetch(self) -> P | None:
+        """The model; None if there is none."""
+        model = joined(await self.fetch_parts())
+        return model if model is not None and model.is_there else None
+
+
+class AsyncPartsPagesRetriever(AsyncModelsRetriever[P]):
+    """Reads all models whose parts are in a view, in the order of their keys."""
+
+    def __init__(self, design_doc: str, *, update: str = "true", database: Database) -> None:
+        super().__init__(design_doc, database=database)
+        self._update = update
+
+    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
+        """All parts of all models."""
+        return {"update": self._update}
+
+    async def fetch(self) -> list[P]:
+        """All models."""
+        page = await self.fetch_page(_NO_LIMIT)
+        return page.models
+
+    async def fetch_page(self, size: int, start: Cursor | None = None) -> Page[P]:
+        """At most `size` models, from a cursor on; those that were deleted leave gaps."""
+        options = {} if start is None else {"startkey": [start.key]}
+        groups = await self._rows(include_docs=False, reduce=True, group_level=1, limit=size + 1, **options)
+        keys = [group.key[0] for group in groups]
+        if not keys:
+            return Page([], None)
+        bounds = {"startkey": [keys[0]], "endkey": [keys[:size][-1], {}]}
+        rows = await self._rows(include_docs=False, **bounds)
+        models = []
+        for _, group_rows in itertools.groupby(rows, key=lambda row: row.key[0]):
+            docs = [row.value for row in group_rows if isinstance(row.value, dict)]
+            model = joined(await self._opened_all(docs))
+            if model is not None and model.is_there:
+                models.append(model)
+        return Page(models, Cursor(keys[size], "") if len(keys) > size else None)
+
+
+class Appended(NamedTuple, Generic[P]):
+    """A model before and after an entry, in the order of all entries."""
+
+    before: P
+    after: P
+
+
+class Journal:
+    """What one process appends: it names the entries, and orders those of one model.
+
+    Give one journal to all actions of a process.
+    """
+
+    def __init__(self) -> None:
+        self._restart()
+
+    def _restart(self) -> None:
+        self._writer = secrets.token_urlsafe(9)
+        self._last: dict[str, tuple[int, Timestamp]] = {}
+        self._in_flight: dict[str, list[asyncio.Future[None]]] = {}
+
+    def knows(self, key: str) -> bool:
+        """Whether this process has appended to the model before."""
+        return key in self._last
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The models that this process has appended to."""
+        return [*self._last]
+
+    @contextlib.contextmanager
+    def appending(
+        self, key: str, after: Timestamp | None
+    ) -> Iterator[tuple[Entry, list["asyncio.Future[None]"]]]:
+        """A new entry that is later than this process's others and than `after`, and the writes before it."""
+        if len(self._last) > _MAX_KEYS and not self._in_flight:
+            self._restart()
+        number, moment = self._last.get(key, (0, None))
+        latest = max((each for each in (moment, after) if each is not None), default=None)
+        number, moment = number + 1, now() if latest is None else next_after(latest)
+        self._last[key] = number, moment
+        earlier = self._in_flight.setdefault(key, [])
+        own: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        before = [*earlier]
+        earlier.append(own)
+        try:
+            yield (
+                Entry(f"{self._writer}.{number:09}", one_entry(self._writer, number), moment),
+                before,
+            )
+        finally:
+            own.set_result(None)
+            earlier.remove(own)
+            if not earlier and self._in_flight.get(key) is earlier:
+                del self._in_flight[key]
+
+
+class AsyncAppender(AsyncAction, Generic[P]):
+    """Appends entries to the model that a retriever finds."""
+
+    def __init__(self, retriever: AsyncPartsRetriever[P], journal: Journal) -> None:
+        super().__init__(database=retriever.database)
+        self._retriever = retriever
+        self._journal = journal
+
+    async def begin(self, make: Callable[[Entry], P]) -> P:
+        """The first entry, which `make` makes, of a model that nobody knows yet.
+
+        Raises:
+            OutcomeUnknownError: it may or may not have been written.
+        """
+        with self._journal.appending(self._retriever.key, None) as (entry, _):
+            return await AsyncPersister(make(entry), database=self.database).persist()
+
+    async def append(self, make: Callable[[Entry], P]) -> Appended[P] | None:
+        """The model before and after the entry that `make` makes; None if there is no such model.
+
+        It is read before the first entry of this process only. Within one process the entries of a model
+        follow each other as they do in the model; `before` may lack entries that other processes append at
+        the same time.
+
+        Raises:
+            OutcomeUnknownError: the entry may or may not have been written, or was and can't be read.
+        """
+        latest_on = None
+        if not self._journal.knows(self._retriever.key):
+            model = await self._retriever.fetch()
+            if model is None:
+                return None
+            latest_on = model.updated_on
+        with self._journal.appending(self._retriever.key, latest_on) as (entry, earlier):
+            own = await AsyncPersister(make(entry), database=self.database).persist()
+        return await self._appended(own, earlier)
+
+    async def _appended(self, own: P, earlier: Sequence["asyncio.Future[None]"]) -> Appended[P]:
+        try:
+            if earlier:
+                await deadline.met(asyncio.wait(earlier))
+            parts = await self._retriever.fetch_parts()
+        except (CouchDBError, TimeoutError) as error:
+            raise OutcomeUnknownError("the change was made, but the model can't be read") from error
+        # A snapshot may stand for later entries too, if this one took so long to be written.
+        before = joined([part for part in parts if part.folded_on is not None or part.place < own.place])
+        if before is None:
+            raise OutcomeUnknownError("the change was made, but the view does not show the model yet")
+        return Appended(before, before.joined(own))
+
+
+class AsyncFolder(AsyncAction, Generic[P]):
+    """Keeps the parts of models few: it folds their entries into snapshots, and deletes what it has folded.
+
+    A snapshot names its entries, so that nothing counts twice, whatever happens when: two folders at once, an
+    entry that replication brings late, or a crash between a snapshot and the deletion. A lease lets one
+    process do the work; nothing depends on it. `retriever` is that of one model.
+
+    A model is folded once it has more than `max_parts` parts that are older than `settle_s` seconds.
+    """
+
+    def __init__(
+        self,
+        retriever: Callable[[str, Database], AsyncPartsRetriever[P]],
+        *,
+        database: Database,
+        max_parts: int = 20,
+        settle_s: float = 2.0,
+        interval_s: float = 1.0,
+        lease_s: float = 10.0,
+    ) -> None:
+        super().__init__(database=database)
+        self._retriever = retriever
+        self._design_doc = retriever("", database).design_doc
+        self._max_parts = max_parts
+        self._settle_s = settle_s
+        self._interval_s = interval_s
+        self._lease_s = lease_s
+        self._name = secrets.token_urlsafe(9)
+
+    async def run(self) -> None:
+        """Folds until it is cancelled. While the database does not answer it logs that and tries again."""
+        while True:
+            try:
+                with deadline.within(self._lease_s):
+                    if await self._has_lease():
+                        await self.fold_all()
+            except CouchDBError as error:
+                _logger.warning("can't fold %s: %s", self._design_doc, error)
+            await asyncio.sleep(self._interval_s)
+
+    async def fold_all(self) -> None:
+        """Folds each model that has too many parts."""
+        groups = await self.database.query_view(self._design_doc, reduce=True, group_level=1)
+        for group in groups:
+            if group.value > self._max_parts:
+                await self.fold(group.key[0])
+                await self.clean_up(group.key[0])
+
+    async def fold(self, key: str) -> None:
+        """Writes a snapshot of the model, if it has too many parts that no other part stands for."""
+        parts = await self._settled_parts(key)
+        uncovered = [part for part in parts if _cover_of(part, parts) is None]
+        snapshot = joined(uncovered)
+        if snapshot is not None and len(uncovered) > self._max_parts:
+            await AsyncPersister(snapshot.as_snapshot(), database=self.database).persist()
+
+    async def clean_up(self, key: str) -> None:
+        """Deletes the parts whose entries a snapshot stands for."""
+        parts = await self._settled_parts(key)
+        overlap_s = _CLUSTER_OVERLAP_S if await self.database.copies() > 1 else 0.0
+        snapshots_until = _ago(overlap_s)
+        covers_of = ((part, _cover_of(part, parts)) for part in parts)
+        folded = [part for part, cover in covers_of if cover and str(cover.folded_on) <= snapshots_until]
+        await asyncio.gather(*(self._delete(part) for part in folded))
+
+    async def _delete(self, part: P) -> None:
+        # Another folder may have deleted it already.
+        with contextlib.suppress(ConflictError):
+            await AsyncDeleter(part, database=self.database).delete()
+
+    async def _settled_parts(self, key: str) -> list[P]:
+        until = _ago(self._settle_s)
+        parts = await self._retriever(key, self.database).fetch_parts()
+        return [part for part in parts if part.updated_on <= until or part.folded_on is not None]
+
+    async def _has_lease(self) -> bool:
+        name, revisions = f"{self._design_doc}_folder", self.database.revisions
+        lease = await revisions.read_local(name)
+        if lease is not None and lease["holder"] != self._name and lease["until"] > now():
+            return False
+        with contextlib.suppress(ConflictError):
+            await revisions.write_local(name, {"holder": self._name, "until": _ago(-self._lease_s)})
+        return True
+
+
+def _cover_of(part: P, parts: Sequence[P]) -> P | None:
+    """A snapshot that stands for all entries of the part; of two equal ones the one with the smaller id."""
+    return next((other for other in parts if other is not part and _stands_for(other, part)), None)
+
+
+def _stands_for(snapshot: AppendedModel, part: AppendedModel) -> bool:
+    if snapshot.folded_on is None or not covers(snapshot.entries, part.entries):
+        return False
+    is_equal = part.folded_on is not None and covers(part.entries, snapshot.entries)
+    return not is_equal or str(snapshot.id) < str(part.id)
+
+
+def _ago(seconds: float) -> Timestamp:
+    moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
+    return moment.isoformat(timespec="microseconds")

@@ -1,0 +1,338 @@
+import asyncio
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tor_async_couchdb.actions import append_only
+from tor_async_couchdb.actions.append_only import (
+    AsyncAppender,
+    AsyncFolder,
+    AsyncPartsPagesRetriever,
+    AsyncPartsRetriever,
+    Journal,
+    joined,
+)
+from tor_async_couchdb.actions.write import AsyncPersister
+from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.errors import OutcomeUnknownError
+from tor_async_couchdb.model.appended import AppendedModel, Entry
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
+from tor_async_couchdb.tests.fixtures import Connect
+from tor_async_couchdb.tests.things import Documents
+
+VIEW = "thing_parts_by_key"
+DESIGN_DOCUMENT = {
+    "language": "javascript",
+    "views": {
+        VIEW: {
+            "map": "function(doc) { if (doc.type === 'thing_history_v1.0') "
+            "{ emit([doc.key, doc.updated_on], doc); } }",
+            "reduce": "_count",
+        }
+    },
+}
+MAX_PARTS = 4
+
+
+class Thing(AppendedModel, tag="thing_history_v1.0"):
+    key: str
+    color: str
+
+
+class Retriever(AsyncPartsRetriever[Thing]):
+    """Finds a thing by its key."""
+
+    def __init__(self, key: str, database: Database, update: str = "true") -> None:
+        super().__init__(VIEW, key, update=update, database=database)
+
+
+class PagesRetriever(AsyncPartsPagesRetriever[Thing]):
+    """Finds all things."""
+
+
+@pytest.fixture(autouse=True)
+def view(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents.put(_id=f"_design/{VIEW}", **DESIGN_DOCUMENT)
+    monkeypatch.setattr(append_only, "_CLUSTER_OVERLAP_S", 0.0)
+
+
+def thing(entry: Entry, key: str = "a", color: str = "red") -> Thing:
+    return Thing(key=key, color=color, **Thing.properties_of(entry))
+
+
+def folder_of(database: Database) -> AsyncFolder[Thing]:
+    return AsyncFolder(Retriever, database=database, max_parts=MAX_PARTS, settle_s=0.0)
+
+
+async def appended(database: Database, count: int, journal: Journal, key: str = "a") -> None:
+    """A thing with so many entries."""
+    appender = AsyncAppender(Retriever(key, database), journal)
+    await appender.begin(lambda entry: thing(entry, key))
+    for number in range(count - 1):
+        assert await appender.append(lambda entry, number=number: thing(entry, key, f"color {number}"))  # type: ignore[misc]
+
+
+async def count_of(database: Database) -> int:
+    found = await Retriever("a", database).fetch()
+    return 0 if found is None else found.entry_count
+
+
+def part(number: int, *, minute: int = 0, writer: str = "w") -> Thing:
+    return Thing(
+        key="a",
+        color=f"{writer}{number}",
+        updated_on=f"2026-01-01T00:{minute:02}:00.000000+00:00",
+        entry=f"{writer}.{number}",
+        entries={writer: [(number, number)]},
+    )
+
+
+@given(st.permutations([part(i, minute=i % 3) for i in range(6)]), st.randoms())
+def test_parts_are_the_same_together_in_any_order_and_however_often(
+    parts: list[Thing], dice: random.Random
+) -> None:
+    expected = joined([part(i, minute=i % 3) for i in range(6)])
+    assert joined([*parts, *dice.choices(parts, k=4)]) == expected
+    assert expected is not None
+    assert (expected.color, expected.entry_count) == ("w5", 6)
+
+
+def test_of_two_entries_of_one_time_the_greater_name_is_the_later() -> None:
+    one, other = part(1, writer="a"), part(1, writer="b")
+    assert one.joined(other).color == other.joined(one).color == "b1"
+
+
+async def test_change_is_a_document_of_its_own_and_nothing_is_replaced(
+    database: Database, documents: Documents
+) -> None:
+    await appended(database, 3, Journal())
+    parts = [document for document in documents.all() if "key" in document]
+    assert [document["_rev"][:2] for document in parts] == ["1-"] * 3
+    found = await Retriever("a", database).fetch()
+    assert found is not None
+    assert (found.color, found.entry_count) == ("color 1", 3)
+
+
+async def test_entries_of_one_process_follow_each_other(database: Database) -> None:
+    journal = Journal()
+    appender = AsyncAppender(Retriever("a", database), journal)
+    await appender.begin(thing)
+    all_appended = await asyncio.gather(*(appender.append(thing) for _ in range(12)))
+    counts = [each.after.entry_count for each in all_appended if each is not None]
+    assert sorted(counts) == list(range(2, 14))
+    assert all(each and each.before.entry_count == each.after.entry_count - 1 for each in all_appended)
+
+
+async def test_nothing_is_appended_to_what_is_not_there(database: Database, documents: Documents) -> None:
+    assert await AsyncAppender(Retriever("a", database), Journal()).append(thing) is None
+    assert [document for document in documents.all() if "key" in document] == []
+
+
+async def test_entries_of_two_processes_are_all_there(database: Database, connect: Connect) -> None:
+    await appended(database, 1, Journal())
+    appenders = [AsyncAppender(Retriever("a", each), Journal()) for each in (database, connect())]
+    await asyncio.gather(*(appender.append(thing) for appender in appenders for _ in range(5)))
+    assert await count_of(database) == 11
+
+
+async def test_entry_is_later_than_what_its_process_has_read(
+    database: Database, documents: Documents
+) -> None:
+    await appended(database, 1, Journal())
+    [first] = [document for document in documents.all() if "key" in document]
+    future = "2999-01-01T00:00:00.000000+00:00"
+    documents.put(**{name: first[name] for name in first if name[0] != "_"} | {"updated_on": future})
+    added = await AsyncAppender(Retriever("a", database), Journal()).append(thing)
+    assert added is not None
+    assert added.after.updated_on > future
+
+
+async def test_change_that_can_not_be_read_back_has_an_unknown_outcome(
+    database: Database, proxy: FaultProxy
+) -> None:
+    journal = Journal()
+    await appended(database, 2, journal)
+    proxy.inject(answered(404, '{"error": "not_found", "reason": "missing"}'), "_view")
+    with pytest.raises(OutcomeUnknownError):
+        await AsyncAppender(Retriever("a", database), journal).append(thing)
+    assert await count_of(database) == 3
+
+
+async def test_model_with_many_parts_is_folded_into_one(database: Database, documents: Documents) -> None:
+    await appended(database, MAX_PARTS + 3, Journal())
+    before = await Retriever("a", database).fetch()
+    await folder_of(database).fold_all()
+    [snapshot] = await Retriever("a", database).fetch_parts()
+    assert before is not None
+    assert snapshot.folded_on is not None
+    assert snapshot.entries == before.entries
+    assert [len(ranges) for ranges in snapshot.entries.values()] == [1]
+    assert snapshot.representation() | {"folded_on": None} == before.representation()
+
+
+async def test_model_with_few_parts_is_left_alone(database: Database) -> None:
+    await appended(database, MAX_PARTS, Journal())
+    await folder_of(database).fold_all()
+    assert len(await Retriever("a", database).fetch_parts()) == MAX_PARTS
+
+
+async def test_young_entries_are_left_alone(database: Database) -> None:
+    await appended(database, MAX_PARTS + 3, Journal())
+    await AsyncFolder(Retriever, database=database, max_parts=MAX_PARTS, settle_s=60.0).fold_all()
+    assert len(await Retriever("a", database).fetch_parts()) == MAX_PARTS + 3
+
+
+async def test_crash_between_snapshot_and_clean_up_counts_nothing_twice(database: Database) -> None:
+    journal = Journal()
+    await appended(database, MAX_PARTS + 3, journal)
+    await folder_of(database).fold("a")
+    assert len(await Retriever("a", database).fetch_parts()) == MAX_PARTS + 4
+    assert await count_of(database) == MAX_PARTS + 3
+    await folder_of(database).fold("a")  # there is nothing new to fold
+    assert len(await Retriever("a", database).fetch_parts()) == MAX_PARTS + 4
+    await folder_of(database).clean_up("a")
+    assert len(await Retriever("a", database).fetch_parts()) == 1
+    assert await count_of(database) == MAX_PARTS + 3
+
+
+async def test_two_folders_at_once_count_nothing_twice_and_leave_one_snapshot(
+    database: Database, connect: Connect
+) -> None:
+    folders = [folder_of(database), folder_of(connect())]
+    await appended(database, MAX_PARTS + 3, Journal())
+    await asyncio.gather(*(folder.fold("a") for folder in folders))
+    assert await count_of(database) == MAX_PARTS + 3
+    await asyncio.gather(*(folder.clean_up("a") for folder in folders))
+    assert len(await Retriever("a", database).fetch_parts()) == 1
+    assert await count_of(database) == MAX_PARTS + 3
+
+
+async def test_two_snapshots_that_overlap_are_a_union_and_stay(database: Database) -> None:
+    for numbers in ((1, 2, 3), (2, 3, 4)):
+        snapshot = joined([part(number) for number in numbers])
+        assert snapshot is not None
+        await AsyncPersister(snapshot.as_snapshot(), database=database).persist()
+    await folder_of(database).clean_up("a")
+    assert len(await Retriever("a", database).fetch_parts()) == 2
+    assert await count_of(database) == 4
+
+
+async def test_late_entry_counts_once_whether_it_is_folded_already_or_not(
+    database: Database, documents: Documents
+) -> None:
+    snapshot = joined([part(number, minute=number) for number in (1, 2, 4)])
+    assert snapshot is not None
+    await AsyncPersister(snapshot.as_snapshot(), database=database).persist()
+    for number in (2, 3):  # replication brings them now
+        await AsyncPersister(part(number, minute=number), database=database).persist()
+    assert await count_of(database) == 4
+    found = await Retriever("a", database).fetch()
+    assert found is not None
+    assert found.color == "w4"
+    await folder_of(database).clean_up("a")
+    assert len(await Retriever("a", database).fetch_parts()) == 2
+    assert await count_of(database) == 4
+
+
+async def test_folding_while_others_append_loses_nothing(database: Database, connect: Connect) -> None:
+    await appended(database, 1, Journal())
+
+    async def append(database: Database) -> None:
+        appender = AsyncAppender(Retriever("a", database), Journal())
+        for _ in range(15):
+            assert await appender.append(thing)
+
+    async def fold(database: Database) -> None:
+        for _ in range(8):
+            await folder_of(database).fold_all()
+
+    await asyncio.gather(append(database), append(connect()), fold(database), fold(connect()))
+    assert await count_of(database) == 31
+
+
+async def test_folder_without_the_lease_leaves_the_work_to_the_other(
+    database: Database, connect: Connect
+) -> None:
+    one, other = folder_of(database), folder_of(connect())
+    assert await one._has_lease()
+    assert not await other._has_lease()
+    assert await one._has_lease()
+    ended = AsyncFolder(Retriever, database=database, lease_s=-1.0)
+    await database.revisions.write_local(f"{VIEW}_folder", {"holder": "x", "until": "2000"})
+    assert await ended._has_lease()
+    assert await other._has_lease()
+
+
+async def test_folder_goes_on_when_the_database_is_back(
+    database: Database, proxy: FaultProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    await appended(database, MAX_PARTS + 3, Journal())
+    proxy.inject(cut_before, "_local", times=6)
+    folder = AsyncFolder(Retriever, database=database, max_parts=MAX_PARTS, settle_s=0.0, interval_s=0.01)
+    running = asyncio.create_task(folder.run())
+    async with asyncio.timeout(20):
+        while len(await Retriever("a", database).fetch_parts()) > 1:  # noqa: ASYNC110 - only the database knows
+            await asyncio.sleep(0.02)
+    assert "can't fold" in caplog.text
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await count_of(database) == MAX_PARTS + 3
+
+
+async def test_pages_have_each_model_once(database: Database) -> None:
+    journal = Journal()
+    for key in "edcba":
+        await appended(database, 3, journal, key)
+    retriever = PagesRetriever(VIEW, database=database)
+    assert [each.key for each in await retriever.fetch()] == list("abcde")
+    keys, start = [], None
+    for _ in itertools.count():
+        page = await retriever.fetch_page(2, start)
+        keys.append([each.key for each in page.models])
+        if page.next is None:
+            break
+        start = page.next
+    assert keys == [["a", "b"], ["c", "d"], ["e"]]
+    assert all(each.entry_count == 3 for each in await retriever.fetch())
+
+
+@pytest.mark.parametrize("update", ["true", "lazy", "false"])
+async def test_reader_says_whether_the_view_is_brought_up_to_date(
+    database: Database, proxy: FaultProxy, update: str
+) -> None:
+    await appended(database, 1, Journal())
+    assert await count_of(database) == 1
+    await AsyncPersister(part(7), database=database).persist()
+    found = await Retriever("a", database, update=update).fetch()
+    assert f"update={update}" in proxy.requests[-1].path
+    assert found is not None
+    # CouchDB may bring a view up to date in the background at any time.
+    assert found.entry_count in ((2,) if update == "true" else (1, 2))
+    await PagesRetriever(VIEW, update=update, database=database).fetch()
+    assert f"update={update}" in proxy.requests[-1].path
+
+
+async def test_part_that_does_not_fit_is_left_out(database: Database, documents: Documents) -> None:
+    await appended(database, 2, Journal())
+    documents.put(type="thing_history_v1.0", key="a", updated_on=7)
+    assert await count_of(database) == 2
+
+
+def test_journal_names_each_entry_once_and_starts_again_when_it_knows_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def entries() -> list[tuple[str, str]]:
+        journal = Journal()
+        named = []
+        for key in ("a", "a", "b", "c", "a"):
+            with journal.appending(key, None) as (entry, _):
+                named.append((key, entry.name))
+        return named
+
+    monkeypatch.setattr(append_only, "_MAX_KEYS", 2)
+    names = asyncio.run(entries())
+    assert len(set(names)) == 5
+    assert names[0][1].split(".")[0] != names[-1][1].split(".")[0]

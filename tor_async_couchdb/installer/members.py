@@ -1,0 +1,156 @@
+"""Who may use a database: its members, who read and write documents, and are no administrators.
+
+The members of a database are the users that have one role. So `_security` names no user: it has no revisions,
+and of two installers that add different users at once one would undo what the other did. Each adds the role.
+
+https://docs.couchdb.org/en/stable/api/database/security.html
+https://docs.couchdb.org/en/stable/intro/security.html#users-documents
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from tor_async_couchdb.errors import ConflictError, NotFoundError, UnauthorizedError
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase, Document
+from tor_async_couchdb.installer.errors import InstallerError
+from tor_async_couchdb.installer.option_types import UserPassword
+from tor_async_couchdb.wire.login import SessionLogin
+
+_logger = logging.getLogger(__package__)
+
+_USERS = "_users"
+_ADMINISTRATOR = "_admin"
+_MAX_TRIES = 5
+
+
+def member_role(database_name: str) -> str:
+    """The role of a database's members; a token can have it too, in its claim `_couchdb.roles`."""
+    return f"{database_name}:member"
+
+
+def restrict_to_members(database: AdminDatabase) -> None:
+    """Lets only members and administrators use a database, and only administrators change design documents.
+
+    What others have set stays: further members and administrators.
+
+    Raises:
+        InstallerError: another client goes on changing `_security`.
+    """
+    role = member_role(database.name)
+    for _ in range(_MAX_TRIES):
+        security = database.server.ask("GET", database.name, "_security")
+        members = security.get("members", {})
+        if role in members.get("roles", []):
+            _logger.info("No need to let members use %s: they may", database)
+            return
+        members |= {"roles": [*members.get("roles", []), role]}
+        administrators = security.get("admins", {"roles": [_ADMINISTRATOR]})
+        body = security | {"admins": administrators, "members": members}
+        database.server.ask("PUT", database.name, "_security", body=body)
+        stored = database.server.ask("GET", database.name, "_security")
+        if role in stored.get("members", {}).get("roles", []):
+            _logger.info("Successfully let members use %s", database)
+            return
+    raise InstallerError(f"{database}: another client goes on changing its _security")
+
+
+def install_member(
+    database: AdminDatabase,
+    user: UserPassword,
+    *,
+    change_password: bool = False,
+    verify_host_ssl_cert: bool = True,
+) -> None:
+    """Creates a user that is a member of a database and nothing else, or makes a member of an existing user.
+
+    An existing user keeps its other roles; its password is only changed with `change_password`.
+
+    Raises:
+        InstallerError: the user has another password, or is an administrator.
+    """
+    role = member_role(database.name)
+    database.server.ensure_exists(_USERS)
+    for tries in range(1, _MAX_TRIES + 1):
+        try:
+            _install_once(database.server, user, role, change_password, verify_host_ssl_cert)
+        except ConflictError:  # another installer has changed the user: look again
+            if tries == _MAX_TRIES:
+                raise
+        else:
+            return
+
+
+def delete_user(server: AdminClient, name: str) -> None:
+    """Deletes a user; one that does not exist is no error."""
+    stored = _fetch(server, name)
+    if stored is not None:
+        server.ask("DELETE", _USERS, _document_id(name), query={"rev": stored["_rev"]})
+
+
+def _install_once(
+    server: AdminClient, user: UserPassword, role: str, change_password: bool, verify_host_ssl_cert: bool
+) -> None:
+    stored = _fetch(server, user.user)
+    if stored is None:
+        _create(server, user, role, verify_host_ssl_cert)
+        return
+    roles = _roles_in_session(server, user, verify_host_ssl_cert)
+    if roles is not None and _ADMINISTRATOR in roles:
+        raise InstallerError(f"{server.host}: user '{user.user}' is an administrator of the server")
+    if roles is None and not change_password:
+        raise InstallerError(
+            f"{server.host}: user '{user.user}' exists and has another password: give that one, or use"
+            " --changepassword=true"
+        )
+    if roles is not None and role in roles:
+        _logger.info("No need to change user '%s': it has the role and the password", user.user)
+        return
+    password = {} if roles is not None else {"password": user.password}
+    changed = {"roles": list(dict.fromkeys([*stored.get("roles", []), role]))}
+    _put(server, user.user, stored | changed | password)
+    _logger.info("Successfully changed user '%s'", user.user)
+
+
+def _create(server: AdminClient, user: UserPassword, role: str, verify_host_ssl_cert: bool) -> None:
+    body = {"name": user.user, "type": "user", "roles": [role], "password": user.password}
+    _put(server, user.user, body)
+    roles = _roles_in_session(server, user, verify_host_ssl_cert)
+    # An administrator of the server is none of its users, and has another password.
+    if roles is None or _ADMINISTRATOR in roles:
+        delete_user(server, user.user)
+        raise InstallerError(
+            f"{server.host}: user '{user.user}' could not be made: it is an administrator of the server, or"
+            " that is the stand-in, which has one user"
+        )
+    _logger.info("Successfully created user '%s'", user.user)
+
+
+def _document_id(name: str) -> str:
+    return f"org.couchdb.user:{name}"
+
+
+def _fetch(server: AdminClient, name: str) -> Document | None:
+    try:
+        document: Document = server.ask("GET", _USERS, _document_id(name))
+    except NotFoundError:
+        return None
+    return document
+
+
+def _put(server: AdminClient, name: str, body: Document) -> None:
+    server.ask("PUT", _USERS, _document_id(name), body=body)
+
+
+def _roles_in_session(
+    server: AdminClient, user: UserPassword, verify_host_ssl_cert: bool
+) -> list[str] | None:
+    """The roles that the user has; None if CouchDB refuses the password."""
+    login = SessionLogin(user.user, user.password)
+    with AdminClient(server.host, credentials=login, verify_host_ssl_cert=verify_host_ssl_cert) as client:
+        try:
+            context: dict[str, Any] = client.ask("GET", "_session")["userCtx"]
+        except UnauthorizedError:
+            return None
+    return list(context["roles"])

@@ -1,0 +1,43 @@
+import datetime
+
+import pytest
+
+from tor_async_couchdb.errors import KeyReusedError, KeysFullError
+from tor_async_couchdb.model.used_keys import KeyUse, UsedKey, earlier_use, with_key
+
+PRESENT = datetime.datetime.now(datetime.UTC)
+USE = KeyUse("a", "red")
+
+
+def used(key: str, age_s: float = 0.0, fingerprint: str = "red") -> UsedKey:
+    moment = PRESENT - datetime.timedelta(seconds=age_s)
+    return UsedKey(key, fingerprint, moment.isoformat(timespec="microseconds"), 3)
+
+
+def test_change_under_a_key_is_found() -> None:
+    assert earlier_use([used("b"), used("a")], USE) == used("a")
+    assert earlier_use([used("b")], USE) is None
+    assert earlier_use([], USE) is None
+
+
+def test_key_of_another_change_is_refused() -> None:
+    with pytest.raises(KeyReusedError):
+        earlier_use([used("a", fingerprint="blue")], USE)
+
+
+def test_key_is_kept_for_the_window_and_some_seconds_and_no_longer() -> None:
+    keys = [used("too old", 400.0), used("clocks apart", 305.0), used("young", 100.0)]
+    kept = with_key(keys, used("new"), window_s=300.0, max_keys=10)
+    assert [each.key for each in kept] == ["clocks apart", "young", "new"]
+
+
+def test_key_from_a_clock_that_is_ahead_is_kept() -> None:
+    assert len(with_key([used("ahead", -5.0)], used("new"), window_s=1.0, max_keys=10)) == 2
+
+
+def test_young_key_is_never_dropped_for_a_new_one() -> None:
+    keys = [used("a", 200.0), used("b", 100.0)]
+    with pytest.raises(KeysFullError) as full:
+        with_key(keys, used("new"), window_s=300.0, max_keys=2)
+    assert 50.0 < full.value.retry_after_s <= 110.0
+    assert len(with_key([used("a", 311.0), *keys[1:]], used("new"), window_s=300.0, max_keys=2)) == 2

@@ -1,0 +1,70 @@
+"""What a handler's method says about itself where its code does not show it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Link(msgspec.Struct):
+    """A link (RFC 8288)."""
+
+    href: str
+
+
+class Links(msgspec.Struct):
+    """The links of an answer; `self` is what was asked for."""
+
+    self_: Link = msgspec.field(name="self")
+
+
+JSON = "application/json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: `body` is a type that msgspec can make a JSON schema of, None if there is no body."""
+
+    body: Any = None
+    media_types: Sequence[str] = (JSON,)
+
+
+def answers(status: int, body: Any = None, *, media_types: Sequence[str] = (JSON,)) -> Callable[[F], F]:
+    """Says for `/_openapi` what a method answers: a JSON `body` of this type, or another of `media_types`.
+
+    It is not needed for models, which the code shows; see `operations.handler_code`.
+    """
+
+    def declare(method: F) -> F:
+        method.answers = {**answers_of(method), status: Answer(body, media_types)}  # type: ignore[attr-defined]
+        return method
+
+    return declare
+
+
+def answers_of(method: Callable[..., Any]) -> Mapping[int, Answer]:
+    """What a method says that it answers, by the status."""
+    declared: Mapping[int, Answer] = getattr(method, "answers", {})
+    return declared
+
+
+def takes(name: str, value_type: Any, description: str) -> Callable[[F], F]:
+    """Says for `/_openapi` that a method takes a parameter in the query string."""
+
+    def declare(method: F) -> F:
+        method.parameters = {  # type: ignore[attr-defined]
+            **parameters_of(method),
+            name: (value_type, description),
+        }
+        return method
+
+    return declare
+
+
+def parameters_of(method: Callable[..., Any]) -> Mapping[str, tuple[Any, str]]:
+    """The types and the descriptions of the parameters in the query string, by their names."""
+    declared: Mapping[str, tuple[Any, str]] = getattr(method, "parameters", {})
+    return declared
