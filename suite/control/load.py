@@ -55,7 +55,7 @@ class LoadControl:
         for name in load.samples:
             self._supervisor.named(name)
         if self._is_running():
-            self._ask("GET", "/stop")
+            self._ask("POST", "/stop")
         form: dict[str, str | list[str]] = {
             "user_count": str(load.users),
             "spawn_rate": str(load.users),
@@ -79,13 +79,13 @@ class LoadControl:
         Raises:
             SuiteError: locust can't be reached.
         """
-        self._ask("GET", "/stop")
+        self._ask("POST", "/stop")
 
     def books(self) -> Any:
         """What locust's users were told, and what is stored; nothing if locust does not say."""
         try:
             answer = requests.get(f"{self._page_url}/books", timeout=_TIMEOUT_S)
-            return answer.json() if answer.ok else {}
+            return answer.json().get("services", {}) if answer.ok else {}
         except requests.RequestException:
             return {}
 

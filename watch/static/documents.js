@@ -4,6 +4,8 @@ import { $, make } from "./dom.js";
 import { act, ask, part } from "./api.js";
 import { json } from "./protection.js";
 
+const SHOWN_REVISIONS = 5;
+
 export class DocumentsPanel {
   #labels = "";
 
@@ -65,10 +67,18 @@ function rowOf(label, document) {
 
 const sum = (counts) => (counts ? Object.values(counts).reduce((total, count) => total + count, 0) : undefined);
 
+// The path of a leaf may have a thousand revisions: the newest are shown.
+function shortened(leaf) {
+  const { start, ids } = leaf._revisions;
+  const more = ids.length - SHOWN_REVISIONS;
+  const shown = ids.slice(0, SHOWN_REVISIONS);
+  return { ...leaf, _revisions: { start, ids: more > 0 ? [...shown, `… ${more} more`] : shown } };
+}
+
 async function showLeaves(label, id) {
   const leaves = await ask("GET", `/documents/${part(label)}/${part(id)}`);
   $("document-leaves").replaceChildren(
     make("h3", { textContent: `${leaves.length} ${leaves.length === 1 ? "leaf" : "leaves"} of ${id}` }),
-    ...leaves.map((leaf) => json(leaf, ["_rev", "_deleted"])),
+    ...leaves.map((leaf) => json(shortened(leaf), ["_rev", "_deleted"])),
   );
 }

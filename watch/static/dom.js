@@ -70,7 +70,7 @@ export const whole = (value) => (value === null || value === undefined ? "–" :
 
 export function rate(value) {
   if (value === null || value === undefined) return "–";
-  return value > 0 && value < 10 ? value.toFixed(1) : numbers.format(value);
+  return value >= 0.05 && value < 10 ? value.toFixed(1) : numbers.format(value);
 }
 
 export function milliseconds(value) {

@@ -84,6 +84,7 @@ function createCard(sample) {
     "article",
     { class: "card", "data-sample": sample, "aria-label": sample },
     make("h3", { textContent: shortName(sample) }),
+    make("p", { class: "idle", textContent: "no requests in the last minute" }),
     make(
       "dl",
       { class: "figures" },
