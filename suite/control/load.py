@@ -96,7 +96,9 @@ class LoadControl:
         except requests.RequestException:
             return False
 
-    def _ask(self, method: str, path: str, form: Mapping[str, str | list[str]] | None = None) -> requests.Response:
+    def _ask(
+        self, method: str, path: str, form: Mapping[str, str | list[str]] | None = None
+    ) -> requests.Response:
         try:
             answer = requests.request(method, f"{self._page_url}{path}", data=form, timeout=_TIMEOUT_S)
             answer.raise_for_status()

@@ -221,3 +221,16 @@ def test_option_without_the_one_it_needs_is_one_line_and_status_2(
     with pytest.raises(SystemExit, match="2"):
         parse("x", ["--lock=l"], {}, own_options=options)
     assert "argument --lock: needs --key too" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "127.0.0.5", "::1", "localhost"])
+def test_events_are_for_this_machine(ip: str) -> None:
+    assert parse("A service.", ["--events", "--ip", ip], {}).has_events
+    assert not parse("A service.", ["--ip", ip], {}).has_events
+
+
+@pytest.mark.parametrize("ip", ["0.0.0.0", "::", "192.168.0.7", "fruits.example"])  # noqa: S104 - is refused
+def test_events_are_refused_on_other_addresses(ip: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("A service.", ["--events", "--ip", ip], {})
+    assert f"--events: {ip} is not a loopback address" in capsys.readouterr().err
