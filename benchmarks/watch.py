@@ -5,9 +5,11 @@ import collections
 import contextlib
 import shutil
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]  # it has no types
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.measuring import report, settings
@@ -40,7 +42,39 @@ CONTENDERS = (OFF, ON, WATCHED)
 Rounds = dict[str, list[Measured]]
 
 
-def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path) -> Rounds:
+class Watchers:
+    """The processor time of all that watches: browser, page's service and control API."""
+
+    def __init__(self) -> None:
+        self.percent_of_core: list[float] = []
+
+    @contextlib.contextmanager
+    def measured(self) -> Iterator[None]:
+        """Measures the time of the block."""
+        own = psutil.Process()
+        watching = [own, *(each for each in own.children(recursive=True) if _is_watching(each))]
+        before_s, started_s = _cpu_s(watching), time.monotonic()
+        yield
+        elapsed_s = time.monotonic() - started_s
+        self.percent_of_core.append(100 * (_cpu_s(watching) - before_s) / elapsed_s)
+
+
+def _is_watching(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any("chrom" in part or part == "watch.service" for part in process.cmdline())
+    return False
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    total_s = 0.0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # a process of the browser may have ended
+            times = process.cpu_times()
+            total_s += times.user + times.system
+    return total_s
+
+
+def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path, watchers: Watchers) -> Rounds:
     """Each contender in every round, in slices of `seconds`, on fresh databases each round.
 
     Raises:
@@ -64,7 +98,7 @@ def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path) -> Rounds:
                 measured = {name: Measured() for name in CONTENDERS}
                 for number in range(_SLICES):
                     for name in alternated(CONTENDERS, i + number):
-                        with _opened(browser, url) if name == WATCHED else contextlib.nullcontext():
+                        with _opened(browser, url, watchers) if name == WATCHED else contextlib.nullcontext():
                             services[name].put_slice(load, measured[name])
             for name, each in measured.items():
                 results[name].append(each)
@@ -124,18 +158,21 @@ def _browser() -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def _opened(browser: Browser, url: str) -> Iterator[None]:
+def _opened(browser: Browser, url: str, watchers: Watchers) -> Iterator[None]:
     """The page is open, and shows the sample."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     try:
         page.goto(url)
         page.wait_for_selector("#rungs article")
-        yield
+        with watchers.measured():
+            yield
     finally:
         page.close()
 
 
-def write(folder: Path, results: Rounds, seconds: int, surroundings: Sequence[str]) -> Path:
+def write(
+    folder: Path, results: Rounds, watchers: Watchers, seconds: int, surroundings: Sequence[str]
+) -> Path:
     """Writes the table; where it is."""
     rounds = len(results[OFF])
     rate = {name: [each.successes_per_s for each in results[name]] for name in CONTENDERS}
@@ -158,6 +195,9 @@ def write(folder: Path, results: Rounds, seconds: int, surroundings: Sequence[st
         "with events and without a page are medians of the rounds' ratios. The browser is Chromium without a "
         "graphics card, on the same cores; CPU is that of the service's process.",
         report.table(header, rows),
+        "Browser, page's service and control API together take "
+        f"{report.median_with_range(watchers.percent_of_core, 1)} % of one core while the page is open. That "
+        "is the steadiest figure: other work on the machine changes the rates from one slice to the next.",
     ]
     return report.write(folder, "watch", "What watching costs", sections)
 
@@ -175,6 +215,7 @@ def run(options: argparse.Namespace) -> int:
     """
     with settings.couchdb_to_measure() as couchdb:
         surroundings = describe(couchdb, f"wrk {wrk_version()}")
-        results = measure(couchdb, options.rounds, options.seconds, settings.RUN_FOLDER)
-    print(f"Written to {write(options.results, results, options.seconds, surroundings)}")
+        watchers = Watchers()
+        results = measure(couchdb, options.rounds, options.seconds, settings.RUN_FOLDER, watchers)
+    print(f"Written to {write(options.results, results, watchers, options.seconds, surroundings)}")
     return 0
