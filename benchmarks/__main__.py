@@ -28,11 +28,11 @@ MODULES: Mapping[str, str] = {
     "conditional": "conditional",
     "idempotent": "idempotent",
     "append_only": "append_only",
+    "watch": "watch",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",
     "etcd": "etcd.command",
-    "watch": "watch",
 }
 _EPILOG = "A CouchDB to use in place of the stand-in: COUCHDB_URL, COUCHDB_USER, COUCHDB_PASSWORD."
 

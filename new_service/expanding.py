@@ -24,26 +24,61 @@ def expanded(text: str, properties: Sequence[Property]) -> str:
     if any(declared.is_encrypted for declared in properties):
         text = _protected(text)
     source = Source(text)
-    edits = [(source.span(node), _for_each(source, node, properties)) for node in _members(source.tree)]
+    types = "\n".join(f"{shielded(declared.word.camel)} = {declared.type.python}" for declared in properties)
+    edits = [(span, _for_each(source, span, separator, properties)) for span, separator in _members(source)]
+    edits += [(source.span(node), types) for node in source.tree.body if _is_type_of_color(node)]
     return edited(text, edits)
 
 
-def _members(tree: ast.AST) -> Iterator[ast.AST]:
-    """The members of lists that are the color, and the type that is named Color."""
-    for node in ast.walk(tree):
+def _is_type_of_color(node: ast.stmt) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Name(id="Color")]):
+            return True
+    return False
+
+
+def _members(source: Source) -> Iterator[tuple[Span, str]]:
+    """Where the members of lists are that are the color, and what separates the members of each list."""
+    for node in ast.walk(source.tree):
         match node:
-            case ast.arg(arg="color") | ast.keyword(arg="color") | ast.alias(name="Color"):
-                yield node
-            case ast.AnnAssign(target=ast.Name(id="color")) | ast.Assign(targets=[ast.Name(id="Color")]):
-                yield node
-            case ast.Tuple(elts=members) | ast.List(elts=members) | ast.Set(elts=members):
-                yield from (
-                    member
-                    for member in members
-                    if isinstance(member, ast.Constant) and member.value == "color"
-                )
-            case ast.Call(args=arguments):
-                yield from (argument for argument in arguments if _is_color(argument))
+            case ast.AnnAssign(target=ast.Name(id="color")):
+                yield source.span(node), f"\n{source.indentation(node)}"
+            case ast.arguments(args=parameters, defaults=defaults):
+                yield from _parameters(source, parameters, defaults)
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == "color":
+                        yield (source.span(key)[0], source.span(value)[1]), ", "
+            case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+                for name, value in zip(names, values, strict=False):
+                    if _is_color(name):
+                        yield source.span(name), ", "
+                        yield source.span(value), ", "
+            case _:
+                yield from ((source.span(member), ", ") for member in _simple_members(node))
+
+
+def _parameters(
+    source: Source, parameters: Sequence[ast.arg], defaults: Sequence[ast.expr]
+) -> Iterator[tuple[Span, str]]:
+    """The parameter that is the color, with its default."""
+    first_default = len(parameters) - len(defaults)
+    for i, parameter in enumerate(parameters):
+        if parameter.arg == "color":
+            last = parameter if i < first_default else defaults[i - first_default]
+            yield (source.span(parameter)[0], source.span(last)[1]), ", "
+
+
+def _simple_members(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.keyword(arg="color") | ast.alias(name="Color"):
+            yield node
+        case ast.Tuple(elts=members) | ast.List(elts=members) | ast.Set(elts=members):
+            yield from (
+                member for member in members if isinstance(member, ast.Constant) and member.value == "color"
+            )
+        case ast.Call(args=arguments):
+            yield from (argument for argument in arguments if _is_color(argument))
 
 
 def _is_color(node: ast.expr) -> bool:
@@ -53,12 +88,8 @@ def _is_color(node: ast.expr) -> bool:
     return False
 
 
-def _for_each(source: Source, node: ast.AST, properties: Sequence[Property]) -> str:
-    text = source.of(node)
-    if isinstance(node, ast.Assign):
-        types = ((shielded(declared.word.camel), declared.type.python) for declared in properties)
-        return "\n".join(f"{name} = {python}" for name, python in types)
-    separator = f"\n{source.indentation(node)}" if isinstance(node, ast.AnnAssign) else ", "
+def _for_each(source: Source, span: Span, separator: str, properties: Sequence[Property]) -> str:
+    text = source.text[slice(*span)]
     return separator.join(_for_one(text, declared) for declared in properties)
 
 
@@ -86,15 +117,26 @@ def _with_body(source: Source, function: Function, statement: ast.stmt) -> Itera
     for taken in ast.walk(statement):
         match taken:
             case ast.Attribute(attr="color", value=ast.Call() as call):
-                body = f"body = {source.of(call)}"
-                match statement:
-                    case ast.Assign(targets=[ast.Name(id="color")], value=value) if value is taken:
-                        yield source.span(statement), body
-                        yield from _later(source, function, statement)
-                    case _:
-                        start, _ = source.span(statement)
-                        yield (start, start), f"{body}\n{source.indentation(statement)}"
-                        yield source.span(taken), "body.color"
+                if (name := _name_of(taken, statement)) is not None:
+                    yield source.span(name), "body"
+                    yield source.span(taken), source.of(call)
+                    yield from _later(source, function, statement)
+                else:
+                    start, _ = source.span(statement)
+                    yield (start, start), f"body = {source.of(call)}\n{source.indentation(statement)}"
+                    yield source.span(taken), "body.color"
+
+
+def _name_of(value: ast.expr, statement: ast.stmt) -> ast.expr | None:
+    """What the statement names `color`, if it names the value so."""
+    match statement:
+        case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
+            pairs = [*zip(names, values, strict=False)]
+        case ast.Assign(targets=[name], value=only):
+            pairs = [(name, only)]
+        case _:
+            pairs = []
+    return next((name for name, named in pairs if named is value and _is_color(name)), None)
 
 
 def _later(source: Source, function: Function, statement: ast.stmt) -> Iterator[tuple[Span, str]]:
@@ -134,10 +176,8 @@ def _protected(text: str) -> str:
 
 
 def is_model(node: ast.AST) -> bool:
-    """Whether a node is a class that derives from Model."""
-    return isinstance(node, ast.ClassDef) and any(
-        isinstance(base, ast.Name) and base.id == "Model" for base in node.bases
-    )
+    """Whether a node is the class of a model, which names the type of its documents."""
+    return isinstance(node, ast.ClassDef) and any(keyword.arg == "tag" for keyword in node.keywords)
 
 
 def _annotation(source: Source, field: ast.AnnAssign) -> str:

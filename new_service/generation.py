@@ -17,6 +17,7 @@ from new_service.names import Names
 from new_service.readme import readme_sections
 from new_service.requirements import development_requirements, requirements
 from new_service.sample import Sample, project_files
+from new_service.words import shielded
 
 # What the files in project/ are called after.
 _PACKAGE, _HOST, _PORT = "my_service", "my-service", "8445"
@@ -126,8 +127,8 @@ class Plan:
         if not self.sample.is_about_fruits:
             text = "".join(line for line in text.splitlines(keepends=True) if "/v1.0/fruits" not in line)
         if self.names.properties:
-            body = {declared.name: declared.type.values[0] for declared in self.names.properties}
-            text = text.replace(_BODY, json.dumps(body, separators=(",", ":")))
+            body = {shielded(declared.name): declared.type.values[0] for declared in self.names.properties}
+            text = text.replace(_BODY, json.dumps(body, separators=(",", ":"), ensure_ascii=False))
         return text
 
     def _named(self, text: str) -> str:

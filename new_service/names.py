@@ -134,6 +134,10 @@ def _check_encryption(declared: Property, sample: Sample) -> None:
             f"{wrong}sample {sample.name} encrypts by the key of a person, whom a document need not have; "
             "declare it in the model as 'email' is declared there"
         )
+    if sample.base != "Model":
+        raise NewServiceError(
+            f"{wrong}the model of sample {sample.name} is a {sample.base}, which is not encrypted"
+        )
     if sample.guard is not None:
         raise NewServiceError(f"{wrong}the guard of sample {sample.name}, {sample.guard}, does not encrypt")
 

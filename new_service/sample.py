@@ -36,6 +36,8 @@ class Sample:
     document_type: str | None
     """The type of its model's documents; None if it stores no model."""
     guard: str | None
+    base: str | None
+    """What its model derives from."""
     has_subject: bool
     is_superseding: bool
     """Whether its model keeps values that lost by their text, which only a string has."""
@@ -79,7 +81,7 @@ def read_sample(name: str) -> Sample:
         if "__pycache__" not in path.parts
     }
     model = modules["model.py"]
-    document_type = _document_type(model)
+    document_type, base = _model(model)
     return Sample(
         row=rows[name],
         modules=modules,
@@ -89,17 +91,20 @@ def read_sample(name: str) -> Sample:
         contract=_CONTRACT.read_text(),
         document_type=document_type,
         guard=_guard(modules["service.py"]),
+        base=base,
         has_subject=bool(re.search(r"\bSubject\(\)", model)),
         is_superseding=bool(re.search(r"\bdict\[Color\b", model)),
     )
 
 
-def _document_type(model: str) -> str | None:
-    for node in ast.walk(ast.parse(model)):
+def _model(module: str) -> tuple[str | None, str | None]:
+    """The type of the model's documents and the name of its base class; None for both without a model."""
+    for node in ast.walk(ast.parse(module)):
         if isinstance(node, ast.ClassDef) and is_model(node):
             tags = [keyword.value for keyword in node.keywords if keyword.arg == "tag"]
-            return next(str(tag.value) for tag in tags if isinstance(tag, ast.Constant))
-    return None
+            document_type = next(str(tag.value) for tag in tags if isinstance(tag, ast.Constant))
+            return document_type, ast.unparse(node.bases[0])
+    return None, None
 
 
 def _guard(service: str) -> str | None:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,19 @@ def verdict_on(history: Path, reads: Reads) -> Verdict:
         raise SuiteError(str(error)) from error
 
 
-def comparison_table(summaries: dict[str, dict[str, Any]]) -> Table:
-    """A column for each service, by the name of its sample."""
+def comparison_tables(
+    summaries: Mapping[str, Mapping[str, Any]], fits: Callable[[Table], bool]
+) -> list[Table]:
+    """A column for each service, by the name of its sample; several tables if they don't fit into one."""
+    groups: list[dict[str, Mapping[str, Any]]] = [{}]
+    for name, summary in summaries.items():
+        if groups[-1] and not fits(_comparison_table(groups[-1] | {name: summary})):
+            groups.append({})
+        groups[-1][name] = summary
+    return [_comparison_table(group) for group in groups]
+
+
+def _comparison_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
     title = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
     table = Table("", title=title, title_justify="left")
     for name in summaries:

@@ -32,7 +32,7 @@ from suite.faults.switchboard import Switchboard
 from suite.faults.table import faults_on
 from suite.installations import installed
 from suite.load import (
-    comparison_table,
+    comparison_tables,
     history_of,
     page_command,
     put_load,
@@ -167,7 +167,7 @@ class _Run:
     def _where(self, stage: Stage) -> str:
         """Where a second run may look."""
         if self._has_watch_page:
-            return f"http://127.0.0.1:{self._setting.watch_port}"
+            return self._setting.watch_url
         return next(iter(stage.supervisor.services.values())).url
 
     def _open_controls(self, stage: Stage, stack: contextlib.ExitStack) -> None:
@@ -188,7 +188,7 @@ class _Run:
         environment = {**command.environment, **control.environment}
         page = stack.enter_context(watch_page(port, command.database_url, self._setting.logs, environment))
         self._pages.append(page)
-        self._addresses.append(f"Watch it: http://127.0.0.1:{port}")
+        self._addresses.append(f"Watch it: {self._setting.watch_url}")
         screen.say(f"{self._addresses[-1]}\n")
 
     def _load(self, stage: Stage) -> None:
@@ -204,7 +204,8 @@ class _Run:
         if not summaries:
             return
         screen.say("")
-        screen.show(comparison_table(summaries))
+        for table in comparison_tables(summaries, screen.fits):
+            screen.show(table)
         screen.say(_LEGEND)
         for name, verdict in verdicts.items():
             screen.say(f"{name}: {verdict}")
@@ -255,10 +256,9 @@ class _Run:
         """Shows locust's page for more load on the services, until no service runs any more."""
         setting = self._setting
         command = page_command(self._services, stage.couchdb, setting.page_port, setting.logs)
-        if self._has_watch_page:
-            command += ["--watch-url", f"http://127.0.0.1:{setting.watch_port}"]
+        watch = {"LOADGEN_WATCH_URL": setting.watch_url} if self._has_watch_page else {}
         with signals_wait():
-            page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", {}))
+            page = stack.enter_context(Process("Locust's page", command, setting.logs / "locust.log", watch))
         page.wait_until(lambda: answers(setting.page_url), _PAGE_TIMEOUT_S)
         self._pages.append(page)
         self._addresses.insert(0, f"More load: {setting.page_url} (locust)")

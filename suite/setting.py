@@ -30,6 +30,11 @@ class Setting:
         """Where locust's page is."""
         return f"http://127.0.0.1:{self.page_port}"
 
+    @property
+    def watch_url(self) -> str:
+        """Where the page is that shows what happens."""
+        return f"http://127.0.0.1:{self.watch_port}"
+
     def check_ports(self, *, has_watch_page: bool) -> None:
         """Checks that all ports are free.
 

@@ -7,6 +7,7 @@ own paths.
 from tor_async_service.app.application import Parts, Route, ServiceApplication
 from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.app.run import run
+from tor_async_service.http.answers import Parameter, answers, refuses, takes
 from tor_async_service.http.conditional import ConditionalHandler
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.idempotent import IdempotentHandler, KeysInUse
@@ -23,6 +24,7 @@ __all__ = [
     "KeysInUse",
     "Option",
     "OwnMetrics",
+    "Parameter",
     "Parts",
     "Problem",
     "Route",
@@ -30,5 +32,8 @@ __all__ = [
     "ServiceHandler",
     "ServiceMetrics",
     "UnhealthyError",
+    "answers",
+    "refuses",
     "run",
+    "takes",
 ]

@@ -60,9 +60,10 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
         "_design/fruit_by_color",
         "_design/fruit_by_email_hash",
         "_design/fruit_by_fruit_id",
+        "_design/fruit_history_by_fruit_id",
         FRUIT_ID,
     }
-    assert first.stderr.count("Successfully put") == 5
+    assert first.stderr.count("Successfully put") == 6
     second = _install(couchdb, database)
     assert second.returncode == 0
     assert "Successfully" not in second.stderr
@@ -79,7 +80,7 @@ def test_three_commands_at_the_same_time_all_end_with_0_and_the_database_is_comp
         with ThreadPoolExecutor(3) as pool:
             results = list(pool.map(lambda _: _install(couchdb, name, *arguments), range(3)))
         assert [result.returncode for result in results] == [0, 0, 0], [result.stderr for result in results]
-        assert len(_documents(couchdb, name)) == 5
+        assert len(_documents(couchdb, name)) == 6
     finally:
         couchdb.request("DELETE", name)
 

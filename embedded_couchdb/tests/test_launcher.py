@@ -99,6 +99,17 @@ def test_killed_server_loses_no_acknowledged_write(server: EmbeddedCouchDB, node
     assert database.get().json()["doc_count"] == len(stored)
 
 
+def test_server_that_was_killed_does_not_run_until_it_is_started(server: EmbeddedCouchDB) -> None:
+    url = server.url
+    assert server.is_running
+    server.kill()
+    assert not server.is_running
+    server.kill()  # nothing is left to kill
+    server.start()
+    assert server.is_running
+    assert server.url == url
+
+
 def test_created_database_survives_a_kill(server: EmbeddedCouchDB) -> None:
     names = [f"fruits{number}" for number in range(5)]
     for name in names:

@@ -4,14 +4,20 @@ import pytest
 
 from new_service.expanding import expanded
 from new_service.properties import parse_property
+from new_service.words import unshielded
 
 PROPERTIES = [parse_property("amount:int"), parse_property("background_color:str")]
 
 
+def same(text: str) -> str:
+    """The module in one form, however it is laid out."""
+    return ast.unparse(ast.parse(text))
+
+
 def of(text: str, *properties: str) -> str:
-    """The module with the properties, formatted as ast does it."""
+    """The module with the properties."""
     declared = [parse_property(text) for text in properties] or PROPERTIES
-    return ast.unparse(ast.parse(expanded(text, declared).replace("\ua7ff", "")))
+    return same(unshielded(expanded(text, declared)))
 
 
 @pytest.mark.parametrize(
@@ -25,6 +31,15 @@ def of(text: str, *properties: str) -> str:
         ("f(1, self.color, x)", "f(1, self.amount, self.background_color, x)"),
         ("f(color=color)", "f(amount=amount, background_color=background_color)"),
         ("names = ('a', 'color')", "names = ('a', 'amount', 'background_color')"),
+        ("f({'color': self.color})", "f({'amount': self.amount, 'background_color': self.background_color})"),
+        (
+            "a, color = b, color or 1",
+            "(a, amount, background_color) = (b, amount or 1, background_color or 1)",
+        ),
+        (
+            "def f(color: Color=None): ...",
+            "def f(amount: Amount=None, background_color: BackgroundColor=None):\n    ...",
+        ),
         (
             "class A:\n    color: Color\n    b: int",
             "class A:\n    amount: Amount\n    background_color: BackgroundColor\n    b: int",
@@ -32,7 +47,7 @@ def of(text: str, *properties: str) -> str:
     ],
 )
 def test_member_of_a_list_becomes_one_for_each_property(before: str, after: str) -> None:
-    assert of(before) == after
+    assert of(before) == same(after)
 
 
 def test_type_of_color_becomes_those_of_the_properties() -> None:
@@ -44,13 +59,19 @@ def test_body_of_a_request_gets_a_name_if_it_has_several_properties() -> None:
     named = (
         "async def put(self):\n    body = self.json_body(B)\n    await f(body.amount, body.background_color)"
     )
-    assert of(text) == named
+    assert of(text) == same(named)
+    text = "async def put(self):\n    color, b = self.json_body(B).color, c\n    await f(color, b)\n"
+    named = (
+        "async def put(self):\n    (body, b) = (self.json_body(B), c)\n"
+        "    await f(body.amount, body.background_color, b)"
+    )
+    assert of(text) == same(named)
     text = "async def post(self):\n    a = await f(self.json_body(B).color, 1)\n"
     named = (
         "async def post(self):\n    body = self.json_body(B)\n"
         "    a = await f(body.amount, body.background_color, 1)"
     )
-    assert of(text) == named
+    assert of(text) == same(named)
 
 
 def test_encrypted_property_classifies_all_others() -> None:

@@ -1,6 +1,7 @@
 """What crud/append_only promises: nothing is in conflict, and each change counts once."""
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 
 from samples.crud.append_only.async_action import AsyncFruitRetriever
 from samples.crud.append_only.service import make_app
+from samples.tests.folders import ROOT
 from tor_async_couchdb import AsyncFolder
 from tor_async_couchdb.actions import append_only
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.testing.fault_proxy import FaultProxy, cut_after
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents
@@ -109,6 +112,17 @@ async def test_one_of_two_deletions_wins_and_changes_after_it_find_nothing(proce
             assert await response.json() == []
 
 
+async def test_deleted_fruit_takes_no_more_entries(client: Client, documents: Documents) -> None:
+    path = await new_fruit(client)
+    async with client.delete(path) as response:
+        assert response.status == 200
+    before = len(histories(documents))
+    for _ in range(3):
+        async with client.put(path, json={"color": "blue"}) as response:
+            await problem_of(response, 404)
+    assert len(histories(documents)) == before
+
+
 async def test_unknown_fruit_is_not_made_by_a_change(client: Client, documents: Documents) -> None:
     path = f"{FRUITS}/{uuid.uuid4().hex}"
     async with client.put(path, json={"color": "blue"}) as response:
@@ -132,6 +146,45 @@ async def test_fruit_is_the_same_before_and_after_it_is_folded(
     assert await get(client, path) == before
     after = await put(client, path, "black")
     assert (after["change_count"], after["created_on"]) == (CHANGES + 1, before["created_on"])
+
+
+async def replicate(source: Database, target: Database) -> None:
+    """What a replicator does once: all leaves, tombstones too, in the order of their last change."""
+    changes = await source.revisions.changes(0, limit=1000, timeout_s=0.1)
+    for change in changes.results:
+        if not change.id.startswith("_design/"):
+            await target.revisions.insert(await source.fetch_leaves(change.id))
+
+
+@pytest.fixture
+async def other_master(couchdb: CouchDBServer, connect: Connect) -> AsyncIterator[Database]:
+    """Another database with the same views."""
+    with couchdb.new_database() as url:
+        path = ROOT / "db_installer" / "design_docs" / "fruit_history_by_fruit_id.json"
+        Documents(couchdb, url).put(_id=f"_design/{path.stem}", **json.loads(path.read_text()))
+        yield connect(url)
+
+
+async def test_two_masters_that_both_fold_and_exchange_their_documents_have_the_same_fruit(
+    client: Client, database: Database, other_master: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_only, "_CLUSTER_OVERLAP_S", 0.0)
+    path = await new_fruit(client)
+    await replicate(database, other_master)
+    app = make_app(other_master, parts=Parts(deadline_s=20.0, metrics=ServiceMetrics()))
+    async with serving(app) as other:
+        for number in range(6):
+            await put(client, path, f"east {number}")
+            await put(other, path, f"west {number}")
+        await replicate(database, other_master)
+        for master in (database, other_master):
+            await AsyncFolder(AsyncFruitRetriever, database=master, max_parts=3, settle_s=0.0).fold_all()
+        for _ in range(2):
+            await replicate(database, other_master)
+            await replicate(other_master, database)
+        fruits = [await get(each, path) for each in (client, other)]
+        assert fruits[0] == fruits[1]
+        assert (fruits[0]["change_count"], fruits[0]["color"]) == (12, "west 5")
 
 
 async def test_deleted_fruit_stays_deleted_when_it_is_folded(

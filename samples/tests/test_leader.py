@@ -8,6 +8,7 @@ import pytest
 
 from samples.leader.async_action import AsyncLeader, AsyncLeaderRetriever
 from samples.leader.model import COUNTER_KEY, ELECTION, Counter
+from samples.leader.service import LeadershipMetrics
 from tor_async_etcd import Client, Election, Failed, OpSet, Transaction
 from tor_async_etcd.testing import EtcdServer
 
@@ -64,6 +65,34 @@ async def test_another_leads_when_the_leader_ends_and_goes_on_counting(client: C
             await until(lambda: counts(b"second", before.count))
             _, after = await retriever.fetch()
     assert after.term > before.term
+
+
+async def test_metric_has_the_term_of_the_leader_alone(client: Client, etcd: EtcdServer) -> None:
+    metrics = {name: LeadershipMetrics(name, client) for name in ("leading", "waiting")}
+
+    async def terms() -> dict[str, float]:
+        for each in metrics.values():
+            await each.refresh()
+        return {
+            name: next(iter(each.collectors[0].collect())).samples[0].value for name, each in metrics.items()
+        }
+
+    async def is_leading() -> bool:
+        return (await terms())["leading"] > 0
+
+    async with leading("leading", client):
+        await until(is_leading)
+        leader, _ = await AsyncLeaderRetriever(client=client).fetch()
+        assert leader is not None
+        assert await terms() == {"leading": leader.create_revision, "waiting": 0}
+    assert await terms() == {"leading": 0, "waiting": 0}
+
+
+async def test_metric_says_that_nobody_leads_without_etcd() -> None:
+    async with Client("http://127.0.0.1:1", timeout_s=0.2) as client:
+        metrics = LeadershipMetrics("a", client)
+        await metrics.refresh()
+    assert next(iter(metrics.collectors[0].collect())).samples[0].value == 0
 
 
 async def test_stale_leader_is_refused(client: Client) -> None:

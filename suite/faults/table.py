@@ -9,7 +9,7 @@ from tor_async_couchdb.testing.fault_proxy import answered, cut_after
 from tor_async_etcd.testing import EtcdServer
 
 _RETRY_AFTER = {"Retry-After": "1"}
-_NO_ANSWER = 'couchdb_call_duration_seconds_count{status="0"}'
+_NO_ANSWER = 'db_client_operation_duration_seconds_count{db_response_status_code=""}'
 _SECONDS_AWAY = Grade(5, 1, 60, "s")
 _ONLY_ONE_GRADE = Grade(1, 1, 1, "link")
 
@@ -36,7 +36,7 @@ def _of_the_link(link: Link) -> list[Fault]:
         Fault(
             "database-slow",
             "Every request to the database takes longer: p50 and p99 rise, and more writes lose their race.",
-            "couchdb_call_duration_seconds_sum",
+            "db_client_operation_duration_seconds_sum",
             Grade(300, 10, 5000, "ms"),
             lambda ms: link.put("slow", late(ms / 1000)),
             lambda: link.remove("slow"),
@@ -53,7 +53,7 @@ def _of_the_link(link: Link) -> list[Fault]:
         Fault(
             "too-many-requests",
             "The database answers 429 with Retry-After: requests fail with 503 and say when to come back.",
-            'couchdb_call_duration_seconds_count{status="429"}',
+            'db_client_operation_duration_seconds_count{db_response_status_code="429"}',
             Grade(30, 1, 100, "%"),
             lambda share: link.put("429", percent(share, answered(429, headers=_RETRY_AFTER))),
             lambda: link.remove("429"),
@@ -61,7 +61,7 @@ def _of_the_link(link: Link) -> list[Fault]:
         Fault(
             "unavailable",
             "A gateway answers 503 with Retry-After: reads are tried again, within the retry budget.",
-            'couchdb_call_duration_seconds_count{status="503"}',
+            'db_client_operation_duration_seconds_count{db_response_status_code="503"}',
             Grade(30, 1, 100, "%"),
             lambda share: link.put("503", percent(share, answered(503, headers=_RETRY_AFTER))),
             lambda: link.remove("503"),

@@ -5,7 +5,7 @@ import fnmatch
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ def test_each_package_is_typed() -> None:
 
 
 def imported() -> set[str]:
+    """The modules that the packages import from elsewhere."""
     names: set[str] = set()
     for path in shipped_files():
         if path.suffix == ".py":
@@ -60,8 +61,20 @@ def imported() -> set[str]:
                     names.update(alias.name for alias in node.names)
                 elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                     names.add(node.module)
-    tops = {name.partition(".")[0] for name in names}
-    return tops - sys.stdlib_module_names - set(PACKAGES) - TEST_ONLY
+    known = sys.stdlib_module_names | set(PACKAGES) | TEST_ONLY
+    return {name for name in names if name.partition(".")[0] not in known}
+
+
+def distribution_of(module: str, distributions: Mapping[str, list[str]]) -> str:
+    """The distribution that has the module; several may have a part of one package."""
+    path = module.replace(".", "/")
+    candidates = distributions[module.partition(".")[0]]
+    found = (
+        name
+        for name in dict.fromkeys(candidates)
+        if {f"{path}.py", f"{path}/__init__.py"}.intersection(map(str, metadata.files(name) or ()))
+    )
+    return next(found, candidates[0]).lower().replace("_", "-")
 
 
 def test_dependencies_and_extras_are_what_the_packages_import() -> None:
@@ -70,7 +83,7 @@ def test_dependencies_and_extras_are_what_the_packages_import() -> None:
     required = [*project["dependencies"], *extras]
     declared = {re.split(r"[<>=]", text)[0].lower().replace("_", "-") for text in required}
     distributions = metadata.packages_distributions()
-    used = {distributions[name][0].lower().replace("_", "-") for name in imported()}
+    used = {distribution_of(name, distributions) for name in imported()}
     assert used == declared
 
 

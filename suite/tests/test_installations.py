@@ -1,6 +1,7 @@
 """The samples' services log in as users that are no administrators, where there are such users."""
 
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tor_async_couchdb.installer.admin import AdminClient
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 
-SERVICES = [sample for sample in SAMPLES if "{etcd}" not in sample.options]
+SERVICES = [sample for sample in SAMPLES if not sample.needs("etcd")]
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def suite_couchdb(couchdb: CouchDBServer) -> CouchDB:
 
 def ask(service: Service, method: str, path: str, **arguments: Any) -> requests.Response:
     """The answer to a request, which is a success."""
-    response = requests.request(method, f"{service.url}/{path}", timeout=30, **arguments)
+    headers = {"If-Match": "*", "Idempotency-Key": f'"{uuid.uuid4()}"'} | arguments.pop("headers", {})
+    response = requests.request(method, f"{service.url}/{path}", headers=headers, timeout=30, **arguments)
     assert response.ok, (service.sample.name, method, path, response.text)
     return response
 

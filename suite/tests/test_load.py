@@ -63,3 +63,26 @@ def test_history_that_cannot_be_checked_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "history.jsonl").write_text("{")
     with pytest.raises(SuiteError, match=r"history\.jsonl:1: "):
         load.verdict_on(tmp_path / "history.jsonl", Reads.LINEARIZABLE)
+
+
+def test_services_that_do_not_fit_on_the_screen_are_in_a_table_of_their_own() -> None:
+    summary = dict.fromkeys(
+        (
+            "requests",
+            "succeeded",
+            "conflicts_met",
+            "resolved",
+            "given_up",
+            "unknown",
+            "lost",
+            "p50_ms",
+            "p99_ms",
+        ),
+        1,
+    )
+    summaries = {f"crud/{name}": summary for name in ("a", "b", "c", "d", "e")}
+    tables = load.comparison_tables(summaries, lambda table: len(table.columns) <= 3)
+    headers = [[str(column.header) for column in table.columns] for table in tables]
+    assert headers == [["", "a", "b"], ["", "c", "d"], ["", "e"]]
+    (table,) = load.comparison_tables(summaries, lambda _: True)
+    assert len(table.columns) == 6

@@ -123,7 +123,7 @@ class Terminal:
                 self._check_main_command(shlex.split(command[0], comments=True))
             for package, pattern in (("benchmarks", _BENCHMARK), ("new_service", _NEW_SERVICE)):
                 for found in pattern.finditer(block):
-                    self._check_options(package, shlex.split(found[1], comments=True))
+                    self._check_options(package, shlex.split(found[1].replace("\\\n", " "), comments=True))
                 block = pattern.sub("", block)
             self._answer(_MAIN_COMMAND.sub("", block))
 

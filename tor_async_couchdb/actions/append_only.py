@@ -18,7 +18,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
-from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, AsyncViewRetriever, Cursor, Page
+from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, BaseAsyncModelRetriever, Cursor, Page
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError
@@ -45,7 +45,7 @@ def joined(parts: Sequence[P]) -> P | None:
     return functools.reduce(lambda one, other: one.joined(other), parts) if parts else None
 
 
-class AsyncPartsRetriever(AsyncViewRetriever[P]):
+class AsyncPartsRetriever(BaseAsyncModelRetriever[P]):
     """Reads the one model whose parts are under a key in a view.
 
     With `update` "lazy" CouchDB answers at once and brings the view up to date afterwards, with "false" it
@@ -53,18 +53,14 @@ class AsyncPartsRetriever(AsyncViewRetriever[P]):
     """
 
     def __init__(self, design_doc: str, key: str, *, update: str = "true", database: Database) -> None:
-        super().__init__(design_doc, database=database)
+        super().__init__(database=database)
         self.design_doc = design_doc
         self.key = key
         self._update = update
 
-    def get_query_string_key_value_pairs(self) -> dict[str, Any]:
-        """All parts under the key."""
-        return {"startkey": [self.key], "endkey": [self.key, {}], "update": self._update}
-
     async def fetch_parts(self) -> list[P]:
         """The parts; those that do not fit the model are left out, and the observer learns of it."""
-        rows = await self._rows(include_docs=False)
+        rows = await self.database.query_group(self.design_doc, self.key, update=self._update)
         return await self._opened_all([row.value for row in rows if isinstance(row.value, dict)])
 
     async def fetch(self) -> P | None:
@@ -126,16 +122,16 @@ class Journal:
     def _restart(self) -> None:
         self._writer = secrets.token_urlsafe(9)
         self._last: dict[str, tuple[int, Timestamp]] = {}
+        self._gone: set[str] = set()
         self._in_flight: dict[str, list[asyncio.Future[None]]] = {}
 
-    def knows(self, key: str) -> bool:
-        """Whether this process has appended to the model before."""
-        return key in self._last
+    def expects(self, key: str) -> bool:
+        """Whether this process has appended to the model before, and does not know that it is gone."""
+        return key in self._last and key not in self._gone
 
-    @property
-    def keys(self) -> Sequence[str]:
-        """The models that this process has appended to."""
-        return [*self._last]
+    def met_deleted(self, key: str) -> None:
+        """The model is gone: it is read before anything is appended to it again."""
+        self._gone.add(key)
 
     @contextlib.contextmanager
     def appending(
@@ -184,7 +180,7 @@ class AsyncAppender(AsyncAction, Generic[P]):
     async def append(self, make: Callable[[Entry], P]) -> Appended[P] | None:
         """The model before and after the entry that `make` makes; None if there is no such model.
 
-        It is read before the first entry of this process only. Within one process the entries of a model
+        It is read before, unless this process has appended to it already. Within one process the entries of a
         follow each other as they do in the model; `before` may lack entries that other processes append at
         the same time.
 
@@ -192,14 +188,17 @@ class AsyncAppender(AsyncAction, Generic[P]):
             OutcomeUnknownError: the entry may or may not have been written, or was and can't be read.
         """
         latest_on = None
-        if not self._journal.knows(self._retriever.key):
+        if not self._journal.expects(self._retriever.key):
             model = await self._retriever.fetch()
             if model is None:
                 return None
             latest_on = model.updated_on
         with self._journal.appending(self._retriever.key, latest_on) as (entry, earlier):
             own = await AsyncPersister(make(entry), database=self.database).persist()
-        return await self._appended(own, earlier)
+        appended = await self._appended(own, earlier)
+        if not appended.after.is_there:
+            self._journal.met_deleted(self._retriever.key)
+        return appended
 
     async def _appended(self, own: P, earlier: Sequence["asyncio.Future[None]"]) -> Appended[P]:
         try:

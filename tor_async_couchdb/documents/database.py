@@ -3,7 +3,7 @@
 import asyncio
 import collections
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Annotated, Any, Self
 
@@ -19,7 +19,7 @@ from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
-from tor_async_couchdb.errors import InvalidDocumentError
+from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
@@ -175,6 +175,7 @@ class Database:
         self._reads = NodeCoalescers(nodes, bulk.fetch, is_read=True)
         self._leaves = NodeCoalescers(nodes, bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
+        self._groups: dict[tuple[str, str], Coalescer[str, list[Row]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
         writes = NodeCoalescers(nodes, bulk.write, is_read=False)
         single_copy = functools.partial(self._single_copy, writes, retry_budget)
@@ -302,6 +303,19 @@ class Database:
             response = await self._endpoint.request(f"GET {_VIEW}", path, in_query, may_be_slow=True)
         return response.decode(_Rows, _rows_apart).rows
 
+    async def query_group(self, design_doc: str, key: str, *, update: str = "true") -> list[Row]:
+        """The rows of a view whose keys are arrays that begin with `key`, without documents.
+
+        `update` is CouchDB's option. Callers that wait for the same group at the same time share a request.
+
+        Raises:
+            NotFoundError: there is no such database or design document.
+        """
+        name = design_doc, update
+        if name not in self._groups:
+            self._groups[name] = Coalescer(functools.partial(self._query_groups, *name), is_read=True)
+        return await self._groups[name].submit(key)
+
     async def save(self, document: Document) -> str:
         """Writes a document that has an `_id`; returns its new revision.
 
@@ -371,6 +385,20 @@ class Database:
             fetch_revision=self.fetch_revision,
             retry_budget=retry_budget,
         )
+
+    async def _query_groups(
+        self, design_doc: str, update: str, keys: Sequence[str]
+    ) -> list[list[Row] | CouchDBError]:
+        async def query(key: str) -> list[Row] | CouchDBError:
+            try:
+                bounds = {"startkey": [key], "endkey": [key, {}]}
+                return await self.query_view(design_doc, update=update, **bounds)
+            except CouchDBError as error:
+                return error
+
+        different = [*dict.fromkeys(keys)]
+        found = dict(zip(different, await asyncio.gather(*map(query, different)), strict=True))
+        return [found[key] for key in keys]
 
     async def _look_up(self, design_doc: str, key: str) -> list[str]:
         if design_doc not in self._look_ups:

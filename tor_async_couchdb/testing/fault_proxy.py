@@ -18,9 +18,9 @@ from aiohttp import web
 
 from tor_async_couchdb.wire.endpoint import quote_id
 
-_FEED_TIMEOUT_S = 120.0  # twice CouchDB's default pause between two heartbeats of a feed
 # CouchDB's, and those of a service that the proxy stands in front of.
 _FORWARDED = ("Authorization", "Cookie", "Accept", "Content-Type", "Client-Id", "Idempotency-Key", "If-Match")
+_FEED_TIMEOUT_S = 120.0  # twice CouchDB's default pause between two heartbeats of a feed
 
 
 class Request:

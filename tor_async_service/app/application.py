@@ -49,7 +49,7 @@ class Parts:
     No request takes longer than `deadline_s` seconds. `metrics` should be the database's observer, so that
     calls to CouchDB are counted. `trusted_proxies` are those whose `X-Forwarded-*` headers are believed, and
     `tracer` makes a span of each request. `title` says in one line what the service is. With `events` there
-    is a stream of them at `/_events`.
+    is a stream of what requests do at `/_events`.
     """
 
     deadline_s: float = DEFAULT_DEADLINE_S

@@ -66,9 +66,9 @@ class Configuration:
     certificate: Certificate | None
     trusted_proxies: TrustedProxies
     tracer: RequestTracer
+    has_events: bool
     own: Mapping[str, Any] = dataclasses.field(repr=False)
     login: Login | None
-    has_events: bool = False
     clock_offset_s: float = 0.0
 
 
@@ -109,27 +109,27 @@ def parse(
         metavar="SECONDS",
         help="how long a request may take",
     )
-    parser.add_argument(
-        "--events", action="store_true", help="offer what requests do at /_events, to this machine only"
-    )
     _add_operations(parser)
     parser.add_argument(
         "--tracing",
         action="store_true",
         help="send traces, as the environment variables OTEL_... say; needs the extra otel",
     )
+    parser.add_argument(
+        "--events", action="store_true", help="offer what requests do at /_events, to this machine only"
+    )
     for option in own_options:
         _add(option, parser)
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args([*_of_environment(own_options, environment), *given])
     _check_needs(own_options, options, parser)
-    if options.events and not _is_loopback(options.ip):
-        parser.error(f"argument --events: {options.ip} is not a loopback address")
     try:
         in_url = login_of_url(database_urls(options.database)[0])
         login = login_of_environment(options.couchdb_auth, environment, in_url)
     except ValueError as error:
         parser.error(str(error))
+    if options.events and not _is_loopback(options.ip):
+        parser.error(f"argument --events: {options.ip} is not a loopback address")
     return Configuration(
         description=description,
         port=options.port,
@@ -142,9 +142,9 @@ def parse(
         certificate=_certificate(options, parser),
         trusted_proxies=getattr(options, "trusted_proxies", TrustedProxies()),
         tracer=_tracer(environment, parser) if options.tracing else RequestTracer(),
+        has_events=options.events,
         own={option.name: getattr(options, option.name, None) for option in own_options},
         login=login,
-        has_events=options.events,
         clock_offset_s=_clock_offset_s(environment, parser),
     )
 
@@ -223,6 +223,18 @@ def _tracer(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> 
         parser.error(f"argument --tracing: the extra otel is not installed: {error}")
     except ValueError as error:
         parser.error(f"argument --tracing: {error}")
+
+
+def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> float:
+    """How fast the clock is: for experiments, so it is no option of the command line."""
+    text = environment.get("CLOCK_OFFSET_S") or "0"
+    try:
+        offset_s = float(text)
+    except ValueError:
+        offset_s = math.nan
+    if not abs(offset_s) <= _MAX_CLOCK_OFFSET_S:
+        parser.error(f"environment variable CLOCK_OFFSET_S: {text!r} is not a number of seconds, up to a day")
+    return offset_s
 
 
 def _add(option: Option, parser: argparse.ArgumentParser) -> None:

@@ -139,15 +139,15 @@ async def _serve(
         signal.signal(number, signal.SIG_IGN)
 
 
+def _url_of(listening: socket.socket, scheme: str) -> str:
+    ip, port = listening.getsockname()[:2]
+    return f"{scheme}://[{ip}]:{port}" if ":" in ip else f"{scheme}://{ip}:{port}"
+
+
 def _set_clock(offset_s: float) -> None:
     if offset_s:
         timestamps.set_clock_offset(offset_s)
         _logger.warning("the clock of this process is %g s fast, as CLOCK_OFFSET_S says", offset_s)
-
-
-def _url_of(listening: socket.socket, scheme: str) -> str:
-    ip, port = listening.getsockname()[:2]
-    return f"{scheme}://[{ip}]:{port}" if ":" in ip else f"{scheme}://{ip}:{port}"
 
 
 async def _warn_if_unusable(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -51,20 +51,46 @@ def answers_of(method: Callable[..., Any]) -> Mapping[int, Answer]:
     return declared
 
 
-def takes(name: str, value_type: Any, description: str) -> Callable[[F], F]:
-    """Says for `/_openapi` that a method takes a parameter in the query string."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter in the query string or in a header; its type is one that msgspec knows."""
+
+    type: Any
+    description: str
+    place: Literal["query", "header"] = "query"
+    is_required: bool = False
+
+
+def takes(name: str, parameter: Parameter) -> Callable[[F], F]:
+    """Says for `/_openapi` that a method takes a parameter.
+
+    On a method of a base class it says so of all methods that call it.
+    """
 
     def declare(method: F) -> F:
-        method.parameters = {  # type: ignore[attr-defined]
-            **parameters_of(method),
-            name: (value_type, description),
-        }
+        method.parameters = {**parameters_of(method), name: parameter}  # type: ignore[attr-defined]
         return method
 
     return declare
 
 
-def parameters_of(method: Callable[..., Any]) -> Mapping[str, tuple[Any, str]]:
-    """The types and the descriptions of the parameters in the query string, by their names."""
-    declared: Mapping[str, tuple[Any, str]] = getattr(method, "parameters", {})
+def parameters_of(method: Callable[..., Any]) -> Mapping[str, Parameter]:
+    """The parameters that a method says it takes, by their names."""
+    declared: Mapping[str, Parameter] = getattr(method, "parameters", {})
+    return declared
+
+
+def refuses(*statuses: int) -> Callable[[F], F]:
+    """Says for `/_openapi` with which problems a method may answer; see `takes` for a base class."""
+
+    def declare(method: F) -> F:
+        method.refusals = statuses  # type: ignore[attr-defined]
+        return method
+
+    return declare
+
+
+def refusals_of(method: Callable[..., Any]) -> Sequence[int]:
+    """The statuses of the problems that a method says it may answer with."""
+    declared: Sequence[int] = getattr(method, "refusals", ())
     return declared

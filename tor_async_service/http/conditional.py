@@ -14,6 +14,7 @@ from tornado.httputil import HTTPHeaders
 
 from tor_async_couchdb.errors import ChangedError
 from tor_async_couchdb.model import Model
+from tor_async_service.http.answers import Parameter, answers, refuses, takes
 from tor_async_service.http.handler import ServiceHandler
 
 # One element of a list, which may be empty, and what separates it from the next (sections 5.6.1 and 8.8.3).
@@ -21,6 +22,7 @@ _ELEMENT = re.compile(r'(?:(W/)?"([\x21\x23-\x7e\x80-\xff]*)"[ \t]*)?(?:,[ \t]*|
 _TAG_SIZE_DIGITS = 32
 _CODINGS = ("", "-gzip", "-br", "-deflate", "-zstd")
 _SAFE_METHODS = ("GET", "HEAD")
+_TAGS = Parameter(str, "Entity tags that the client has seen, or *.", place="header")
 
 
 class Tag(NamedTuple):
@@ -81,6 +83,9 @@ class ConditionalHandler(ServiceHandler):
         # The last of the transforms: it looks at what the others have done.
         self._transforms = [*self._transforms, _TagOfTheAnswer(self)]
 
+    @takes("If-None-Match", _TAGS)
+    @answers(304)
+    @refuses(412)
     def write_model(self, model: Model | None, *, created_at: str | None = None) -> None:
         """Answers as `ServiceHandler.write_model` does, with the model's `ETag`.
 
@@ -95,6 +100,8 @@ class ConditionalHandler(ServiceHandler):
         self.set_header("ETag", self._etag(found))
         super().write_model(found, created_at=created_at)
 
+    @takes("If-Match", _TAGS)
+    @refuses(412, 428)
     def if_match(self) -> Callable[[Model], bool]:
         """A function that says whether a model is as the client has seen it, by the request's conditions.
 
@@ -113,6 +120,8 @@ class ConditionalHandler(ServiceHandler):
 
         return is_as_seen
 
+    @takes("If-None-Match", _TAGS)
+    @refuses(412)
     def wants_to_create(self) -> bool:
         """Whether the request may only create what it is sent to: `If-None-Match: *`."""
         excluded = self.tags("If-None-Match")

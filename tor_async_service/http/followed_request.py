@@ -16,7 +16,13 @@ class FollowedRequestObserver(RequestObserver):
     __slots__ = ("_attempt", "_events", "_number")
 
     def __init__(
-        self, service: Observer, span: RequestSpan, events: EventLog, number: int, method: str, path: str
+        self,
+        service: Observer,
+        span: RequestSpan,
+        events: EventLog,
+        number: int,
+        method: str,
+        path: str,
     ) -> None:
         super().__init__(service, span)
         self._events = events

@@ -59,7 +59,7 @@ class ServiceHandler(tornado.web.RequestHandler):
         self.service: Service = self.settings["service"]
         self._method, self._route = known_method(self.request.method), route
         self._span = self.service.tracer.begin(self.request, self._method, route)
-        self._observer = _observer_of(self.service, self._span, self._method, self.request.path)
+        self._observer = _observer_of(self.service, self.request, self._span)
         self._started_s = time.monotonic()
         self._body = bytearray()
         self._body_size_bytes = 0
@@ -294,13 +294,16 @@ class ServiceHandler(tornado.web.RequestHandler):
         )
 
 
-def _observer_of(service: Service, span: RequestSpan, method: str, path: str) -> RequestObserver:
+def _observer_of(service: Service, request: HTTPServerRequest, span: RequestSpan) -> RequestObserver:
     """The observer of a request: one that makes events of it if somebody listens."""
     # What operators ask (/_health and the like) is not what the events are about.
     if service.events is not None and "/_" not in path:
         number = service.events.next_request()
         if number is not None:
-            return FollowedRequestObserver(service.metrics, span, service.events, number, method, path)
+            method = str(request.method)
+            return FollowedRequestObserver(
+                service.metrics, span, service.events, number, method, request.path
+            )
     return RequestObserver(service.metrics, span)
 
 

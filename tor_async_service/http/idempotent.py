@@ -7,12 +7,14 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import tornado.web
 
 from tor_async_couchdb.model.canonical import canonical_bytes
 from tor_async_couchdb.model.used_keys import KeyUse
+from tor_async_service.http.answers import Parameter, refuses, takes
 from tor_async_service.http.handler import ServiceHandler
 
 # A string of RFC 9651, section 3.3.3.
@@ -20,6 +22,13 @@ _STRING = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
 _ESCAPED = re.compile(r"\\(.)")
 _MAX_SIZE_BYTES = 255
 _HASH_SIZE_DIGITS = 32
+
+_KEY = Parameter(
+    Annotated[str, msgspec.Meta(pattern=r'^"[A-Za-z0-9-]{1,255}"$')],
+    "Names the change, so that it is made once however often the request is sent.",
+    place="header",
+    is_required=True,
+)
 
 CLIENT_HEADER = "Client-Id"
 
@@ -65,6 +74,8 @@ class IdempotentHandler(ServiceHandler):
         """Who sent the request. Override it where clients log in, so that none uses the keys of another."""
         return self.request.headers.get(CLIENT_HEADER, "")
 
+    @takes("Idempotency-Key", _KEY)
+    @refuses(400, 409, 422)
     @contextlib.contextmanager
     def idempotency_key(self, body: Any = None) -> Iterator[KeyUse]:
         """The use of the request's key for the change that method and `body` ask for.

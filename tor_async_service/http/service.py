@@ -36,8 +36,7 @@ class Service:
     """The parts of a service. No request takes longer than `deadline_s` seconds.
 
     `failed_checks` runs the health checks, and returns the reasons of those that fail by their names. Its
-    answer may be a second old. `openapi()` is the service's description, as JSON. `events` is None if they
-    are off.
+    answer may be a second old. `openapi()` is the service's description, as JSON. `events` is None if off.
     """
 
     database: Database

@@ -22,15 +22,18 @@ class Shown:
     """What a method does with the request and the answer.
 
     `body` is the type that it gives to `json_body`. `model` is the class of the models that it answers with,
-    None if it is not known; it `writes` by one of the chassis' methods, None if it writes nothing. `refusals`
-    are the statuses of the HTTPErrors that it raises.
+    None if it is not known; it `writes` by one of the chassis' methods, None if it writes nothing, and may
+    create what it writes, or not. `refusals` are the statuses of the HTTPErrors that it raises, and `helpers`
+    the names of the handler's own methods that it calls.
     """
 
     body: Any = None
     model: type[Model] | None = None
     writes: str | None = None
     creates: bool = False
+    only_creates: bool = False
     refusals: tuple[int, ...] = ()
+    helpers: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 _WRITERS = ("write_model", "write_models", "write_json", "write")
@@ -45,25 +48,28 @@ def shown_by(method: Callable[..., Any]) -> Shown:
         return Shown(writes="write_json")
     names = function.__globals__
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    own = {call.func.attr: call for call in calls if isinstance(call.func, ast.Attribute) and _is_self(call)}
+    own = {name: call for call in calls if (name := _own_method(call)) is not None}
     body = _value(own["json_body"].args[0], names) if "json_body" in own else None
     models = (model for call in calls for model in _models_of(call, names))
-    created = own["write_model"].keywords if "write_model" in own else []
+    writing = [call for call in calls if _own_method(call) == "write_model"]
+    creating = [call for call in writing if any(keyword.arg == "created_at" for keyword in call.keywords)]
     return Shown(
         body=None if body is _UNKNOWN else body,
         model=next(models, None),
         writes=next((writer for writer in _WRITERS if writer in own), None),
-        creates=any(keyword.arg == "created_at" for keyword in created),
+        creates=bool(creating),
+        only_creates=bool(creating) and creating == writing,
         refusals=tuple(_statuses(calls)),
+        helpers=tuple(own),
     )
 
 
-def _is_self(call: ast.Call) -> bool:
-    return (
-        isinstance(call.func, ast.Attribute)
-        and isinstance(call.func.value, ast.Name)
-        and call.func.value.id == "self"
-    )
+def _own_method(call: ast.Call) -> str | None:
+    """The name of the handler's own method that is called."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id="self"), attr=name):
+            return name
+    return None
 
 
 def _value(node: ast.expr, names: Mapping[str, Any]) -> Any:

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from tor_async_service.http.answers import Links, answers, takes
+from tor_async_service.http.answers import Links, Parameter, answers, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations import quickness
 from tor_async_service.operations.checks import failures
@@ -28,7 +28,10 @@ class Health(msgspec.Struct, omit_defaults=True):
 class HealthHandler(ServiceHandler):
     """`?quick=true` (the default) does no I/O; `?quick=false` runs all health checks of the service."""
 
-    @takes("quick", quickness.SPELLING, "Whether to leave out the checks that need I/O.")
+    @takes(
+        "quick",
+        Parameter(Literal[tuple(quickness.SPELLINGS)], "Whether to leave out the checks that need I/O."),
+    )
     @answers(200, Health)
     @answers(503, Health)
     async def get(self) -> None:

@@ -15,13 +15,15 @@ import msgspec
 
 from tor_async_couchdb.model import Model
 from tor_async_service.http import pages, problems
-from tor_async_service.http.answers import Answer, answers, answers_of, parameters_of
+from tor_async_service.http.answers import Answer, Parameter, answers, answers_of, parameters_of, refusals_of
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import Problem
 from tor_async_service.operations.handler_code import Shown, shown_by
 
 _VERSION = "3.1.1"
 _METHODS = ("get", "post", "put", "patch", "delete")
+_READS = ("get",)
+_NOT_MODIFIED = 304
 _REF = "#/components/schemas/{name}"
 
 # A route is a path with a group for each parameter. A part that may be missing, `(?:…)?`, is left out.
@@ -44,12 +46,12 @@ _HEADERS: Mapping[str, dict[str, Any]] = {
     "Tampered-Count": {"description": "How many documents were tampered with.", "schema": _INTEGER},
 }
 
-_PAGING: Mapping[str, tuple[Any, str]] = {
-    "limit": (
+_PAGING: Mapping[str, Parameter] = {
+    "limit": Parameter(
         Annotated[int, msgspec.Meta(ge=1, le=pages.MAX_PAGE_SIZE)],
         "Asks for a page of so many; without it the answer has all.",
     ),
-    "start": (
+    "start": Parameter(
         Annotated[str, msgspec.Meta(pattern=pages.CURSOR_PATTERN)],
         "Where the page starts: taken from the link to it.",
     ),
@@ -59,12 +61,13 @@ Routes = Sequence[tuple[str, type[ServiceHandler]]]
 
 
 class ProblemDetails(msgspec.Struct):
-    """Problem details (RFC 9457): `detail` is for people, `type` for programs."""
+    """Problem details (RFC 9457): `detail` is for people, `type` for programs, `request_id` for the log."""
 
     type: str
     title: str
     status: int
     detail: str
+    request_id: str = ""
 
 
 class OpenAPIHandler(ServiceHandler):
@@ -148,22 +151,31 @@ class _Operation:
     summary: str
     in_path: Mapping[str, str]  # the regular expressions of the parameters
     method: Callable[..., Any]
+    helpers: Sequence[Callable[..., Any]]  # methods of the handler that the method calls
     shown: Shown
     own_statuses: frozenset[int]
 
     @property
-    def in_query(self) -> Mapping[str, tuple[Any, str]]:
-        return {**parameters_of(self.method), **(_PAGING if self.shown.writes == "write_models" else {})}
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Those in the query string and in headers."""
+        found = dict(_PAGING) if self.shown.writes == "write_models" else {}
+        for method in (*self.helpers, self.method):
+            found |= parameters_of(method)
+        return found
 
     @property
     def answers(self) -> Mapping[int, Answer]:
-        declared = answers_of(self.method)
-        if declared:
-            return declared
+        """The successes, and those failures that are no problem documents."""
+        return answers_of(self.method) or {**self._shown_answers, **self._answers_of_helpers}
+
+    @property
+    def _shown_answers(self) -> Mapping[int, Answer]:
         model = Any if self.shown.model is None else representation_type(self.shown.model)
         match self.shown.writes:
             case "write_model":
-                return {201 if self.shown.creates else 200: Answer(model)}
+                statuses = [201] if self.shown.creates else []
+                statuses += [] if self.shown.only_creates else [200]
+                return {status: Answer(model) for status in statuses}
             case "write_models":
                 return {200: Answer(list[model])}  # type: ignore[valid-type]  # mypy takes it for a variable
             case None:
@@ -171,9 +183,21 @@ class _Operation:
         return {200: Answer(Any)}
 
     @property
+    def _answers_of_helpers(self) -> Mapping[int, Answer]:
+        return {
+            status: answer
+            for helper in self.helpers
+            for status, answer in answers_of(helper).items()
+            if self.name in _READS or status != _NOT_MODIFIED
+        }
+
+    @property
     def problem_statuses(self) -> set[int]:
+        """The statuses of the problem documents."""
         statuses = {*_ALWAYS, *self.own_statuses, *self.shown.refusals}
-        if self.in_query:
+        for method in (*self.helpers, self.method):
+            statuses.update(refusals_of(method))
+        if self.parameters:
             statuses.add(400)
         if self.in_path:
             statuses.add(404)
@@ -181,13 +205,13 @@ class _Operation:
             statuses.add(502)
         if self.shown.body is not None:
             statuses.update(_WITH_A_BODY)
-        if self.name != "get":
+        if self.name not in _READS:
             statuses.update(_WRITING)
         return statuses - {*self.answers}
 
     def types(self) -> Iterator[Any]:
         """The types whose schemas it needs."""
-        yield from (value_type for value_type, _ in self.in_query.values())
+        yield from (parameter.type for parameter in self.parameters.values())
         yield from (answer.body for answer in self.answers.values() if answer.body is not None)
         if self.shown.body is not None:
             yield self.shown.body
@@ -203,9 +227,15 @@ class _Operation:
             }
             for name, group in self.in_path.items()
         ]
-        of_query = [
-            {"name": name, "in": "query", "description": description, "schema": schemas.of(value_type)}
-            for name, (value_type, description) in self.in_query.items()
+        others = [
+            {
+                "name": name,
+                "in": parameter.place,
+                "required": parameter.is_required,
+                "description": parameter.description,
+                "schema": schemas.of(parameter.type),
+            }
+            for name, parameter in self.parameters.items()
         ]
         success = {
             str(status): self._response(status, each, schemas) for status, each in self.answers.items()
@@ -215,8 +245,8 @@ class _Operation:
             for status in sorted(self.problem_statuses)
         }
         described: dict[str, Any] = {"operationId": self.id, "summary": self.summary}
-        if of_path or of_query:
-            described["parameters"] = of_path + of_query
+        if of_path or others:
+            described["parameters"] = of_path + others
         if self.shown.body is not None:
             content = {"application/json": {"schema": schemas.of(self.shown.body)}}
             described["requestBody"] = {"required": True, "content": content}
@@ -225,7 +255,7 @@ class _Operation:
     def _response(self, status: int, answer: Answer, schemas: _Schemas) -> dict[str, Any]:
         writes = self.shown.writes
         names = [] if writes in ("write_json", "write") else ["Conflict-Count", "Tampered-Count"]
-        names += ["Location"] if self.shown.creates else []
+        names += ["Location"] if status == 201 else []
         names += ["Link"] if writes == "write_models" else []
         response: dict[str, Any] = {"description": http.HTTPStatus(status).phrase}
         if names:
@@ -253,6 +283,7 @@ def _operations(routes: Routes, own_statuses: set[int]) -> Iterator[_Operation]:
             while id_ in ids:
                 id_ += "_"
             ids.add(id_)
+            shown = shown_by(method)
             yield _Operation(
                 path=path.format(*(f"{{{each}}}" for each in names)),
                 name=name,
@@ -260,7 +291,8 @@ def _operations(routes: Routes, own_statuses: set[int]) -> Iterator[_Operation]:
                 summary=_first_line(method.__doc__ or handler.__doc__),
                 in_path=dict(zip(names, groups, strict=True)),
                 method=method,
-                shown=shown_by(method),
+                helpers=[getattr(handler, helper) for helper in shown.helpers if hasattr(handler, helper)],
+                shown=shown,
                 own_statuses=frozenset(own_statuses),
             )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tor_async_service.http.answers import Parameter, answers, takes
 from tor_async_service.http.handler import ServiceHandler
 
 _SHUTDOWN = "shutdown"
@@ -12,6 +13,8 @@ class _ProbeHandler(ServiceHandler):
 
     probe: str
 
+    @takes("exclude", Parameter(str, "The name of a check that does not count."))
+    @takes("verbose", Parameter(str, "Asks for a line for each check."))
     def answer(self, names: list[str], failed: Mapping[str, str]) -> None:
         """200, or 503 if a check failed that `?exclude=NAME` does not leave out."""
         excluded = set(self.get_query_arguments("exclude"))
@@ -40,6 +43,7 @@ class LivezHandler(_ProbeHandler):
 
     probe = "livez"
 
+    @answers(200, str, media_types=["text/plain"])
     async def get(self) -> None:
         """200, always: that the event loop answers is what it checks."""
         self.answer(["ping"], {})
@@ -50,6 +54,8 @@ class ReadyzHandler(_ProbeHandler):
 
     probe = "readyz"
 
+    @answers(200, str, media_types=["text/plain"])
+    @answers(503, str, media_types=["text/plain"])
     async def get(self) -> None:
         """200, or 503 and the reasons."""
         failed = dict(await self.service.failed_checks())

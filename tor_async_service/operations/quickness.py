@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import tornado.web
 
-_SPELLINGS = {
+SPELLINGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
@@ -15,6 +15,6 @@ SPELLING: Any = Literal[tuple(_SPELLINGS)]  # a literal type made at run time, w
 def asked_for(handler: tornado.web.RequestHandler, *, default: bool) -> bool:
     """Whether the request asks for the quick answer; 400 if that can't be told."""
     spelling = handler.get_query_argument("quick", str(default)).lower()
-    if spelling not in _SPELLINGS:
-        raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(_SPELLINGS)}.")
-    return _SPELLINGS[spelling]
+    if spelling not in SPELLINGS:
+        raise tornado.web.HTTPError(400, f"quick must be one of {', '.join(SPELLINGS)}.")
+    return SPELLINGS[spelling]

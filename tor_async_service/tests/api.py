@@ -16,6 +16,7 @@ from tor_async_service import (
     KeysInUse,
     Option,
     OwnMetrics,
+    Parameter,
     Parts,
     Problem,
     Route,
@@ -23,7 +24,10 @@ from tor_async_service import (
     ServiceHandler,
     ServiceMetrics,
     UnhealthyError,
+    answers,
+    refuses,
     run,
+    takes,
 )
 
 
@@ -55,6 +59,9 @@ class FruitsHandler(ServiceHandler):
         """Models are answered as a stream or as pages."""
         await self.write_models(FruitsRetriever("fruit_by_color", database=self.database))
 
+    @takes("Client-Id", Parameter(str, "Who asks.", place="header", is_required=True))
+    @refuses(429)
+    @answers(200, dict[str, str])
     async def put(self) -> None:
         """A missing value is answered with 404; any value can be answered as JSON."""
         fruit: Fruit = self.found(Fruit(color="red"))

@@ -1,5 +1,6 @@
 import math
 import re
+import time
 from collections.abc import Mapping
 
 from prometheus_client import generate_latest
@@ -20,6 +21,11 @@ def test_services_of_one_process_count_for_themselves() -> None:
     first.document_left_out(TamperedError("a"))
     assert 'documents_left_out_total{error="TamperedError"} 1.0' in lines(first)
     assert not any(line.startswith("documents_left_out_total") for line in lines(second))
+
+
+def test_start_of_the_process_is_shown() -> None:
+    (line,) = (line for line in lines(ServiceMetrics()) if line.startswith("process_start_time_seconds "))
+    assert 0 < float(line.split()[1]) <= time.time()
 
 
 def test_documents_that_were_tampered_with_are_counted_each_time() -> None:

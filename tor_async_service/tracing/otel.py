@@ -13,10 +13,9 @@ import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 
-import opentelemetry.context
-from opentelemetry import propagate
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import get_global_textmap
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
@@ -72,7 +71,7 @@ class OpenTelemetryTracer(RequestTracer):
     def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
         self._tracer = provider.get_tracer("tor_async_service")
-        self._propagator = propagate.get_global_textmap()  # OTEL_PROPAGATORS; by default W3C's headers
+        self._propagator = get_global_textmap()  # OTEL_PROPAGATORS; by default W3C's headers
 
     def begin(self, request: HTTPServerRequest, method: str, route: str) -> RequestSpan:
         """See `RequestTracer.begin`. The caller's `traceparent` is taken over, unless it is malformed."""
@@ -145,8 +144,10 @@ class _OpenTelemetryRequestSpan(RequestSpan):
 
     def enter(self) -> None:
         # Nothing detaches it: the context ends with the task.
-        opentelemetry.context.attach(set_span_in_context(self._span, self._parent))
-        TRACE_ID.set(format_trace_id(self._span.get_span_context().trace_id))
+        attach(set_span_in_context(self._span, self._parent))
+        context = self._span.get_span_context()
+        if context.is_valid:  # else the SDK is disabled
+            TRACE_ID.set(format_trace_id(context.trace_id))
 
     def add_event(self, name: str, attributes: Mapping[str, float] | None = None) -> None:
         self._span.add_event(name, attributes)

@@ -18,9 +18,8 @@ _COUNTERS = {
 _DURATION = re.compile(r"http_server_request_duration_seconds_(count|bucket)\Z")
 _LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([0-9.eE+-]+)", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_STATUS, _ROUTE = "http_response_status_code", "http_route"
-# What operators ask says nothing about the load.
-_OPERATIONS = re.compile(r"/_|/livez|/readyz")
+# What operators ask says nothing about the load, nor do paths that there are not.
+_NO_LOAD = re.compile(r"^$|/_|^/livez|^/readyz")
 
 
 def parse(text: str) -> Counts:
@@ -35,18 +34,18 @@ def parse(text: str) -> Counts:
             count(_COUNTERS[metric], float(value))
         elif duration := _DURATION.match(metric):
             label = dict(_LABEL.findall(labels))
-            if not _OPERATIONS.search(label.get(_ROUTE, "")):
-                kind = duration[1]
-                name = f"le:{label['le']}" if kind == "bucket" else _outcome(label.get(_STATUS, ""))
+            if not _NO_LOAD.search(label.get("http_route", "")):
+                status = label.get("http_response_status_code", "")
+                name = f"le:{label['le']}" if duration[1] == "bucket" else _outcome(status)
                 count(name, float(value))
     return counts
 
 
 def _outcome(status: str) -> str:
-    """What became of a request: "succeeded", "refused" (409) or "failed"; a 404 is "other"."""
+    """What became of a request: "succeeded", "refused" (409, 412) or "failed"; a 404 is "other"."""
     if status.startswith("2"):
         return "succeeded"
-    if status == "409":
+    if status in ("409", "412"):
         return "refused"
     return "failed" if status.startswith("5") else "other"
 

@@ -80,7 +80,7 @@ class FakeRun:
             name: {
                 "name": name,
                 "sentence": f"One sees {name}.",
-                "metric": "couchdb_call_duration_seconds_sum",
+                "metric": "db_client_operation_duration_seconds_sum",
                 "grade": {"default": 300, "min": 10, "max": 5000, "unit": "ms"},
                 "is_on": False,
                 "current_grade": None,

@@ -13,6 +13,7 @@ from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
+    ForbiddenError,
     InvalidDocumentError,
     NotFoundError,
     ResponseError,
@@ -249,6 +250,45 @@ async def test_view_takes_couchdbs_options(database: Database, documents: Docume
     assert await keys(descending=True, limit=2) == [4, 3]
     assert await keys(startkey=1, endkey=3) == [1, 2, 3]
     assert await keys(startkey=3, endkey=1, descending=True) == [3, 2, 1]
+
+
+GROUPED = {
+    "views": {"grouped": {"map": "function(doc) { if (doc.group) { emit([doc.group, doc.n], doc.n); } }"}}
+}
+
+
+async def test_group_of_a_view_has_the_rows_whose_keys_begin_with_it(
+    database: Database, documents: Documents
+) -> None:
+    documents.put(_id="_design/grouped", **GROUPED)
+    documents.put_many([{"group": group, "n": n} for group in ("a", "aa", "b") for n in (2, 1)])
+    rows = await database.query_group("grouped", "a")
+    assert [(row.key, row.value, row.doc) for row in rows] == [(["a", 1], 1, None), (["a", 2], 2, None)]
+    assert await database.query_group("grouped", "c") == []
+
+
+async def test_callers_that_wait_for_the_same_group_share_a_request(
+    database: Database, documents: Documents, proxy: FaultProxy
+) -> None:
+    documents.put(_id="_design/grouped", **GROUPED)
+    documents.put(group="a", n=1)
+    results = await asyncio.gather(*(database.query_group("grouped", group) for group in "abab"))
+    assert [len(rows) for rows in results] == [1, 0, 1, 0]
+    assert len(proxy.requests) == 2
+
+
+async def test_group_that_can_not_be_read_is_an_error_for_its_callers_alone(
+    database: Database, documents: Documents, proxy: FaultProxy
+) -> None:
+    documents.put(_id="_design/grouped", **GROUPED)
+    proxy.inject(answered(403, "{}"), "%22a%22")
+    results = await asyncio.gather(
+        *(database.query_group("grouped", group) for group in "ab"), return_exceptions=True
+    )
+    assert isinstance(results[0], ForbiddenError)
+    assert results[1] == []
+    with pytest.raises(NotFoundError):
+        await database.query_group("absent", "a")
 
 
 async def test_error_names_the_missing_view(database: Database, documents: Documents) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
+from tor_async_couchdb.model.timestamps import Timestamp, next_after, now, set_clock_offset
 
 FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 moments = st.datetimes(
@@ -20,6 +20,16 @@ def test_now_has_six_digits_and_is_utc() -> None:
     assert FORM.fullmatch(now())
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(now())
     assert abs(age) < datetime.timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("offset_s", [3600.0, -3600.0])
+def test_clock_can_be_set_off_for_experiments(offset_s: float) -> None:
+    set_clock_offset(offset_s)
+    try:
+        ahead = datetime.datetime.fromisoformat(now()) - datetime.datetime.now(datetime.UTC)
+    finally:
+        set_clock_offset(0)
+    assert abs(ahead - datetime.timedelta(seconds=offset_s)) < datetime.timedelta(seconds=5)
 
 
 def test_full_second_has_six_digits_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,33 @@ async def test_without_a_fault_requests_are_forwarded(
     ]
 
 
+async def test_feed_is_relayed_as_it_comes(
+    client: Client, proxy: FaultProxy, couchdb: CouchDBServer, documents: Documents
+) -> None:
+    async def relay(request: Request) -> web.StreamResponse:
+        return await request.relay()
+
+    proxy.inject(relay, "_changes")
+    credentials = aiohttp.encode_basic_auth(couchdb.username, couchdb.password)
+    url = f"{proxy.url}/_changes?feed=continuous&heartbeat=1000"
+    async with (
+        asyncio.timeout(20),
+        aiohttp.ClientSession(headers={"Authorization": credentials}) as session,
+        session.get(url) as feed,
+    ):
+        assert (await client.write(_id="a"))["ok"] is True
+        while not (line := (await feed.content.readline()).strip()):
+            pass  # a heartbeat
+        assert json.loads(line)["id"] == "a"
+
+
+async def test_proxy_can_forget_its_requests(couchdb: CouchDBServer) -> None:
+    async with FaultProxy(couchdb.url, is_forgetful=True) as proxy, aiohttp.ClientSession() as session:
+        async with session.get(proxy.url) as answer:
+            assert answer.status in (200, 401)
+        assert proxy.requests == []
+
+
 async def test_request_that_is_cut_before_is_not_applied(
     client: Client, proxy: FaultProxy, documents: Documents
 ) -> None:

@@ -49,6 +49,20 @@ def test_options_are_accepted() -> None:
     assert configuration.deadline_s == 0.5
 
 
+def test_clock_is_right_unless_the_environment_sets_it_off() -> None:
+    assert parse("x", [], {}).clock_offset_s == 0
+    assert parse("x", [], {"CLOCK_OFFSET_S": ""}).clock_offset_s == 0
+    assert parse("x", [], {"CLOCK_OFFSET_S": "-3600"}).clock_offset_s == -3600
+
+
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", "86401"])
+def test_wrong_clock_offset_is_named(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse("x", [], {"CLOCK_OFFSET_S": text})
+    assert caught.value.code == 2
+    assert f"CLOCK_OFFSET_S: {text!r} is not a number of seconds" in capsys.readouterr().err
+
+
 def test_credentials_come_from_the_environment_and_are_not_shown() -> None:
     configuration = parse("x", [], {"COUCHDB_USER": "u", "COUCHDB_PASSWORD": "s3cr3t"})
     assert configuration.login == BasicLogin("u", "s3cr3t")

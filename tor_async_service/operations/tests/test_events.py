@@ -122,7 +122,7 @@ async def test_one_listener_too_many_is_refused(client: aiohttp.ClientSession, e
 
 async def test_drain_ends_the_stream(client: aiohttp.ClientSession, app: ServiceApplication) -> None:
     async with client.get("/_events") as answer:
-        ending = asyncio.create_task(app.service.drain.wait(_TIMEOUT_S))
+        app.service.drain.started.set()
         async with asyncio.timeout(_TIMEOUT_S):
             assert (await answer.content.read()).startswith(b": heartbeat")
     assert await ending == 0

@@ -63,7 +63,7 @@ class Handler(ServiceHandler):
 
 
 def test_creation_shows_its_body_and_its_model() -> None:
-    expected = Shown(body=FruitBody, model=Fruit, writes="write_model", creates=True)
+    expected = Shown(body=FruitBody, model=Fruit, writes="write_model", creates=True, only_creates=True)
     assert shown_by(Handler.post) == expected
 
 

@@ -9,7 +9,7 @@ from openapi_spec_validator import validate
 from tor_async_couchdb import Database, Model
 from tor_async_couchdb.model.properties import Protection
 from tor_async_service.app.application import Parts, ServiceApplication
-from tor_async_service.http.answers import answers, takes
+from tor_async_service.http.answers import Parameter, answers, refuses, takes
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.problems import Problem
 from tor_async_service.operations.openapi import openapi_document, path_of, representation_type
@@ -29,7 +29,7 @@ class Count(msgspec.Struct):
 class CountHandler(ServiceHandler):
     """The number of fruits."""
 
-    @takes("color", str, "Of which color.")
+    @takes("color", Parameter(str, "Of which color."))
     @answers(200, Count, media_types=("application/json", "text/plain"))
     async def get(self) -> None:
         """Counts the fruits.
@@ -81,6 +81,8 @@ def test_each_method_of_each_route_is_described(document: dict[str, Any]) -> Non
     assert {path: [*operations] for path, operations in document["paths"].items()} == {
         "/things": ["get", "post"],
         "/things/{key}": ["get", "put"],
+        "/livez": ["get"],
+        "/readyz": ["get"],
         "/_health": ["get"],
         "/_metrics": ["get"],
         "/_version": ["get"],
@@ -149,6 +151,30 @@ def test_error_that_a_method_raises_is_described() -> None:
     validate(document)
     assert document["paths"]["/busy"]["get"]["responses"]["429"]["$ref"].endswith("/Problem429")
     assert "Problem429" in document["components"]["responses"]
+
+
+def test_what_the_methods_of_a_base_class_take_and_refuse_is_described() -> None:
+    class BaseHandler(ServiceHandler):
+        @takes("Client-Id", Parameter(str, "Who asks.", place="header", is_required=True))
+        @refuses(429)
+        def client(self) -> str:
+            return self.request.headers["Client-Id"]
+
+    class QuotaHandler(BaseHandler):
+        async def get(self) -> None:
+            self.write_json({"client": self.client()})
+
+        async def post(self) -> None:
+            pass
+
+    document = openapi_document([("/quota", QuotaHandler)], title="Quota", version="1", own_problems={})
+    validate(document)
+    get, post = (document["paths"]["/quota"][name] for name in ("get", "post"))
+    (client,) = get["parameters"]
+    assert (client["name"], client["in"], client["required"]) == ("Client-Id", "header", True)
+    assert "429" in get["responses"]
+    assert "parameters" not in post
+    assert "429" not in post["responses"]
 
 
 def test_handler_of_two_routes_has_two_operations() -> None:

@@ -289,6 +289,25 @@ async def test_log_lines_of_a_request_have_the_id_of_its_trace(
     assert TRACE_ID.get() == ""
 
 
+async def test_sdk_that_is_disabled_traces_nothing(
+    absent_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    class Handler(ServiceHandler):
+        async def get(self) -> None:
+            seen.append(TRACE_ID.get())
+
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    spans = Spans()
+    parts = Parts(tracer=OpenTelemetryTracer(spans.provider))
+    app = ServiceApplication([("/", Handler)], absent_database, version="1", parts=parts)
+    async with serving(app) as client, client.get("/") as response:
+        assert response.status == 200
+    assert seen == [""]
+    assert spans.all() == []
+
+
 async def test_exemplars_have_the_ids_of_the_spans(
     client: aiohttp.ClientSession, spans: Spans, documents: Documents, look_up: str
 ) -> None:
