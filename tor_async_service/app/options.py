@@ -149,18 +149,6 @@ def parse(
     )
 
 
-def _clock_offset_s(environment: Mapping[str, str], parser: argparse.ArgumentParser) -> float:
-    """How fast the clock is: for experiments, so it is no option of the command line."""
-    text = environment.get("CLOCK_OFFSET_S") or "0"
-    try:
-        offset_s = float(text)
-    except ValueError:
-        offset_s = math.nan
-    if not abs(offset_s) <= _MAX_CLOCK_OFFSET_S:
-        parser.error(f"environment variable CLOCK_OFFSET_S: {text!r} is not a number of seconds, up to a day")
-    return offset_s
-
-
 def _add_operations(parser: argparse.ArgumentParser) -> None:
     """Adds what those who operate the service decide: how it ends, what it logs, what is in front of it."""
     times = ShutdownTimes()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 import tornado.web
+from tornado.httputil import HTTPServerRequest
 from werkzeug.http import parse_options_header
 
 from tor_async_couchdb import deadline
@@ -297,7 +298,7 @@ class ServiceHandler(tornado.web.RequestHandler):
 def _observer_of(service: Service, request: HTTPServerRequest, span: RequestSpan) -> RequestObserver:
     """The observer of a request: one that makes events of it if somebody listens."""
     # What operators ask (/_health and the like) is not what the events are about.
-    if service.events is not None and "/_" not in path:
+    if service.events is not None and "/_" not in request.path:
         number = service.events.next_request()
         if number is not None:
             method = str(request.method)

@@ -8,7 +8,7 @@ from werkzeug.http import parse_accept_header
 
 from tor_async_couchdb.actions.inspect import AsyncDatabaseMetricsRetriever, DatabaseMetrics, Sizes
 from tor_async_couchdb.errors import CouchDBError
-from tor_async_service.http.answers import answers, takes
+from tor_async_service.http.answers import answers
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.operations import quickness
 
@@ -22,7 +22,6 @@ class MetricsHandler(ServiceHandler):
     `?quick=true` gives Prometheus what the service counts and asks for nothing else: the sizes are old then.
     """
 
-    @takes("quick", quickness.SPELLING, "Whether to leave out what the database would have to answer.")
     @answers(200, dict[str, Any], media_types=_MEDIA_TYPES)
     async def get(self) -> None:
         """200 in the form that the request's Accept header asks for; by default JSON."""

@@ -1,15 +1,11 @@
 """`?quick=`: whether an operator wants the answer that needs no other service."""
 
-from typing import Any, Literal
-
 import tornado.web
 
 SPELLINGS = {
     **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "0"), False),
 }
-# What the parameter may be.
-SPELLING: Any = Literal[tuple(_SPELLINGS)]  # a literal type made at run time, which mypy does not know
 
 
 def asked_for(handler: tornado.web.RequestHandler, *, default: bool) -> bool:

@@ -125,4 +125,4 @@ async def test_drain_ends_the_stream(client: aiohttp.ClientSession, app: Service
         app.service.drain.started.set()
         async with asyncio.timeout(_TIMEOUT_S):
             assert (await answer.content.read()).startswith(b": heartbeat")
-    assert await ending == 0
+    assert await app.service.drain.wait(_TIMEOUT_S) == 0
