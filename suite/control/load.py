@@ -79,7 +79,7 @@ class LoadControl:
         """What locust's users were told, and what is stored; nothing if locust does not say."""
         try:
             answer = requests.get(f"{self._page_url}/books", timeout=_TIMEOUT_S)
-            return answer.json() if answer.ok else {}
+            return answer.json().get("services", {}) if answer.ok else {}
         except requests.RequestException:
             return {}
 
