@@ -76,15 +76,19 @@ class LoadControl:
         self._ask("/stop")
 
     def books(self) -> Any:
-        """What locust's users were told, and what is stored; nothing if locust does not say."""
-        try:
-            answer = requests.get(f"{self._page_url}/books", timeout=_TIMEOUT_S)
-            return answer.json() if answer.ok else {}
-        except requests.RequestException:
-            return {}
+        """What locust's users were told, and what is stored, by sample; nothing if locust does not say."""
+        return self._books().get("services", {})
 
     def _is_running(self) -> bool:
-        return bool(self.books().get("is_running"))
+        return bool(self._books().get("is_running"))
+
+    def _books(self) -> dict[str, Any]:
+        try:
+            answer = requests.get(f"{self._page_url}/books", timeout=_TIMEOUT_S)
+            books: dict[str, Any] = answer.json() if answer.ok else {}
+        except requests.RequestException:
+            return {}
+        return books
 
     def _ask(self, path: str, form: Mapping[str, str] | None = None) -> requests.Response:
         try:

@@ -10,6 +10,7 @@ import tornado.web
 from tornado.httputil import HTTPServerRequest
 
 _LOCAL_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?\Z")
+_SCHEMES = ("http", "https")
 _OWN = ("same-origin", "none")
 
 
@@ -22,7 +23,7 @@ def check_same_origin(request: HTTPServerRequest) -> None:
     if not _LOCAL_HOST.match(request.headers.get("Host", "")):
         raise tornado.web.HTTPError(403, "Ask for 127.0.0.1 or localhost: another Host is refused.")
     origin = request.headers.get("Origin")
-    if origin is not None and origin != f"http://{request.headers['Host']}":
+    if origin is not None and origin not in [f"{scheme}://{request.headers['Host']}" for scheme in _SCHEMES]:
         raise tornado.web.HTTPError(403, "A page of another origin must not ask this.")
     if request.headers.get("Sec-Fetch-Site", "none") not in _OWN:
         raise tornado.web.HTTPError(403, "A page of another site must not ask this.")

@@ -18,9 +18,8 @@ Event = dict[str, Any]
 class Bar:
     """One request: its steps, each of them (what, begin, duration, attempt), in seconds of Unix time."""
 
-    def __init__(self, key: str, path: str, begin_s: float) -> None:
+    def __init__(self, key: str, begin_s: float) -> None:
         self.key = key
-        self.path = path
         self.begin_s = begin_s
         self.steps: list[tuple[str, float, float, int]] = []
         self.end_s: float | None = None
@@ -57,9 +56,8 @@ def _ms(duration_s: float) -> float:
 class Lane:
     """The bars of one sample. It follows the fruit that is changed most, a few requests each second."""
 
-    def __init__(self, sample: str) -> None:
+    def __init__(self) -> None:
         self.path: str | None = None
-        self._sample = sample
         self._open: dict[str, Bar] = {}
         self._chosen: set[str] = set()
         self._changed: list[Bar] = []
@@ -96,7 +94,7 @@ class Lane:
         self._forget_old(now_s)
         if len(self._open) >= _MAX_OPEN:
             return
-        bar = self._open[key] = Bar(key, path, now_s)
+        bar = self._open[key] = Bar(key, now_s)
         if path == self.path and self._has_token(now_s):
             self._chosen.add(key)
             self._changed.append(bar)

@@ -5,7 +5,7 @@ import { LineChart } from "./charts.js";
 
 const SERIES = [
   ["succeeded", "--success"],
-  ["answered 409", "--refusal"],
+  ["refused", "--refusal"],
   ["conflicts met", "--conflict-fill"],
 ];
 const RATES = ["succeeded", "refused", "met"];
@@ -89,7 +89,7 @@ function createCard(sample) {
       "dl",
       { class: "figures" },
       figure("succeeded", "success /s", "success"),
-      figure("refused", "409 /s", "refusal"),
+      figure("refused", "refused /s", "refusal"),
       figure("met", "conflicts /s", "conflict"),
       figure("waiting", "waiting"),
       figure("p50", "p50"),

@@ -43,7 +43,8 @@ export class MastersPanel {
     const named = (wanted) => this.#faults.find((fault) => fault.name === LINK_FAULTS[wanted]);
     for (const other of Object.keys(LINK_FAULTS)) {
       const fault = named(other);
-      if (other !== link && fault?.is_on) await ask("DELETE", `/faults/${part(fault.name)}`);
+      // Also if it is off as far as the page knows: that may be old.
+      if (other !== link && fault) await ask("DELETE", `/faults/${part(fault.name)}`);
     }
     if (link === "up") return;
     const fault = named(link);

@@ -121,7 +121,7 @@ class LaneWatcher:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, service: Service) -> None:
-        lane = self._lanes.setdefault(service["sample"], Lane(service["sample"]))
+        lane = self._lanes.setdefault(service["sample"], Lane())
         label = f"{service['label']}:{service.get('pid')}"
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=3.0, sock_read=_SILENCE_TIMEOUT_S)
         with contextlib.suppress(*EXPECTED):

@@ -12,7 +12,7 @@ def step(lane: Lane, request: int, at_s: float, what: str, **members: Any) -> No
 
 
 def test_a_bar_has_the_steps_of_its_request_in_milliseconds() -> None:
-    lane = Lane("crud/retry")
+    lane = Lane()
     begin(lane, 1, 100.0)
     step(lane, 1, 100.010, "read", duration_s=0.008)
     step(lane, 1, 100.030, "conflict", duration_s=0.020)
@@ -33,7 +33,7 @@ def test_a_bar_has_the_steps_of_its_request_in_milliseconds() -> None:
 
 
 def test_a_read_that_was_shared_with_earlier_requests_begins_with_this_one() -> None:
-    lane = Lane("crud/group_commit")
+    lane = Lane()
     begin(lane, 1, 100.0)
     step(lane, 1, 100.010, "read", duration_s=0.5)
     (bar,) = lane.take()
@@ -42,7 +42,7 @@ def test_a_read_that_was_shared_with_earlier_requests_begins_with_this_one() -> 
 
 
 def test_only_changes_of_one_fruit_are_shown() -> None:
-    lane = Lane("crud/basic")
+    lane = Lane()
     begin(lane, 1, 100.0)
     begin(lane, 2, 100.1, path="/v1.0/fruits/b")
     begin(lane, 3, 100.2, method="GET")
@@ -50,27 +50,27 @@ def test_only_changes_of_one_fruit_are_shown() -> None:
 
 
 def test_another_fruit_follows_when_nobody_changes_this_one_any_more() -> None:
-    lane = Lane("crud/basic")
+    lane = Lane()
     begin(lane, 1, 100.0)
     begin(lane, 2, 110.0, path="/v1.0/fruits/b")
     assert lane.path == "/v1.0/fruits/b"
 
 
 def test_a_few_requests_a_second_are_shown_and_all_others_dropped() -> None:
-    lane = Lane("crud/basic")
+    lane = Lane()
     for number in range(100):
         begin(lane, number, 100.0 + number / 100)
     assert 4 <= len(lane.take()) <= 8
 
 
 def test_requests_whose_end_was_lost_are_forgotten() -> None:
-    lane = Lane("crud/basic")
+    lane = Lane()
     for number in range(2000):
         begin(lane, number, 100.0 + number)
     assert len(lane._open) < 100
 
 
 def test_an_event_of_an_unknown_request_is_ignored() -> None:
-    lane = Lane("crud/basic")
+    lane = Lane()
     step(lane, 7, 100.0, "end", status=200)
     assert lane.take() == []
