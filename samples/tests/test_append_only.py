@@ -80,6 +80,12 @@ async def test_changes_of_two_processes_at_once_meet_no_conflict_and_all_count(
     assert {document["_rev"][:2] for document in histories(documents)} == {"1-"}
 
 
+async def test_changes_of_several_fruits_at_once_all_count(client: Client) -> None:
+    paths = [await new_fruit(client) for _ in range(3)]
+    await asyncio.gather(*(put(client, paths[i % 3]) for i in range(CHANGES)))
+    assert [(await get(client, path))["change_count"] for path in paths] == [CHANGES // 3] * 3
+
+
 async def test_fruit_has_the_color_of_the_latest_change(client: Client) -> None:
     path = await new_fruit(client)
     for color in ("blue", "green", "black"):

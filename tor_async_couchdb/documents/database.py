@@ -396,15 +396,15 @@ class Database:
 
     async def _query_groups(self, design_doc: str, update: str, keys: Sequence[str]) -> list[list[Row]]:
         different = [*dict.fromkeys(keys)]
-        queries = [{"startkey": [key], "endkey": [key, {}]} for key in different]
+        options = {"reduce": False, "update": update}
+        queries = [{"startkey": [key], "endkey": [key, {}], **options} for key in different]
         if len(queries) == 1:
-            found = [await self.query_view(design_doc, update=update, **queries[0])]
+            found = [await self.query_view(design_doc, **queries[0])]
         else:
             path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}/queries"
             body = msgspec.json.encode({"queries": queries})
-            options = {"reduce": False, "update": update}
             response = await self._endpoint.request(
-                f"POST {_VIEW}/queries", path, options, body=body, may_be_slow=True
+                f"POST {_VIEW}/queries", path, body=body, may_be_slow=True
             )
             found = [result.rows for result in response.decode(_Results, _results_apart).results]
         rows = dict(zip(different, found, strict=True))

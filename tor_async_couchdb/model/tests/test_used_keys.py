@@ -5,17 +5,17 @@ import pytest
 from tor_async_couchdb.errors import KeyReusedError, KeysFullError
 from tor_async_couchdb.model.used_keys import KeyUse, UsedKey, earlier_use, with_key
 
-PRESENT = datetime.datetime.now(datetime.UTC)
 USE = KeyUse("a", "red")
 
 
 def used(key: str, age_s: float = 0.0, fingerprint: str = "red") -> UsedKey:
-    moment = PRESENT - datetime.timedelta(seconds=age_s)
+    moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_s)
     return UsedKey(key, fingerprint, moment.isoformat(timespec="microseconds"), 3)
 
 
 def test_change_under_a_key_is_found() -> None:
-    assert earlier_use([used("b"), used("a")], USE) == used("a")
+    sought = used("a")
+    assert earlier_use([used("b"), sought], USE) is sought
     assert earlier_use([used("b")], USE) is None
     assert earlier_use([], USE) is None
 

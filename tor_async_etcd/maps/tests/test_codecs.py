@@ -56,7 +56,11 @@ def identity(item: Any) -> Any:
 
 @examples
 @given(data=st.data())
-@pytest.mark.parametrize(("codec", "keys"), KEYS, ids=repr)
+@pytest.mark.parametrize(
+    ("codec", "keys"),
+    KEYS,
+    ids=[type(codec).__name__ + str(number) for number, (codec, _) in enumerate(KEYS)],
+)
 def test_key_comes_back_and_keeps_its_order(
     codec: KeyCodec[Any], keys: st.SearchStrategy[Any], data: st.DataObject
 ) -> None:
