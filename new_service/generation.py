@@ -149,7 +149,7 @@ class Plan:
         text = text.replace("SAMPLE_NAME", self.sample.name).replace(
             "SUITE_CONTEXT", build_context(self.suite)
         )
-        text = text.replace("SAMPLE_SECTIONS", readme_sections(self.sample, self.names))
+        text = text.replace("SAMPLE_SECTIONS", readme_sections(self.sample, self.names, self.port))
         if path.endswith(".service"):
             text = text.replace("OWN_OPTIONS", " ".join(in_unit)).replace(" \n", "\n")
         elif path.endswith("compose.yaml"):
