@@ -66,6 +66,8 @@ class Plan:
                 continue  # they speak of one text, and no rule could put other values in its place
             renamed = self.names.renaming.python(expanded(text, self.names.properties))
             modules[f"{package}/{path}"] = renamed.replace(module, package)
+        for path, text in self.sample.others.items():
+            modules[f"{package}/{path}"] = self.names.renaming.code(text)
         modules[f"{package}/__init__.py"] = '"""A service: README.md says what it does."""\n'
         return modules
 
