@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from new_service.contract import contract
+from new_service.contract import OWN_CONTRACT, contract
 from new_service.deployment import Deployment, Place
 from new_service.errors import NewServiceError
 from new_service.expanding import expanded
@@ -99,6 +99,8 @@ class Plan:
         return document
 
     def _contract(self) -> dict[str, str]:
+        if not self.sample.row.meets_contract:
+            return {"tests.py": self._named(OWN_CONTRACT)}
         views = [self.names.renaming.name(name) for name in self.sample.design_docs]
         renamed = self.names.renaming.python(self.sample.contract)
         return {"tests.py": self._named(contract(renamed, self.names.properties, views))}
