@@ -6,6 +6,22 @@ from collections.abc import Mapping, Sequence
 from new_service.properties import Property
 from new_service.source import Source, edited
 
+# Of a sample that does not meet the contract of all others: where its own begins.
+OWN_CONTRACT = '''"""What the service promises, asked of a running one at $SERVICE_URL: add what is its own."""
+
+import os
+
+import requests
+
+SERVICE_URL = os.environ.get("SERVICE_URL", "http://127.0.0.1:8445")
+TIMEOUT_S = 40.0
+
+
+def test_service_and_its_database_are_well() -> None:
+    response = requests.get(f"{SERVICE_URL}/_health?quick=false", timeout=TIMEOUT_S)
+    assert response.status_code == 200, response.text
+'''
+
 
 def contract(text: str, properties: Sequence[Property], views: Sequence[str]) -> str:
     """tests.py, whose constants hold what clients of this service send and what its database has."""

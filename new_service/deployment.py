@@ -45,6 +45,11 @@ _PLACES: Mapping[str, Place] = {
   `my-service-protection`. For several machines write a `DataKeyStore` on a database that they share.""",
     ),
     "etcd": Place(unit="http://127.0.0.1:2379", container="http://etcd:2379"),
+    "webhook": Place(
+        unit="http://127.0.0.1:8080/",
+        container="http://webhook:8080/",
+        note="- `--webhook URL` has to be where your events go.",
+    ),
 }
 
 

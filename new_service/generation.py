@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from new_service.contract import contract
+from new_service.contract import OWN_CONTRACT, contract
 from new_service.deployment import Deployment, Place
 from new_service.errors import NewServiceError
 from new_service.expanding import expanded
@@ -66,6 +66,8 @@ class Plan:
                 continue  # they speak of one text, and no rule could put other values in its place
             renamed = self.names.renaming.python(expanded(text, self.names.properties))
             modules[f"{package}/{path}"] = renamed.replace(module, package)
+        for path, text in self.sample.others.items():
+            modules[f"{package}/{path}"] = self.names.renaming.code(text)
         modules[f"{package}/__init__.py"] = '"""A service: README.md says what it does."""\n'
         return modules
 
@@ -97,6 +99,8 @@ class Plan:
         return document
 
     def _contract(self) -> dict[str, str]:
+        if not self.sample.row.meets_contract:
+            return {"tests.py": self._named(OWN_CONTRACT)}
         views = [self.names.renaming.name(name) for name in self.sample.design_docs]
         renamed = self.names.renaming.python(self.sample.contract)
         return {"tests.py": self._named(contract(renamed, self.names.properties, views))}
@@ -149,7 +153,7 @@ class Plan:
         text = text.replace("SAMPLE_NAME", self.sample.name).replace(
             "SUITE_CONTEXT", build_context(self.suite)
         )
-        text = text.replace("SAMPLE_SECTIONS", readme_sections(self.sample, self.names))
+        text = text.replace("SAMPLE_SECTIONS", readme_sections(self.sample, self.names, self.port))
         if path.endswith(".service"):
             text = text.replace("OWN_OPTIONS", " ".join(in_unit)).replace(" \n", "\n")
         elif path.endswith("compose.yaml"):

@@ -9,11 +9,12 @@ _SECTIONS = ("What to look at", "What it leaves out")
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)]+)\)")
 
 
-def readme_sections(sample: Sample, names: Names) -> str:
-    """The sections that stay true of a copy, with links to files of the project alone."""
+def readme_sections(sample: Sample, names: Names, port: int) -> str:
+    """The sections that stay true of a copy on this port, with links to files of the project alone."""
     sections = [section for title in _SECTIONS if (section := _section(sample.readme, title))]
     text = _LINK.sub(lambda match: _unlinked(match[1], match[2], names.package), "\n\n".join(sections))
-    return names.renaming.markdown(text)
+    ports = "|".join(str(sample.row.port_of(number)) for number in sample.row.numbers)
+    return names.renaming.markdown(re.sub(rf"\b({ports})\b", str(port), text))
 
 
 def _section(readme: str, title: str) -> str:

@@ -24,11 +24,13 @@ _ALWAYS = {"conflicts"}
 class Sample:
     """A sample as it is in this checkout, each part as text.
 
-    `modules` are by their paths in the sample's folder, `design_docs` by their names.
+    `modules`, and `others` such as a page, are by their paths in the sample's folder, `design_docs` by their
+    names.
     """
 
     row: Row
     modules: Mapping[str, str]
+    others: Mapping[str, str]
     readme: str
     design_docs: Mapping[str, str]
     seed_doc: dict[str, Any] | None
@@ -85,6 +87,7 @@ def read_sample(name: str) -> Sample:
     return Sample(
         row=rows[name],
         modules=modules,
+        others={path.name: path.read_text() for path in sorted(folder.iterdir()) if _is_other(path)},
         readme=(folder / "README.md").read_text(),
         design_docs=_design_docs(modules),
         seed_doc=_seed_doc(document_type),
@@ -95,6 +98,10 @@ def read_sample(name: str) -> Sample:
         has_subject=bool(re.search(r"\bSubject\(\)", model)),
         is_superseding=bool(re.search(r"\bdict\[Color\b", model)),
     )
+
+
+def _is_other(path: Path) -> bool:
+    return path.is_file() and path.suffix != ".py" and path.name != "README.md"
 
 
 def _model(module: str) -> tuple[str | None, str | None]:

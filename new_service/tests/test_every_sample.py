@@ -1,5 +1,6 @@
 """Each sample becomes a project twice, under awkward names, and passes its own tests both times."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,12 @@ from suite.table import SAMPLES
 pytestmark = pytest.mark.long
 
 NAMES = [sample.name for sample in SAMPLES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_readme_speaks_of_the_new_service_s_port_alone(name: str, tmp_path: Path) -> None:
+    readme = (made(tmp_path / "hours", name, "--model=Hour", "--port=9321") / "README.md").read_text()
+    assert {*re.findall(r"127\.0\.0\.1:(\d+)", readme)} == {"9321", "5984"}  # its own, and CouchDB's
 
 
 @pytest.mark.parametrize("name", NAMES)
