@@ -2,7 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tor_async_couchdb import AsyncGroupCommitter, AsyncModelRetriever
+from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
+from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.traced import TracedDatabase
 from tor_async_couchdb.errors import ConflictError, NotFoundError
