@@ -52,7 +52,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--suite",
         metavar="URL",
-        help="git URL to install tor-async-suite from (git+https://…) [this checkout]",
+        help="where tor-async-suite is installed from: a git URL (git+https://…) or a checkout [this one]",
     )
     parser.add_argument("--caller", type=Path, default=Path(), help=argparse.SUPPRESS)  # where folders begin
     parser.add_argument("--no-test", action="store_true", help="don't run the new service's tests")
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         if options.update:
-            return _show(update((options.caller / options.places[0]).resolve()))
+            return show(update((options.caller / options.places[0]).resolve()))
         target = (options.caller / options.places[1]).resolve()
         plan = _plan(options, target)
         create(target, plan)
@@ -106,11 +106,22 @@ def _plan(options: argparse.Namespace, target: Path) -> Plan:
         properties=tuple(map(parse_property, options.properties)),
     )
     check(names, sample)
-    suite = options.suite or str(ROOT)
+    suite = _suite(options.suite or str(ROOT), options.caller)
     return Plan(sample, names, free_port() if options.port is None else options.port, suite)
 
 
-def _show(result: Update) -> int:
+def _suite(text: str, caller: Path) -> str:
+    if text.startswith("git+"):
+        return text
+    folder = (caller / text).resolve()
+    if not (folder / "tor_async_service").is_dir():
+        raise NewServiceError(
+            f"--suite {text}: neither a git URL (git+https://…) nor a checkout of tor-async-suite"
+        )
+    return str(folder)
+
+
+def show(result: Update) -> int:
     """Prints what an update did. The exit status: 1 if there is something left to do by hand."""
     for title, paths in (
         ("merged", result.merged),

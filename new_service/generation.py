@@ -115,14 +115,18 @@ class Plan:
         renaming = self.names.renaming
         files = {}
         for path, text in project_files().items():
-            own = self._without_absent(text)
+            own = self._without_absent(path, text)
             renamed = renaming.markdown(own) if path.endswith(".md") else renaming.code(own)
             files[self._named(path)] = self._filled(path, self._named(renamed))
         return files
 
-    def _without_absent(self, text: str) -> str:
-        """The text without what this service does not have: seed documents, or fruits at all."""
-        if self._seed_doc() is None:
+    def _without_absent(self, path: str, text: str) -> str:
+        """The text without what this service does not have: seed documents, or fruits at all.
+
+        Where documents are signed, seed documents have to be, too: a deployment has none.
+        """
+        is_signed = any("{key_set}" in option for option in self.options)
+        if self._seed_doc() is None or (is_signed and path.startswith("deploy/")):
             text = _SEED_OPTION.sub("", text)
         if not self.sample.is_about_fruits:
             text = "".join(line for line in text.splitlines(keepends=True) if "/v1.0/fruits" not in line)
@@ -142,7 +146,9 @@ class Plan:
             [*map(self._named, options)]
             for options in (deployment.unit_options, deployment.container_options)
         )
-        text = text.replace("SAMPLE_NAME", self.sample.name).replace("SUITE_CONTEXT", self.suite)
+        text = text.replace("SAMPLE_NAME", self.sample.name).replace(
+            "SUITE_CONTEXT", build_context(self.suite)
+        )
         text = text.replace("SAMPLE_SECTIONS", readme_sections(self.sample, self.names))
         if path.endswith(".service"):
             text = text.replace("OWN_OPTIONS", " ".join(in_unit)).replace(" \n", "\n")
@@ -157,6 +163,11 @@ class Plan:
         for word, what in _WORDS.items():
             text = _lines(text, word, (self._named(line) for line in deployment.lines(what)))
         return text
+
+
+def build_context(suite: str) -> str:
+    """A path, or pip's git URL, as a builder of images takes it: with "#" before a branch, tag or commit."""
+    return re.sub(r"\.git@([^/@]+)$", r".git#\1", suite.removeprefix("git+"))
 
 
 def _compose_volume(place: Place) -> str | None:

@@ -1,6 +1,7 @@
 """Brings a project what its sample has changed since the project was made."""
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from new_service.errors import NewServiceError
 from new_service.generation import format_python, write
 from new_service.git import git, merged
 from new_service.names import check
-from new_service.origin import files_of, pristine, recorded_plan, remember
+from new_service.origin import FOLDER, files_of, pristine, recorded_plan, remember
 from new_service.sample import Sample, read_sample
 
 
@@ -47,7 +48,8 @@ def update(folder: Path, read: Callable[[str], Sample] = read_sample) -> Update:
         for path, text in texts.items():
             _write(folder / path, text, fresh / path)
         remember(fresh, plan)
-        _replace_origin(folder, fresh)
+        shutil.rmtree(folder / FOLDER)
+        shutil.copytree(fresh / FOLDER, folder / FOLDER)
     return result
 
 
@@ -79,15 +81,3 @@ def _write(target: Path, text: str | None, fresh: Path) -> None:
         target.write_text(text)
         if is_new:
             target.chmod(fresh.stat().st_mode)
-
-
-def _replace_origin(folder: Path, fresh: Path) -> None:
-    """Gives the project the memory of the fresh one."""
-    for path in (folder / ".origin").rglob("*"):
-        if path.is_file():
-            path.unlink()
-    for path in (fresh / ".origin").rglob("*"):
-        if path.is_file():
-            target = folder / path.relative_to(fresh)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(path.read_text())

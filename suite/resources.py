@@ -1,4 +1,4 @@
-"""What the options of samples stand for: key sets, folders of secrets, an etcd."""
+"""What the options of samples stand for: key sets, folders of secrets, an etcd, a webhook."""
 
 import contextlib
 import tempfile

@@ -153,7 +153,8 @@ class _Run:
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
         if link is not None:
             cost = f"{link.cost_ms():.1f} ms a request"
-            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.")
+            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.\n")
+        if not self._options.once:
             screen.say(
                 f"In another terminal, source {setting.folder / ENVIRONMENT} to know the databases, and\n"
                 "  .venv/bin/python -m suite.faults\n"
@@ -197,6 +198,7 @@ class _Run:
         for service in self._services:
             if service.sample.is_under_load:
                 name = service.sample.name
+                stage.supervisor.in_use = service.command.label
                 with screen.step(f"Load on {name} for {self._options.duration} s ..."), self._chaos(service):
                     summaries[name] = put_load(service, self._options.duration, self._setting.logs)
                 reads = reads_promised(service, stage.couchdb)
@@ -262,7 +264,7 @@ class _Run:
         page.wait_until(lambda: answers(setting.page_url), _PAGE_TIMEOUT_S)
         self._pages.append(page)
         self._addresses.insert(0, f"More load: {setting.page_url} (locust)")
-        screen.say("\n" + "\n".join(self._addresses))
+        screen.say("\n".join(self._addresses))
         screen.say("Ctrl-C ends everything.")
         while not stage.supervisor.are_all_gone:
             for page in [page for page in self._pages if not page.is_running]:

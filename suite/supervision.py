@@ -75,6 +75,8 @@ class Supervisor:
 
     def __init__(self, services: Sequence[Service], logs: Path, say: Callable[[str], None]) -> None:
         self.services = {service.command.label: Supervised(service) for service in services}
+        self.in_use: str | None = None
+        """The label of the service that the run puts load on now."""
         self._logs = logs
         self._say = say
         self._is_closed = False

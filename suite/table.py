@@ -21,8 +21,8 @@ class Sample:
 
     `options` are what its service can't start without. A name in braces stands for something that the suite
     makes before it starts the sample and removes after it (suite/resources.py): `{key_set}`, `{protection}`,
-    `{etcd}`. `{master}` is the process's own name among the `masters`: databases that replicate with each
-    other, one for each process.
+    `{etcd}`, `{webhook}`. `{master}` is the process's own name among the `masters`: databases that replicate
+    with each other, one for each process.
     """
 
     name: str
@@ -81,6 +81,8 @@ SAMPLES = (
     Sample("crud/idempotent", 8461, has_own_database=True),
     Sample("crud/append_only", 8462, has_own_database=True, is_under_load=True),
     Sample("leader", 8455, 3, ("--etcd", "{etcd}")),
+    Sample("changes", 8463),
+    Sample("outbox", 8465, 2, ("--etcd", "{etcd}", "--webhook", "{webhook}")),
 )
 
 

@@ -38,9 +38,12 @@ from tor_async_couchdb.actions.retrieve import (
 )
 from tor_async_couchdb.actions.retrieve_merged import AsyncMergedModelRetriever, AsyncMergedModelsRetriever
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
+from tor_async_couchdb.changes.follower import Follower
+from tor_async_couchdb.changes.shared_feed import Batch, SharedFeed
 from tor_async_couchdb.conflicts.reconciler import Reconciler
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database, Row
+from tor_async_couchdb.documents.revisions import Change
 from tor_async_couchdb.errors import (
     ChangedError,
     ConflictError,
@@ -117,6 +120,8 @@ __all__ = [
     "AsyncViewMetricsRetriever",
     "AsyncViewRetriever",
     "BasicLogin",
+    "Batch",
+    "Change",
     "ChangeCount",
     "ChangedError",
     "ConflictError",
@@ -130,6 +135,7 @@ __all__ = [
     "Document",
     "DocumentRefusedError",
     "Entry",
+    "Follower",
     "ForbiddenError",
     "Immutable",
     "InvalidDocumentError",
@@ -156,6 +162,7 @@ __all__ = [
     "Row",
     "SecretFile",
     "SessionLogin",
+    "SharedFeed",
     "Sizes",
     "Superseded",
     "Timestamp",

@@ -9,6 +9,7 @@ from tor_async_service.app.options import GuardOptions, Option
 from tor_async_service.app.run import run
 from tor_async_service.http.answers import Parameter, answers, refuses, takes
 from tor_async_service.http.conditional import ConditionalHandler
+from tor_async_service.http.events import EventStreamHandler
 from tor_async_service.http.handler import ServiceHandler
 from tor_async_service.http.idempotent import IdempotentHandler, KeysInUse
 from tor_async_service.http.problems import Problem
@@ -18,6 +19,7 @@ from tor_async_service.operations.checks import UnhealthyError
 
 __all__ = [
     "ConditionalHandler",
+    "EventStreamHandler",
     "GuardOptions",
     "HealthCheck",
     "IdempotentHandler",

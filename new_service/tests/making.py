@@ -25,6 +25,9 @@ def environment() -> dict[str, str]:
     return os.environ | {
         "VENV": sys.prefix,
         "PYTHONPATH": str(ROOT),
+        "MYPY_CACHE_DIR": str(
+            ROOT / ".mypy_cache" / "new_service"
+        ),  # with the libraries, from one test to the next
         "PYTEST_ADDOPTS": "-p no:asyncio -p no:cacheprovider",
     }
 

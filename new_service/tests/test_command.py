@@ -59,6 +59,7 @@ from new_service.__main__ import main
             "key of a person",
         ),
         (["crud/multi_master", "new", "--model=Invoice", "--property=a:int"], "it has to be a str"),
+        (["crud/basic", "new", "--model=Invoice", "--suite=full"], "--suite full: neither a git URL"),
         (["--update", "full"], "was not made by new_service.sh"),
     ],
 )

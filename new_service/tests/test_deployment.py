@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from new_service.generation import Plan, write
+from new_service.generation import Plan, build_context, write
 from new_service.names import Names, model_of
 from new_service.sample import read_sample
 from new_service.tests.making import TIMEOUT_S
@@ -136,3 +136,22 @@ def test_unit_is_hardened(project: Path) -> None:
     unit = project / "deploy" / "order-lines.service"
     completed = analyzed("security", "--offline=true", f"--threshold={_MAX_EXPOSURE}", unit)
     assert completed.returncode == 0, completed.stdout
+
+
+@pytest.mark.parametrize(
+    ("suite", "context"),
+    [
+        ("/home/me/suite", "/home/me/suite"),
+        ("git+https://git.example/me/suite.git", "https://git.example/me/suite.git"),
+        ("git+https://git.example/me/suite.git@v1.0", "https://git.example/me/suite.git#v1.0"),
+        ("git+ssh://git@git.example/me/suite.git@v1.0", "ssh://git@git.example/me/suite.git#v1.0"),
+    ],
+)
+def test_image_is_built_with_the_suite_from_where_pip_has_it(suite: str, context: str) -> None:
+    assert build_context(suite) == context
+
+
+def test_signed_service_is_deployed_without_unsigned_documents(project: Path) -> None:
+    is_signed = "--keyset" in (project / "run.sh").read_text()
+    for name in ("compose.yaml", "kubernetes.yaml"):
+        assert ("--seed-docs" in (project / "deploy" / name).read_text()) != is_signed

@@ -1,10 +1,11 @@
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from new_service.__main__ import main
+from new_service.__main__ import main, show
 from new_service.errors import NewServiceError
 from new_service.git import git
 from new_service.origin import pristine
@@ -16,9 +17,15 @@ ACTION, SERVICE = "async_action.py", "service.py"
 Read = Callable[[str], Sample]
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("projects") / "invoices"
+    return made(folder, "crud/basic", "--model=Invoice", "--property=amount:int")
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return made(tmp_path / "invoices", "crud/basic", "--model=Invoice", "--property=amount:int")
+def project(made_once: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made_once, tmp_path / "invoices")
 
 
 def changed(**modules: tuple[str, str]) -> Read:
@@ -79,15 +86,11 @@ def test_conflict_is_marked_and_told(project: Path, capsys: pytest.CaptureFixtur
     edit(service, 'version="1.0.0"', 'version="7.0.0"')
     result = update(project, changed(**MORE))
     assert result == Update(conflicts=["invoices/service.py"])
+    assert show(result) == 1
+    assert "CONFLICT, marked in the file: invoices/service.py\n" in capsys.readouterr().out
     text = service.read_text()
-    for line in (
-        "<<<<<<< this project",
-        '"7.0.0"',
-        "||||||| as it was made",
-        '"1.1.0"',
-        ">>>>>>> the sample now",
-    ):
-        assert line in text or line.startswith("|||||||")
+    for line in ("<<<<<<< this project", '"7.0.0"', '"1.1.0"', ">>>>>>> the sample now"):
+        assert line in text
 
 
 def test_file_that_the_project_deleted_stays_deleted_and_is_told(project: Path) -> None:

@@ -68,7 +68,7 @@ def _act(chance: random.Random, fault: Fault, start_s: float, end_s: float) -> A
     length_s = min(chance.uniform(*_LENGTH_S), end_s - start_s)
     # As many weak grades as strong ones: from 10 to 1,000 ms half are below 100.
     value = math.exp(chance.uniform(math.log(grade.minimum), math.log(most)))
-    return Act(start_s, start_s + length_s, fault.name, round(value, 1) if most < 10 else float(round(value)))
+    return Act(start_s, start_s + length_s, fault.name, float(round(value)))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ _LEADER = "leader"
 
 
 class Killed:
-    """Kills the first of these services; `restart` starts again what it has killed."""
+    """Kills some of these services; `restart` starts again what it has killed."""
 
     def __init__(self, supervisor: Supervisor, labels: Sequence[str]) -> None:
         self._supervisor = supervisor
@@ -20,8 +20,9 @@ class Killed:
         self._killed: list[str] = []
 
     def kill(self, count: float) -> None:
-        """Kills the first `count` of them."""
-        for label in self._labels[: round(count)]:
+        """Kills `count` of them: the one in use, if there is one, and those that come first."""
+        in_use = self._supervisor.in_use
+        for label in sorted(self._labels, key=lambda label: label != in_use)[: round(count)]:
             self._supervisor.kill(label)
             self._killed.append(label)
 

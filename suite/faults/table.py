@@ -46,7 +46,7 @@ def _of_the_link(link: Link) -> list[Fault]:
             "The connection breaks after a write was applied: the service looks whether it was, and neither "
             "loses nor repeats it.",
             _NO_ANSWER,
-            Grade(5, 1, 100, "writes for each one that is cut"),
+            Grade(5, 1, 100, "writes per cut"),
             lambda count: link.put("cut", one_in(round(count), cut_after, "_bulk_docs")),
             lambda: link.remove("cut"),
         ),

@@ -16,6 +16,13 @@ def test_long_tests_run_only_with_all() -> None:
     assert _pytest_of("--all")[2:4] == ("-m", "long or not long")
 
 
+def test_of_some_samples_only_their_own_tests_run() -> None:
+    assert commands(parse_test(["--only", "leader,crud/retry"])) == [
+        ("pytest", "-q", "samples/tests/test_leader.py")
+    ]
+    assert commands(parse_test(["--only", "crud/retry"])) == []  # it has tests.py alone
+
+
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         parse_test(["--help"])

@@ -19,7 +19,7 @@ from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter
-from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError
+from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
@@ -67,6 +67,14 @@ class _Rows(msgspec.Struct, frozen=True):
 
 def _rows_apart(text: bytes) -> _Rows:
     return _Rows([_row(row) for row in elements(members(text)["rows"])])
+
+
+class _Results(msgspec.Struct, frozen=True):
+    results: list[_Rows]
+
+
+def _results_apart(text: bytes) -> _Results:
+    return _Results([_rows_apart(result) for result in elements(members(text)["results"])])
 
 
 def _row(text: bytes) -> Row:
@@ -175,7 +183,7 @@ class Database:
         self._reads = NodeCoalescers(nodes, bulk.fetch, is_read=True)
         self._leaves = NodeCoalescers(nodes, bulk.fetch_leaves, is_read=True)
         self._look_ups: dict[str, Coalescer[str, list[str]]] = {}
-        self._groups: dict[tuple[str, str], Coalescer[str, list[Row]]] = {}
+        self._group_reads: dict[tuple[str, str], Coalescer[str, list[Row]]] = {}
         self._unique_keys = UniqueKeys(self._look_up, self.fetch)
         writes = NodeCoalescers(nodes, bulk.write, is_read=False)
         single_copy = functools.partial(self._single_copy, writes, retry_budget)
@@ -306,15 +314,15 @@ class Database:
     async def query_group(self, design_doc: str, key: str, *, update: str = "true") -> list[Row]:
         """The rows of a view whose keys are arrays that begin with `key`, without documents.
 
-        `update` is CouchDB's option. Callers that wait for the same group at the same time share a request.
+        `update` is CouchDB's option. Callers that wait at the same time share a request.
 
         Raises:
             NotFoundError: there is no such database or design document.
         """
         name = design_doc, update
-        if name not in self._groups:
-            self._groups[name] = Coalescer(functools.partial(self._query_groups, *name), is_read=True)
-        return await self._groups[name].submit(key)
+        if name not in self._group_reads:
+            self._group_reads[name] = Coalescer(functools.partial(self._query_groups, *name), is_read=True)
+        return await self._group_reads[name].submit(key)
 
     async def save(self, document: Document) -> str:
         """Writes a document that has an `_id`; returns its new revision.
@@ -386,19 +394,21 @@ class Database:
             retry_budget=retry_budget,
         )
 
-    async def _query_groups(
-        self, design_doc: str, update: str, keys: Sequence[str]
-    ) -> list[list[Row] | CouchDBError]:
-        async def query(key: str) -> list[Row] | CouchDBError:
-            try:
-                bounds = {"startkey": [key], "endkey": [key, {}]}
-                return await self.query_view(design_doc, update=update, **bounds)
-            except CouchDBError as error:
-                return error
-
+    async def _query_groups(self, design_doc: str, update: str, keys: Sequence[str]) -> list[list[Row]]:
         different = [*dict.fromkeys(keys)]
-        found = dict(zip(different, await asyncio.gather(*map(query, different)), strict=True))
-        return [found[key] for key in keys]
+        queries = [{"startkey": [key], "endkey": [key, {}]} for key in different]
+        if len(queries) == 1:
+            found = [await self.query_view(design_doc, update=update, **queries[0])]
+        else:
+            path = f"_design/{quote_id(design_doc)}/_view/{quote_id(design_doc)}/queries"
+            body = msgspec.json.encode({"queries": queries})
+            options = {"reduce": False, "update": update}
+            response = await self._endpoint.request(
+                f"POST {_VIEW}/queries", path, options, body=body, may_be_slow=True
+            )
+            found = [result.rows for result in response.decode(_Results, _results_apart).results]
+        rows = dict(zip(different, found, strict=True))
+        return [rows[key] for key in keys]
 
     async def _look_up(self, design_doc: str, key: str) -> list[str]:
         if design_doc not in self._look_ups:

@@ -28,19 +28,30 @@ class Change(msgspec.Struct, frozen=True):
     id: str
     changes: list[_Leaf]
     doc: Document | None = None
+    deleted: bool = False
+
+    @property
+    def rev(self) -> str:
+        """The winning revision."""
+        return self.changes[0].rev if self.doc is None else str(self.doc["_rev"])
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """Changes in their order, and the sequence after which the next ones follow."""
+    """Changes in their order, and the sequence after which the next ones follow.
+
+    `pending` is about how many more there are; None if CouchDB does not say.
+    """
 
     results: list[Change]
     last_seq: str | int
+    pending: int | None = 0
 
 
 def _changes_apart(text: bytes) -> Changes:
     found = members(text)
     results = [_change(result) for result in elements(found["results"])]
-    return Changes(results, msgspec.json.decode(found["last_seq"], type=str | int))
+    pending = msgspec.json.decode(found.get("pending", b"0"), type=int | None)
+    return Changes(results, msgspec.json.decode(found["last_seq"], type=str | int), pending)
 
 
 def _change(text: bytes) -> Change:
@@ -50,6 +61,7 @@ def _change(text: bytes) -> Change:
         id=msgspec.json.decode(parts["id"], type=str),
         changes=msgspec.json.decode(parts["changes"], type=list[_Leaf]),
         doc=doc.document if isinstance(doc, UnreadableDocumentError) else doc,
+        deleted=parts.get("deleted", b"").strip() == b"true",
     )
 
 

@@ -30,6 +30,8 @@ from tor_async_couchdb import (
     AsyncViewMetricsRetriever,
     AsyncViewRetriever,
     BasicLogin,
+    Batch,
+    Change,
     ChangeCount,
     ChangedError,
     ConflictError,
@@ -43,6 +45,7 @@ from tor_async_couchdb import (
     Document,
     DocumentRefusedError,
     Entry,
+    Follower,
     ForbiddenError,
     Immutable,
     InvalidDocumentError,
@@ -69,6 +72,7 @@ from tor_async_couchdb import (
     Row,
     SecretFile,
     SessionLogin,
+    SharedFeed,
     Sizes,
     Superseded,
     Timestamp,
@@ -253,6 +257,19 @@ class FruitPainter:
         fruit = await FruitRetriever(self.fruit_id, self.database).fetch()
         if fruit is not None:
             await AsyncDeleter(fruit, database=self.database).delete()
+
+
+async def follow(database: Database) -> None:
+    """A follower hands on changes; a shared feed has many readers."""
+
+    async def handle(changes: Sequence[Change]) -> None:
+        assert all(change.deleted or change.doc for change in changes)
+
+    await Follower("a", handle, database=database, wants=lambda change: not change.deleted).run()
+    feed = SharedFeed(lambda changes: [change.rev for change in changes], database=database)
+    batch: Batch[list[str]]
+    async for batch in feed.batches():
+        assert len(batch.content) == batch.count
 
 
 async def write(database: Database) -> Fruit | None:

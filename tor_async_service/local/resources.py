@@ -1,9 +1,11 @@
-"""What a service can't start without, beside its database: key sets, folders of secrets, an etcd.
+"""What a service can't start without, beside its database: key sets, folders of secrets, an etcd, a webhook.
 
 Its options name them in braces, as in `--keyset {key_set}`.
 """
 
 import contextlib
+import http.server
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -38,10 +40,32 @@ def _etcd(folder: Path) -> Iterator[str]:
         yield server.url
 
 
+class _Accept(http.server.BaseHTTPRequestHandler):
+    """Accepts what it is sent."""
+
+    def do_POST(self) -> None:
+        """Called by the server for each notice."""
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name in the base class
+        """Called by the server for each line of its log, which nobody needs."""
+
+
+@contextlib.contextmanager
+def _webhook(folder: Path) -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Accept) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/notices"
+        server.shutdown()
+
+
 RESOURCES: Mapping[str, Callable[[Path], AbstractContextManager[str]]] = {
     "key_set": _key_set,
     "protection": _protection,
     "etcd": _etcd,
+    "webhook": _webhook,
 }
 
 

@@ -1,6 +1,6 @@
 """Uses all that `tor_async_service` offers as a service does. mypy checks it; it never runs."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter
@@ -10,6 +10,7 @@ from tor_async_couchdb import AsyncModelsRetriever, Database, Model
 from tor_async_couchdb.guard import Guard
 from tor_async_service import (
     ConditionalHandler,
+    EventStreamHandler,
     GuardOptions,
     HealthCheck,
     IdempotentHandler,
@@ -104,6 +105,17 @@ class FruitMakerHandler(IdempotentHandler):
             self.write_model(Fruit(color=body.color, id=use.key))
 
 
+class FruitEventsHandler(EventStreamHandler):
+    """What happens to fruits."""
+
+    async def get(self) -> None:
+        """Server-sent events, from where the client was."""
+        await self.write_events(self._events(self.last_event_id))
+
+    async def _events(self, since: str | None) -> AsyncGenerator[bytes, None]:
+        yield f"id: {since}\n\n".encode()
+
+
 class RottenError(Exception):
     """An error of the service's own."""
 
@@ -136,6 +148,7 @@ ROUTES: list[Route] = [
     (r"/v1\.0/fruits", FruitsHandler),
     (r"/v1\.0/fruits/red", FruitHandler),
     (r"/v1\.0/made", FruitMakerHandler),
+    (r"/v1\.0/events", FruitEventsHandler),
 ]
 CHECKS: dict[str, HealthCheck] = {"oven": check_oven}
 OWN_METRICS: list[OwnMetrics] = [FruitMetrics()]

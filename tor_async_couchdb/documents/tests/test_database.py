@@ -13,7 +13,6 @@ from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
-    ForbiddenError,
     InvalidDocumentError,
     NotFoundError,
     ResponseError,
@@ -267,28 +266,21 @@ async def test_group_of_a_view_has_the_rows_whose_keys_begin_with_it(
     assert await database.query_group("grouped", "c") == []
 
 
-async def test_callers_that_wait_for_the_same_group_share_a_request(
+async def test_callers_that_wait_for_groups_share_a_request(
     database: Database, documents: Documents, proxy: FaultProxy
 ) -> None:
     documents.put(_id="_design/grouped", **GROUPED)
-    documents.put(group="a", n=1)
+    documents.put_many([{"group": "a", "n": n} for n in (1, 2)])
     results = await asyncio.gather(*(database.query_group("grouped", group) for group in "abab"))
-    assert [len(rows) for rows in results] == [1, 0, 1, 0]
-    assert len(proxy.requests) == 2
+    assert [len(rows) for rows in results] == [2, 0, 2, 0]
+    assert results[0][0].value == 1
+    assert len(proxy.requests) == 1
 
 
-async def test_group_that_can_not_be_read_is_an_error_for_its_callers_alone(
-    database: Database, documents: Documents, proxy: FaultProxy
-) -> None:
-    documents.put(_id="_design/grouped", **GROUPED)
-    proxy.inject(answered(403, "{}"), "%22a%22")
-    results = await asyncio.gather(
-        *(database.query_group("grouped", group) for group in "ab"), return_exceptions=True
-    )
-    assert isinstance(results[0], ForbiddenError)
-    assert results[1] == []
-    with pytest.raises(NotFoundError):
-        await database.query_group("absent", "a")
+async def test_groups_of_a_missing_view_are_an_error(database: Database) -> None:
+    for groups in ("a", "ab"):
+        with pytest.raises(NotFoundError):
+            await asyncio.gather(*(database.query_group("absent", group) for group in groups))
 
 
 async def test_error_names_the_missing_view(database: Database, documents: Documents) -> None:
