@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import sys
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from tornado.httputil import HTTPServerRequest
 
 from tor_async_couchdb import Database
 from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
-from tor_async_service.http.server_sent_events import ServerSentEventsHandler
+from tor_async_service.http.events import EventStreamHandler
 from watch import files
 from watch.access import check_access
 from watch.attacks import ATTACKS, AsyncAttacker
@@ -24,7 +25,7 @@ from watch.plain_couchdb import MissingError, PlainDatabase, PlainDatabaseError
 from watch.service_client import ServiceUnreachableError
 from watch.watching.services import Service
 from watch.watching.watch import DEFAULT_INTERVAL_S, Watch
-from watch.watching.world import TooManyBrowsersError, World
+from watch.watching.world import Browser, TooManyBrowsersError, World
 
 _TAMPERING, _ENCRYPTING = "crud/tampering", "crud/hash_and_encrypt"
 _RECENT_DOCUMENTS = 40
@@ -117,16 +118,21 @@ class StaticHandler(WatchHandler):
         self.write(path.read_bytes())
 
 
-class StreamHandler(ServerSentEventsHandler, WatchHandler):
+class StreamHandler(EventStreamHandler, WatchHandler):
     """What happens: first the history of the last minutes, then each moment."""
 
     async def get(self) -> None:
         """A stream of server-sent events; 503 if too many pages are open."""
         try:
             with self.watched.world.watched() as browser:
-                await self.stream(browser.take)
+                await self.write_events(_messages(browser))
         except TooManyBrowsersError:
             raise tornado.web.HTTPError(503, "Too many pages are open.") from None
+
+
+async def _messages(browser: Browser) -> AsyncGenerator[bytes, None]:
+    while True:
+        yield await browser.take()
 
 
 class ServicesHandler(WatchHandler):

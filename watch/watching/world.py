@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from tor_async_service.http.server_sent_events import message
+from tor_async_service.http.events import event
 
 _MAX_MOMENTS = 240  # of half a second each
 _MAX_BROWSERS = 16
@@ -80,7 +80,7 @@ class World:
         """
         if len(self._browsers) >= self._max_browsers:
             raise TooManyBrowsersError
-        history = message(b"[" + b",".join(self._history) + b"]", event="history")
+        history = b"event: history\n" + event(b"[" + b",".join(self._history) + b"]")
         browser = Browser(history, self._max_messages)
         self._browsers.add(browser)
         self.is_watched.set()
@@ -98,6 +98,6 @@ class World:
         shown = {name: part for name, part in self._parts.items() if not name.startswith("_")}
         moment = msgspec.json.encode({"at_s": time.time(), **shown, "bars": bars})
         self._history.append(moment)
-        text = message(moment, event="moment")
+        text = b"event: moment\n" + event(moment)
         for browser in self._browsers:
             browser.add(text)

@@ -124,5 +124,5 @@ async def test_drain_ends_the_stream(client: aiohttp.ClientSession, app: Service
     async with client.get("/_events") as answer:
         app.service.drain.started.set()
         async with asyncio.timeout(_TIMEOUT_S):
-            assert (await answer.content.read()).startswith(b": heartbeat")
+            assert (await answer.content.read()).startswith(b"retry: ")
     assert await app.service.drain.wait(_TIMEOUT_S) == 0
