@@ -20,6 +20,7 @@ MODULES: Mapping[str, str] = {
     "protection": "protection",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
+    "changes": "changes",
     "cluster_simulation": "cluster.simulation",
     "cluster": "cluster.nodes",
     "cluster_services": "cluster.services",
