@@ -24,6 +24,7 @@ Handle = Callable[[Sequence[Change]], Awaitable[None]]
 START = 0
 # What an answer may take after the heartbeat: many documents, a slow disk, a long way.
 _GRACE_S = 10.0
+_PACE_S = 0.1  # between polls of a busy feed, so that several changes come at once
 _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
 
 
@@ -119,12 +120,14 @@ class Follower:
             self._handled_at_s = time.time()
             is_idle = not changes.results
             if is_idle and await self._read_checkpoint() != saved:
-                _logger.warning("%s: going on from another checkpoint that is in the database", self._name)
+                _logger.info("%s: going on from another checkpoint that is in the database", self._name)
                 return
             is_due = is_idle or time.monotonic() - saved_s >= self._checkpoint_interval_s
             if since != saved and is_due:
                 await self._database.revisions.write_local(self._name, {"since": since})
                 saved, saved_s = since, time.monotonic()
+            if changes.results and not self._pending:
+                await self._sleep(_PACE_S)
 
     async def _handle_to_the_end(self, changes: Sequence[Change]) -> None:
         # A task of its own: a group of tasks that fail while they are cancelled would hide the cancellation.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -289,6 +290,7 @@ async def test_restored_checkpoint_counts_more_than_what_was_handled(
     database: Database, documents: Documents, proxy: FaultProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver = Receiver()
+    caplog.set_level(logging.INFO)
     async with following(receiver.handle, database):
         await receiver.has(documents.put(_id="a"))
         await until_idle(proxy)
