@@ -21,6 +21,7 @@ MODULES: Mapping[str, str] = {
     "tracing": "tracing.command",
     "correctness": "correctness.command",
     "multi_master": "multi_master",
+    "changes": "changes",
     "cluster_simulation": "cluster.simulation",
     "cluster": "cluster.nodes",
     "cluster_services": "cluster.services",

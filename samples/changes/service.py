@@ -31,7 +31,7 @@ def make_app(database: Database, parts: Parts | None = None) -> ServiceApplicati
     """The service on a database, ready to listen."""
     feed = fruit_feed(database)
     return ServiceApplication(
-        [(r"/", PageHandler), (r"/v1\.0/changes", ChangesHandler)],
+        [(r"/v1\.0/page", PageHandler), (r"/v1\.0/changes", ChangesHandler)],
         database,
         version="1.0.0",
         background_work=[feed.run],

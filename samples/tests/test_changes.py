@@ -163,6 +163,6 @@ async def test_id_that_is_of_no_database_stands_for_the_start(
 
 
 async def test_page_is_served(database: Database, parts: Parts) -> None:
-    async with changes_service(database, parts) as client, client.get("/") as response:
+    async with changes_service(database, parts) as client, client.get("/v1.0/page") as response:
         assert response.status == 200
-        assert "new EventSource('v1.0/changes')" in await response.text()
+        assert "new EventSource('changes')" in await response.text()

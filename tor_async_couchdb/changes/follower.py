@@ -24,6 +24,7 @@ Handle = Callable[[Sequence[Change]], Awaitable[None]]
 START = 0
 # What an answer may take after the heartbeat: many documents, a slow disk, a long way.
 _GRACE_S = 10.0
+_PACE_S = 0.1  # between polls of a busy feed, so that several changes come at once
 _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
 
 
@@ -37,8 +38,9 @@ class Follower:
     No more than `batch_size` documents are in memory, and the next ones are read when `handle` is done. A
     batch that CouchDB can't deliver in time is asked for again with half as many.
 
-    Each `checkpoint_interval_s` seconds, and whenever nothing is left to do, the follower writes how far it
-    has come to the local document `name`. Local documents are part of a backup and are not replicated, so
+    The follower writes how far it has come to the local document `name`, at the latest
+    `checkpoint_interval_s` seconds after it has come there. What it did since then comes again if it is
+    killed. Local documents are part of a backup and are not replicated, so
     after a database was restored, or deleted and made again, the checkpoint is the one that belongs to it:
     the follower reads it after each error and each time that nothing has changed, and goes back if need be.
     Each purpose needs a name of its own. Two followers of one name repeat work, and leave out nothing.
@@ -111,7 +113,9 @@ class Follower:
         since = saved = await self._read_checkpoint()
         saved_s = time.monotonic()
         while True:
-            changes = await self._next_changes(since)
+            due_in_s = saved_s + self._checkpoint_interval_s - time.monotonic()
+            wait_s = self._heartbeat_s if since == saved else min(self._heartbeat_s, max(0.0, due_in_s))
+            changes = await self._next_changes(since, wait_s)
             wanted = [change for change in changes.results if self._wants(change)]
             if wanted:
                 await self._handle_to_the_end(wanted)
@@ -119,12 +123,14 @@ class Follower:
             self._handled_at_s = time.time()
             is_idle = not changes.results
             if is_idle and await self._read_checkpoint() != saved:
-                _logger.warning("%s: going on from another checkpoint that is in the database", self._name)
+                _logger.info("%s: going on from another checkpoint that is in the database", self._name)
                 return
             is_due = is_idle or time.monotonic() - saved_s >= self._checkpoint_interval_s
             if since != saved and is_due:
                 await self._database.revisions.write_local(self._name, {"since": since})
                 saved, saved_s = since, time.monotonic()
+            if changes.results and not self._pending:
+                await self._sleep(_PACE_S)
 
     async def _handle_to_the_end(self, changes: Sequence[Change]) -> None:
         # A task of its own: a group of tasks that fail while they are cancelled would hide the cancellation.
@@ -137,11 +143,11 @@ class Follower:
             raise
         work.result()
 
-    async def _next_changes(self, since: str | int) -> Changes:
+    async def _next_changes(self, since: str | int, wait_s: float) -> Changes:
         try:
-            with deadline.within(self._heartbeat_s + _GRACE_S):
+            with deadline.within(wait_s + _GRACE_S):
                 changes = await self._database.revisions.changes(
-                    since, limit=self._batch_size, timeout_s=self._heartbeat_s
+                    since, limit=self._batch_size, timeout_s=wait_s
                 )
         except TransportError:
             self._batch_size = max(1, self._batch_size // 2)

@@ -1,7 +1,6 @@
 """Resolves conflicts in the background, so that they end even if nobody reads the documents.
 
-The reconciler follows the database's `_changes`. It writes a checkpoint once all changes before it are done,
-and starts again from there after an interruption; what it then does twice changes nothing.
+The reconciler follows the database's changes. What it does twice after an interruption changes nothing.
 """
 
 import asyncio
@@ -10,16 +9,16 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from tor_async_couchdb.changes.follower import Follower
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.documents.revisions import Change, Changes
+from tor_async_couchdb.documents.revisions import Change
 from tor_async_couchdb.errors import (
     ConflictError,
     CouchDBError,
     ForbiddenError,
     InvalidDocumentError,
     NotFoundError,
-    ResponseError,
     TamperedError,
     TooLargeError,
 )
@@ -33,7 +32,6 @@ Audit = Callable[[str], Awaitable[None]]
 
 _CONCURRENCY = 8
 _BATCH_SIZE = 200
-_PACE_S = 0.1  # between polls of a busy feed, so that several changes come at once
 _MAX_TRIES = 5
 _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
 
@@ -65,16 +63,20 @@ class Reconciler:
         self._database = database
         self._settle_s = settle_s
         self._extra_settle = full_jitter(base_s=settle_s, cap_s=settle_s)
-        self._poll_timeout_s = poll_timeout_s
-        self._checkpoint_interval_s = checkpoint_interval_s
         self._sleep = sleep
         self._free = asyncio.Semaphore(_CONCURRENCY)
-        self._failures = 0
-        self._handled_at_s = 0.0
         self._left_alone: set[str] = set()
         # Each set of types has a checkpoint: conflicts of a type that is new are found from the start.
         types = hashlib.sha256("\n".join(resolver.types).encode()).hexdigest()[:16]
-        self._checkpoint_name = f"reconciler-{types}" + ("" if audit is None else "-audited")
+        self._follower = Follower(
+            f"reconciler-{types}" + ("" if audit is None else "-audited"),
+            self._handle_all,
+            database=database,
+            batch_size=_BATCH_SIZE,
+            heartbeat_s=poll_timeout_s,
+            checkpoint_interval_s=checkpoint_interval_s,
+            sleep=sleep,
+        )
 
     @property
     def handled_at_s(self) -> float:
@@ -82,46 +84,11 @@ class Reconciler:
 
         CouchDB reports at least every `poll_timeout_s` seconds, so a reconciler that works is seldom late.
         """
-        return self._handled_at_s
+        return self._follower.handled_at_s
 
     async def run(self) -> None:
         """Reconciles until it is cancelled; it waits, longer each time, while CouchDB can't be reached."""
-        while True:
-            try:
-                await self._follow()
-            except CouchDBError as error:
-                self._failures += 1
-                pause_s = _PAUSE(self._failures, 0.0)
-                _logger.warning("reconciling again in %.1f s: %s", pause_s, error)
-                await self._sleep(pause_s)
-
-    async def _follow(self) -> None:
-        since = await self._read_checkpoint()
-        saved, saved_s = since, time.monotonic()
-        while True:
-            changes = await self._next_changes(since)
-            await self._handle_all(changes.results)
-            since, self._failures = changes.last_seq, 0
-            self._handled_at_s = time.time()
-            is_due = not changes.results or time.monotonic() - saved_s > self._checkpoint_interval_s
-            if since != saved and is_due:
-                await self._write_checkpoint(since)
-                saved, saved_s = since, time.monotonic()
-            if changes.results:
-                await self._sleep(_PACE_S)
-
-    async def _next_changes(self, since: str | int) -> Changes:
-        try:
-            return await self._database.revisions.changes(
-                since, limit=_BATCH_SIZE, timeout_s=self._poll_timeout_s
-            )
-        except ResponseError as error:
-            if error.status != 400:
-                raise
-            _logger.warning(
-                "reconciling from the start, because the checkpoint is of another database: %s", error
-            )
-            return Changes(results=[], last_seq=0)
+        await self._follower.run()
 
     async def _handle_all(self, changes: Sequence[Change]) -> None:
         failures: list[CouchDBError] = []
@@ -177,16 +144,6 @@ class Reconciler:
         if document_id not in self._left_alone:
             self._left_alone.add(document_id)
             _logger.error("left in conflict: %s", error)
-
-    async def _read_checkpoint(self) -> str | int:
-        checkpoint = await self._database.revisions.read_local(self._checkpoint_name)
-        return 0 if checkpoint is None else checkpoint["since"]
-
-    async def _write_checkpoint(self, since: str | int) -> None:
-        try:
-            await self._database.revisions.write_local(self._checkpoint_name, {"since": since})
-        except ConflictError:
-            _logger.debug("another reconciler has just written the checkpoint")
 
 
 async def _recorded(work: Awaitable[None], failures: list[CouchDBError]) -> None:
