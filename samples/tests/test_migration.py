@@ -1,7 +1,8 @@
-"""What crud/migration promises: two versions of fruits, and of the service, side by side, and nothing lost."""
+"""What crud/migration promises: two versions of fruits and of the service side by side, and nothing lost."""
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -16,15 +17,18 @@ from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.migrating import migrate
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.testing.couchdb import CouchDBServer
-from tor_async_couchdb.tests.baskets import Conflicts
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.tests.waiting import wait_until
+from tor_async_couchdb.wire.revision import child
 from tor_async_service.app.application import Parts
 from tor_async_service.metrics import ServiceMetrics
 from tor_async_service.tests.processes import running
 from tor_async_service.tests.serving import problem_of, serving
 
 FRUITS = "/v1.0/fruits"
+TIMEOUT_S = 120.0
+MODULE = "samples.crud.migration.service"
 COLORS = ("red", "dark red", "very dark red", " red", "red ", " ", "  ", "\u00a0x", "a  b")
 
 Client = aiohttp.ClientSession
@@ -38,8 +42,8 @@ class Services:
 
     async def ask(self, version: str, method: str, path: str, color: str | None = None) -> dict[str, Any]:
         """The fruit that the service of a version answers with; fails if it doesn't."""
-        body = {} if color is None else {"json": {"color": color}}
-        async with self.clients[version].request(method, path, **body) as response:
+        body = None if color is None else {"color": color}
+        async with self.clients[version].request(method, path, json=body) as response:
             assert response.status in (200, 201), await response.text()
             fruit: dict[str, Any] = {} if method == "DELETE" else await response.json()
             return fruit
@@ -74,7 +78,7 @@ def stored(documents: Documents) -> Callable[[str], dict[str, Any]]:
 @pytest.fixture
 def rewrite(
     couchdb: CouchDBServer, database: Database, documents: Documents
-) -> Callable[[type[Fruit]], tuple[int, int]]:
+) -> Callable[..., tuple[int, int]]:
     """Migrates all documents to a version; returns how many were written and how many current."""
 
     def run(version: type[Fruit], **options: Any) -> tuple[int, int]:
@@ -139,7 +143,7 @@ async def test_fruit_is_read_as_version_2_and_written_as_it_only_by_a_change(
 async def test_going_back_is_possible_until_the_last_step(
     services: Services,
     stored: Callable[[str], dict[str, Any]],
-    rewrite: Callable[[type[Fruit]], tuple[int, int]],
+    rewrite: Callable[..., tuple[int, int]],
 ) -> None:
     paths = [await services.new(version) for version in ("1", "2", "2-only")]
     old, expanded, contracted = paths
@@ -163,38 +167,185 @@ async def test_going_back_is_possible_until_the_last_step(
     assert "color" not in stored(expanded)
 
 
+@pytest.mark.parametrize("reader", VERSIONS)
+@pytest.mark.parametrize("writers", [(FruitV1, ExpandedFruitV2), (ExpandedFruitV2, FruitV1)])
 async def test_conflict_between_a_leaf_of_each_version_merges_to_the_later_one(
-    services: Services, conflicts: Conflicts, stored: Callable[[str], dict[str, Any]]
+    services: Services,
+    database: Database,
+    documents: Documents,
+    stored: Callable[[str], dict[str, Any]],
+    reader: str,
+    writers: tuple[type[Fruit], type[Fruit]],
 ) -> None:
-    for reader, later in (("1", "1"), ("1", "2"), ("2", "1"), ("2", "2"), ("2-only", "1"), ("2-only", "2")):
-        path = await services.new("1")
-        base = stored(path)
-        leaves = [in_another_color(base, "1", "pale blue"), in_another_color(base, "2", "dark green")]
-        for leaf in leaves if later == "2" else reversed(leaves):
-            leaf |= in_another_color(leaf, str(leaf["type"])[7], leaf["color"])  # later than the one before
-        conflicts.insert(base, *leaves)
-        merged = await services.ask(reader, "GET", path)
-        assert merged["color"] == ("dark green" if later == "2" else "pale blue")
-        assert "_conflicts" not in conflicts.documents.get(base["_id"], conflicts="true")
-        if reader != "2-only":
-            for version in ("1", "2"):
-                assert await services.ask(version, "GET", path) == merged
+    path = await services.new("1")
+    base = stored(path)
+    for writer, color in zip(writers, ("pale blue", "dark green"), strict=True):
+        leaf = writer.from_doc(base).change_color(color).as_doc_for_store()
+        await database.revisions.insert([child(base, leaf)])
+    assert "_conflicts" in documents.get(base["_id"], conflicts="true")
+    merged = await services.ask(reader, "GET", path)
+    assert merged["color"] == "dark green"
+    assert "_conflicts" not in documents.get(base["_id"], conflicts="true")
+    assert await services.ask("2", "GET", path) == merged
 
 
 class Router:
-    """Sends each request to one of the processes in turn, as a load balancer does."""
+    """Sends each request to one of the processes in turn, as a load balancer does, and counts."""
 
     def __init__(self) -> None:
         self._in_flight: dict[Client, int] = {}
-        self._sent = 0
+        self._clients: list[Client] = []
+        self.sent = 0
         self.failures: list[str] = []
-        self.acknowledged: dict[str, int] = {}
 
     @contextlib.asynccontextmanager
-    async def using(self, client: Client) -> AsyncIterator[None]:
-        """Sends requests to a process, and at the end none any more and waits for their answers."""
+    async def with_process(self, client: Client) -> AsyncIterator[None]:
+        """Sends requests to a process; at the end it sends no more, and waits for the answers."""
+        self._clients.append(client)
         self._in_flight[client] = 0
         yield
-        answered = self._in_flight
-        self._in_flight = {other: count for other, count in answered.items() if other is not client}
-        await wait_until(lambda: self._draining.get(client, 0) == 0)
+        self._clients.remove(client)
+        await wait_until(lambda: self._in_flight[client] == 0, TIMEOUT_S)
+
+    async def succeeds(self, method: str, path: str, color: str | None = None) -> bool:
+        """Whether a request was answered with 200."""
+        self.sent += 1
+        client = self._clients[self.sent % len(self._clients)]
+        self._in_flight[client] += 1
+        try:
+            async with client.request(
+                method, path, json=None if color is None else {"color": color}
+            ) as response:
+                if response.status == 200:
+                    return True
+                self.failures.append(await response.text())
+        except aiohttp.ClientError as error:
+            self.failures.append(repr(error))
+        finally:
+            self._in_flight[client] -= 1
+        return False
+
+    async def change_and_read(self, path: str, acknowledged: dict[str, int], is_over: asyncio.Event) -> None:
+        """Changes and reads a fruit again and again, and counts the changes that were acknowledged."""
+        while not is_over.is_set():
+            if await self.succeeds("PUT", path, f"shade {self.sent}"):
+                acknowledged[path] += 1
+            await self.succeeds("GET", path)
+
+    async def sends(self, count: int) -> None:
+        """Returns once it has sent so many more requests."""
+        goal = self.sent + count
+        await wait_until(lambda: self.sent >= goal, TIMEOUT_S)
+
+
+Start = Callable[[str], contextlib.AbstractAsyncContextManager[Client]]
+
+
+class Place:
+    """Where a process runs; an upgrade starts the new one before it ends the old one."""
+
+    def __init__(self, start: Start, router: Router) -> None:
+        self._start = start
+        self._router = router
+        self._process = contextlib.AsyncExitStack()
+
+    async def upgrade_to(self, version: str) -> None:
+        process = contextlib.AsyncExitStack()
+        client = await process.enter_async_context(self._start(version))
+        await process.enter_async_context(self._router.with_process(client))
+        await self.end()
+        self._process = process
+
+    async def end(self) -> None:
+        await self._process.aclose()
+
+
+async def upgraded_under_load(
+    start: Start, migrated: Callable[[type[Fruit]], Awaitable[None]], paths: Sequence[str], dwell: int
+) -> tuple[Router, dict[str, int]]:
+    """Upgrades two processes one by one from "1" to "2" to "2-only", and migrates all fruits after each step.
+
+    Meanwhile two clients change and read each fruit; there are at least `dwell` requests between two steps.
+    Returns how often each fruit was changed as its clients know it.
+    """
+    router, acknowledged, is_over = Router(), dict.fromkeys(paths, 0), asyncio.Event()
+    places = [Place(start, router), Place(start, router)]
+    for place in places:
+        await place.upgrade_to("1")
+    async with asyncio.TaskGroup() as group:
+        for path in (*paths, *paths):
+            group.create_task(router.change_and_read(path, acknowledged, is_over))
+        for version, model_class in (("2", ExpandedFruitV2), ("2-only", FruitV2)):
+            for place in places:
+                await router.sends(dwell)
+                await place.upgrade_to(version)
+            await migrated(model_class)
+        await router.sends(dwell)
+        is_over.set()
+    for place in places:
+        await place.end()
+    return router, acknowledged
+
+
+async def assert_nothing_is_lost(
+    services: Services,
+    documents: Documents,
+    rewrite: Callable[..., tuple[int, int]],
+    start: Start,
+    *,
+    fruit_count: int,
+    dwell: int,
+    max_writes_per_s: float,
+) -> None:
+    """Upgrades under load; fails if a request fails or a change is lost or doubled."""
+    paths = [await services.new("1") for _ in range(fruit_count)]
+
+    async def migrated(model_class: type[Fruit]) -> None:
+        await asyncio.to_thread(partial(rewrite, model_class, max_writes_per_s=max_writes_per_s))
+        assert {doc["type"] for doc in documents.all() if "fruit_id" in doc} == {"fruit_v2.0"}
+
+    router, acknowledged = await upgraded_under_load(start, migrated, paths, dwell)
+    counts = {path: (await services.ask("2-only", "GET", path))["change_count"] for path in paths}
+    lost = {path: acknowledged[path] - counts[path] for path in paths}
+    figures = f"{router.sent} requests, {sum(counts.values())} changes, {len(router.failures)} failed"
+    sys.stdout.write(f"\n{figures}, {sum(lost.values())} lost\n")
+    assert router.failures == []
+    assert set(lost.values()) == {0}
+    assert not [doc for doc in documents.all() if "color" in doc]
+
+
+async def test_rolling_upgrade_under_load_fails_no_request_and_loses_no_change(
+    services: Services,
+    documents: Documents,
+    rewrite: Callable[..., tuple[int, int]],
+    connect: Connect,
+) -> None:
+    def start(version: str) -> contextlib.AbstractAsyncContextManager[Client]:
+        parts = Parts(deadline_s=20.0, metrics=ServiceMetrics())
+        return serving(make_app(connect(), VERSIONS[version], parts))
+
+    await assert_nothing_is_lost(
+        services, documents, rewrite, start, fruit_count=5, dwell=40, max_writes_per_s=20.0
+    )
+
+
+@pytest.mark.long
+async def test_rolling_upgrade_of_processes_under_load_fails_no_request_and_loses_no_change(
+    couchdb: CouchDBServer,
+    couchdb_database_url: str,
+    services: Services,
+    documents: Documents,
+    rewrite: Callable[..., tuple[int, int]],
+) -> None:
+    @contextlib.asynccontextmanager
+    async def start(version: str) -> AsyncIterator[Client]:
+        options = (f"--version={version}", f"--database={couchdb_database_url}", "--port=0")
+        async with running(MODULE, *options, username=couchdb.username, password=couchdb.password) as service:
+            async with aiohttp.ClientSession(await service.url()) as client:
+                yield client
+            service.process.terminate()
+            assert await service.status() == 0
+
+    await assert_nothing_is_lost(
+        services, documents, rewrite, start, fruit_count=50, dwell=2_000, max_writes_per_s=20.0
+    )

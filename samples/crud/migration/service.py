@@ -58,9 +58,7 @@ def version_named(name: str) -> type[Fruit]:
     return VERSIONS[name]
 
 
-def make_app(
-    database: Database, version: type[Fruit], parts: Parts | None = None
-) -> ServiceApplication:
+def make_app(database: Database, version: type[Fruit], parts: Parts | None = None) -> ServiceApplication:
     """The service on a database, ready to listen."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
     settings = {"version_of_fruits": version}
