@@ -7,7 +7,7 @@ import pytest
 from tor_async_couchdb.conflicts.plan import resolve
 from tor_async_couchdb.conflicts.resolver import by_type
 from tor_async_couchdb.errors import UnmergeableError
-from tor_async_couchdb.model import Document
+from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.tests.houses import HouseV1, HouseV2, SafeV2, house
 
 
@@ -61,6 +61,7 @@ def test_ciphertexts_of_another_version_are_not_merged() -> None:
 
 
 def test_class_of_a_type_is_the_one_whose_own_it_is() -> None:
-    for classes in ([HouseV1, HouseV2], [HouseV2, HouseV1]):
+    both: list[type[Model]] = [HouseV1, HouseV2]
+    for classes in (both, both[::-1]):
         assert by_type(classes) == {"house_v1.0": HouseV1, "house_v2.0": HouseV2}
     assert by_type([HouseV2]) == {"house_v1.0": HouseV2, "house_v2.0": HouseV2}
