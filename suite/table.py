@@ -80,6 +80,8 @@ SAMPLES = (
     # Its fruits have properties that the other samples refuse, and documents with ids of their own.
     Sample("crud/idempotent", 8461, has_own_database=True),
     Sample("crud/append_only", 8462, has_own_database=True, is_under_load=True),
+    # Its fruits are of two versions, and the other samples refuse the newer one.
+    Sample("crud/migration", 8464, options=("--version", "2"), has_own_database=True),
     Sample("leader", 8455, 3, ("--etcd", "{etcd}")),
     Sample("changes", 8463),
     Sample("outbox", 8465, 2, ("--etcd", "{etcd}", "--webhook", "{webhook}")),

@@ -132,7 +132,7 @@ class Guard:
 
 
 def _check_nothing_is_encrypted(model_class: type[Model]) -> None:
-    if model_class.encrypted_names:
+    if model_class.decrypted_names:
         raise TypeError(
             f"{model_class.__name__} has encrypted properties: give its database a ProtectingGuard"
         )

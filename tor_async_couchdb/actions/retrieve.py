@@ -215,9 +215,11 @@ class AsyncModelRetriever(AsyncViewRetriever[M], _OneModelRetriever[M]):
         name = self.model_class.unique_keys.get(self._design_doc)
         if name is None or not isinstance(self._key, str):
             return await self._find_by_view()
-        wanted = {"type": self.model_class.type_name(), name: self._key}
+        types = self.model_class.document_types
         return await self.database.find(
-            self._design_doc, self._key, lambda doc: wanted.items() <= doc.items()
+            self._design_doc,
+            self._key,
+            lambda doc: doc.get(name) == self._key and doc.get("type") in types,
         )
 
     async def _find_by_view(self) -> Document | None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 
-from tor_async_couchdb.commands import install, replicate
+from tor_async_couchdb.commands import install, migrate, replicate
 from tor_async_couchdb.commands.command import Command, add_commands
 from tor_async_couchdb.commands.extra import missing
 from tor_async_couchdb.errors import CouchDBError
@@ -23,7 +23,7 @@ else:
     _expected_errors = (CouchDBError, KeySetError)
     _protecting = (re_sign.COMMAND, re_encrypt.COMMAND, keys.COMMAND, secrets.COMMAND)
 
-COMMANDS = (install.COMMAND, replicate.COMMAND, *_protecting)
+COMMANDS = (install.COMMAND, replicate.COMMAND, migrate.COMMAND, *_protecting)
 
 
 def new_parser(commands: Iterable[Command] = COMMANDS) -> argparse.ArgumentParser:

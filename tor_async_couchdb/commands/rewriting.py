@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable
 
@@ -12,11 +13,33 @@ from tor_async_couchdb.installer.installation import opened_server
 from tor_async_couchdb.installer.options import configure_logging, credentials_of
 from tor_async_couchdb.installer.progress_bar import progress_bar
 from tor_async_couchdb.installer.rewriting import OnProgress, Rewritten
+from tor_async_couchdb.model import Model
 
 DETAILS = (
     "Services may go on using the database. Running it again continues after an interruption, and changes"
     " nothing once it is done."
 )
+
+
+def add_model_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that names a model's class."""
+    parser.add_argument("--model", required=True, metavar="MODULE:CLASS", help="model of the documents")
+
+
+def model_class_of(name: str) -> type[Model]:
+    """The class that the option names.
+
+    Raises:
+        InstallerError: there is no such class, or it is no model.
+    """
+    module_name, _, class_name = name.partition(":")
+    try:
+        model_class = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InstallerError(f"model '{name}': {error}") from error
+    if not (isinstance(model_class, type) and issubclass(model_class, Model)):
+        raise InstallerError(f"model '{name}' is no subclass of Model")
+    return model_class
 
 
 def rewrite_by_options(

@@ -17,7 +17,8 @@ def counts_of(model_class: type[Model], document: Document) -> ChangeCounts:
     counts: ChangeCounts = {}
     for declared in model_class.properties.values():
         if isinstance(declared.merge, Counter):
-            for master, count in document[declared.name].items():
+            # A revision that another version wrote may not have the property.
+            for master, count in document.get(declared.name, {}).items():
                 counts[master] = counts.get(master, 0) + count
     return counts
 

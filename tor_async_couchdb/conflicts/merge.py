@@ -97,8 +97,10 @@ def merge(model_class: type[Model], leaves: Sequence[Leaf]) -> Leaf:
     """The merged document of the leaves, without `_id`, `_rev` and signature.
 
     Raises:
-        UnmergeableError: an immutable property differs, or a `MergedBy` function refuses the values.
+        UnmergeableError: an immutable property differs, a `MergedBy` function refuses the values, or a
+            revision of another version has ciphertexts, which are bound to its type.
     """
+    _check_ciphertexts_fit(model_class, leaves)
     values: dict[str, Any] = {"type": leaves[0].values["type"]}
     document = dict(values)
     for declared in model_class.properties.values():
@@ -106,6 +108,13 @@ def merge(model_class: type[Model], leaves: Sequence[Leaf]) -> Leaf:
         values[declared.name] = value
         document[declared.name] = _stored(declared.name, value, leaves)
     return Leaf(canonical(document), values)
+
+
+def _check_ciphertexts_fit(model_class: type[Model], leaves: Sequence[Leaf]) -> None:
+    types = {str(leaf.document.get("type")) for leaf in leaves} - {model_class.type_name()}
+    if types and model_class.decrypted_names:
+        reason = f"has a revision of type {min(types)} with encrypted properties: migrate it, then it merges"
+        raise UnmergeableError(reason, document_id=leaves[0].document.get("_id"))
 
 
 def _merged_value(declared: Property, leaves: Sequence[Leaf], properties: Mapping[str, Property]) -> Any:
@@ -117,9 +126,11 @@ def _merged_value(declared: Property, leaves: Sequence[Leaf], properties: Mappin
         case Latest():
             return max(values, key=_rank)
         case LatestBy(timestamp):
-            return max(leaves, key=lambda leaf: _recency(leaf, name, timestamp)).values[name]
+            return _most_recent(leaves, timestamp, properties).values[name]
         case Superseded(of):
-            return _superseded(name, of, _timestamp_of(properties[of]), leaves)
+            timestamp = _timestamp_of(properties[of])
+            latest = _most_recent(leaves, timestamp, properties)
+            return _superseded(name, of, timestamp, latest, leaves)
         case Counter():
             return _highest_of_each(values)
         case AddsWin():
@@ -139,9 +150,15 @@ def _rank(value: Any) -> tuple[bool, Any]:
     return (value is not None, value)
 
 
-def _recency(leaf: Leaf, name: str, timestamp: str) -> tuple[Any, bytes]:
-    # Of two values set at the same moment all masters must take the same; which one does not matter.
-    return _rank(leaf.values[timestamp]), leaf.canonical_values[name]
+def _most_recent(leaves: Sequence[Leaf], timestamp: str, properties: Mapping[str, Property]) -> Leaf:
+    # Of two leaves of the same moment all masters must take the same one; which one does not matter. All
+    # properties with this timestamp are of the same leaf, since they may make sense only together.
+    names = sorted(name for name, one in properties.items() if one.merge == LatestBy(timestamp))
+
+    def recency(leaf: Leaf) -> tuple[Any, list[bytes]]:
+        return _rank(leaf.values[timestamp]), [leaf.canonical_values[name] for name in names]
+
+    return max(leaves, key=recency)
 
 
 def _timestamp_of(declared: Property) -> str:
@@ -150,12 +167,11 @@ def _timestamp_of(declared: Property) -> str:
     return declared.merge.timestamp
 
 
-def _superseded(name: str, of: str, timestamp: str, leaves: Sequence[Leaf]) -> dict[str, Any]:
+def _superseded(name: str, of: str, timestamp: str, latest: Leaf, leaves: Sequence[Leaf]) -> dict[str, Any]:
     set_on = _highest_of_each(
         [leaf.values[name] for leaf in leaves]
         + [{leaf.values[of]: leaf.values[timestamp]} for leaf in leaves]
     )
-    latest = max(leaves, key=lambda leaf: _recency(leaf, of, timestamp))
     return {value: moment for value, moment in set_on.items() if value != latest.values[of]}
 
 

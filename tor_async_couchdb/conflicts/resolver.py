@@ -14,6 +14,12 @@ from tor_async_couchdb.model.properties import OnDeleteConflict
 _MAX_ROUNDS = 10
 
 
+def by_type(model_classes: Sequence[type[Model]]) -> dict[str, type[Model]]:
+    """The class for each type of document: the one whose own type it is, or else one that reads it."""
+    reading = {name: model_class for model_class in model_classes for name in model_class.document_types}
+    return reading | {model_class.type_name(): model_class for model_class in model_classes}
+
+
 class ConflictResolver:
     """Resolves conflicts on documents of the types of `model_classes`.
 
@@ -23,8 +29,9 @@ class ConflictResolver:
 
     def __init__(self, model_classes: Iterable[type[Model]], *, database: Database) -> None:
         self._database = database
-        self._model_classes = {model_class.type_name(): model_class for model_class in model_classes}
-        for model_class in self._model_classes.values():
+        classes = list(model_classes)
+        self._model_classes = by_type(classes)
+        for model_class in classes:
             check_mergeable(model_class)
 
     @property

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Iterable
 
-from tor_async_couchdb.conflicts.resolver import ConflictResolver
+from tor_async_couchdb.conflicts.resolver import ConflictResolver, by_type
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import InvalidDocumentError, NotYetReplicatedError, TamperedError
 from tor_async_couchdb.guard import Sought
@@ -19,10 +19,11 @@ class Auditor:
     """
 
     def __init__(self, model_classes: Iterable[type[Model]], *, database: Database) -> None:
-        self._model_classes = {model_class.type_name(): model_class for model_class in model_classes}
-        for model_class in self._model_classes.values():
+        classes = list(model_classes)
+        self._model_classes = by_type(classes)
+        for model_class in classes:
             check_witnessable(model_class)
-        self._resolver = ConflictResolver(self._model_classes.values(), database=database)
+        self._resolver = ConflictResolver(classes, database=database)
         self._database = database
 
     async def audit(self, document_id: str) -> None:

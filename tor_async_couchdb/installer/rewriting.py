@@ -1,7 +1,8 @@
-"""Rewrites all documents of a database with another key, while services use it."""
+"""Rewrites all documents of a database, with another key or as another version, while services use it."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -12,8 +13,11 @@ from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 
 PAGE_SIZE = 500
 # A document that a service changes at the same moment is left to the next pass. More than a few passes are
-# needed only if services go on writing with another key.
+# needed only if services go on writing with another key, or as another version.
 _MAX_PASSES = 10
+
+# What the error says if the last pass still finds something to write.
+ANOTHER_KEY = "services still use another key: give them the new one first"
 
 # Called with the number of documents seen so far and that of all.
 OnProgress = Callable[[int, int], None]
@@ -39,15 +43,23 @@ class Rewritten:
 
 
 def rewrite(
-    database: AdminDatabase, renew: Renew, on_progress: OnProgress, *, page_size: int = PAGE_SIZE
+    database: AdminDatabase,
+    renew: Renew,
+    on_progress: OnProgress,
+    *,
+    page_size: int = PAGE_SIZE,
+    max_writes_per_s: float | None = None,
+    outpaced: str = ANOTHER_KEY,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Rewritten:
     """Rewrites each live leaf of each document that is not up to date, `page_size` documents at a time.
 
-    After an interruption call it again: it writes only what is left.
+    It writes at most `max_writes_per_s` revisions a second. After an interruption call it again: it writes
+    only what is left.
 
     Raises:
         CouchDBError: CouchDB can't be asked, or refuses.
-        InstallerError: services go on writing with another key.
+        InstallerError: services go on writing what has to be rewritten, as `outpaced` says.
     """
     result = Rewritten()
     for _ in range(_MAX_PASSES):
@@ -58,9 +70,11 @@ def rewrite(
             renewed = _renewed(leaves, renew, result)
             is_done = is_done and not renewed
             _write(database, renewed, result)
+            if renewed and max_writes_per_s is not None:
+                sleep(len(renewed) / max_writes_per_s)
         if is_done:
             return result
-    raise InstallerError(f"{database}: services still use another key: give them the new one first")
+    raise InstallerError(f"{database}: {outpaced}")
 
 
 def _pages(

@@ -1,7 +1,7 @@
 """Models: typed, immutable data that CouchDB stores as documents."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import msgspec
@@ -10,6 +10,9 @@ from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.model.properties import OnDeleteConflict, Property, Protection, declared_properties
 
 Document = dict[str, Any]
+
+# Makes the properties of one version of a model of those of another version.
+Convert = Callable[[Document], Document]
 
 # A type is a name and a version: conflict resolution must be able to tell them apart.
 TYPE_PATTERN = re.compile(r"\S+_v[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -34,6 +37,7 @@ class _ModelMeta(msgspec.StructMeta):
         if bases != (msgspec.Struct,) and not (isinstance(tag, str) and TYPE_PATTERN.fullmatch(tag)):
             raise TypeError(f'model {name} needs a type such as tag="fruit_v1.0", not {tag!r}')
         cls.document_type = str(tag)
+        cls.document_types = frozenset({cls.document_type, *cls.reads})
         cls.properties = declared_properties(cls)
         cls.unique_keys = {
             declared.unique_key.view: declared.name
@@ -45,6 +49,7 @@ class _ModelMeta(msgspec.StructMeta):
             for declared in cls.properties.values()
             if declared.protection is Protection.ENCRYPTED
         )
+        cls.decrypted_names = (*dict.fromkeys((*cls.encrypted_names, *cls.encrypted_elsewhere)),)
         cls.shown_names = tuple(
             declared.name
             for declared in cls.properties.values()
@@ -82,12 +87,22 @@ class Model(
     `attachments` are the stubs of the document's attachments and `write_nonces` the names of its last writes:
     a change keeps both. `on_delete_conflict` says what becomes of a document that one master deleted while
     another changed it.
+
+    A model can read documents that other versions of it have written. `reads` has their types, each with a
+    function that gets such a document and returns one with the properties of this model; what else that has
+    is left out. The model's own type may be among them, if not all versions write the same properties of it.
+    A change always writes the model's own type. `encrypted_elsewhere` names the properties that another
+    version encrypts and this one doesn't have.
     """
 
     document_type: ClassVar[str]
+    document_types: ClassVar[frozenset[str]]  # all that it reads
+    reads: ClassVar[Mapping[str, Convert]] = {}
+    encrypted_elsewhere: ClassVar[Sequence[str]] = ()
     properties: ClassVar[Mapping[str, Property]]
     unique_keys: ClassVar[Mapping[str, str]]  # the property's name, by the view's
     encrypted_names: ClassVar[Sequence[str]]
+    decrypted_names: ClassVar[Sequence[str]]  # these, and those that are encrypted elsewhere
     shown_names: ClassVar[Sequence[str]]  # of the properties that a representation has
     subject_name: ClassVar[str | None]  # None: each document is a subject of its own, by its id
     on_delete_conflict: ClassVar[OnDeleteConflict] = OnDeleteConflict.KEEP_CHANGE
@@ -143,17 +158,39 @@ class Model(
         if "type" not in doc:  # msgspec accepts a document without a type as one of the right type
             raise InvalidDocumentError("missing", document_id=document_id, property_name="type")
         try:
-            return msgspec.convert({name: doc[name] for name in doc if _is_of_model(name)}, cls)
+            return msgspec.convert(cls._in_own_form(doc), cls)
         except msgspec.ValidationError as error:
             reason = str(error)
-            if cls.encrypted_names:  # msgspec quotes some values, and this may be a decrypted one
+            if cls.decrypted_names:  # msgspec quotes some values, and this may be a decrypted one
                 _, separator, path = reason.rpartition(" - at ")
                 reason = f"does not fit its model at {path}" if separator else "does not fit its model"
             raise InvalidDocumentError(reason, document_id=document_id) from None
         except RecursionError as error:
             raise InvalidDocumentError("is nested too deeply", document_id=document_id) from error
 
+    @classmethod
+    def _in_own_form(cls, doc: Document) -> Document:
+        """What the document has for this model; converted if its type is in `reads`."""
+        members = {name: doc[name] for name in doc if is_of_model(name)}
+        convert = cls.reads.get(doc["type"]) if isinstance(doc["type"], str) else None
+        if convert is None:
+            return members
+        try:
+            converted = convert(members)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (
+                f"of type {doc['type']} can't be read as {cls.document_type}: {_why_unconvertible(error)}"
+            )
+            raise InvalidDocumentError(reason, document_id=doc.get("_id")) from None
+        own = {name: value for name, value in converted.items() if name in cls.__struct_encode_fields__}
+        return own | {"type": cls.document_type}
 
-def _is_of_model(name: str) -> bool:
+
+def _why_unconvertible(error: Exception) -> str:
+    """The reason without the document's values, which may be decrypted ones."""
+    return f"property {error} is missing" if isinstance(error, KeyError) else "a property has a wrong value"
+
+
+def is_of_model(name: str) -> bool:
     """Whether a member is a property, or one of those members of CouchDB's that a model keeps."""
     return name in _COUCHDBS or not (name.startswith("_") or name == SIGNATURE_PROPERTY_NAME)

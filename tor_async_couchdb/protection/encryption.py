@@ -91,7 +91,7 @@ class Encryption:
         Raises:
             DataKeyError: the data keys can't be used.
         """
-        if not model_class.encrypted_names:
+        if not model_class.decrypted_names:
             return dict
         keys: dict[str, AeadKeySet | None] = {}
         missing = []
@@ -164,7 +164,7 @@ def encrypted(model_class: type[Model], document: Document, key: AeadKeySet) -> 
 def decrypted(
     model_class: type[Model], document: Document, keys: Mapping[str, AeadKeySet | None]
 ) -> Document:
-    """The document with the values of its model; those of an erased subject are None.
+    """The document with the values that its model reads; those of an erased subject are None.
 
     Raises:
         TamperedError: a ciphertext was changed, or belongs to another property or document.
@@ -215,7 +215,7 @@ def needed_keys(model_class: type[Model], documents: Iterable[Document]) -> dict
 
 
 def _ciphertexts(model_class: type[Model], document: Document) -> Iterator[tuple[str, bytes]]:
-    for name in model_class.encrypted_names:
+    for name in model_class.decrypted_names:
         stored = document.get(name)
         if stored is None:
             continue

@@ -1,0 +1,1 @@
+"""A sample: README.md says what it shows."""
