@@ -7,7 +7,7 @@ from new_service.properties import Property
 from new_service.source import Source, edited
 
 # Of a sample that does not meet the contract of all others: where its own begins.
-OWN_CONTRACT = '''"""What the service promises, asked of a running one at $SERVICE_URL: add what is its own."""
+OWN_CONTRACT = '''"""What the service promises, asked of one at $SERVICE_URL: add what is its own."""
 
 import os
 
