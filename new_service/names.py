@@ -111,6 +111,11 @@ def _check_free(option: str, name: str) -> None:
 def _check_properties(properties: Sequence[Property], sample: Sample) -> None:
     if properties and sample.document_type is None:
         raise NewServiceError(f"sample {sample.name} stores no model that could have a --property")
+    if properties and sample.has_versions:
+        raise NewServiceError(
+            f"--property {properties[0]}: the versions of the model in sample {sample.name} differ in its "
+            "properties, so change these in model.py"
+        )
     seen = set()
     for declared in properties:
         if not _SNAKE.fullmatch(declared.name):

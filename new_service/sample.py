@@ -43,6 +43,8 @@ class Sample:
     has_subject: bool
     is_superseding: bool
     """Whether its model keeps values that lost by their text, which only a string has."""
+    has_versions: bool
+    """Whether it has several versions of its model, which differ in their properties."""
 
     @property
     def name(self) -> str:
@@ -97,6 +99,7 @@ def read_sample(name: str) -> Sample:
         base=base,
         has_subject=bool(re.search(r"\bSubject\(\)", model)),
         is_superseding=bool(re.search(r"\bdict\[Color\b", model)),
+        has_versions=bool(re.search(r"^    reads\b", model, re.MULTILINE)),
     )
 
 

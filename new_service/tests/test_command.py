@@ -51,6 +51,10 @@ from new_service.__main__ import main
         ),
         (["health", "new", "--model=Invoice", "--property=a:int"], "sample health stores no model"),
         (
+            ["crud/migration", "new", "--model=Invoice", "--property=a:int"],
+            "the versions of the model in sample crud/migration differ in its properties",
+        ),
+        (
             ["crud/tampering", "new", "--model=Invoice", "--property=a:str:encrypted"],
             "SIGNING, does not encrypt",
         ),

@@ -2,7 +2,7 @@ import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import InvalidDocumentError, TamperedError, TransportError
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.properties import UniqueKey
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
@@ -415,3 +416,44 @@ async def test_tampered_document_is_an_error_alone_and_left_out_of_a_list(
             await ThingByIDRetriever(str(document_id), database=database).fetch()
     assert await ThingsRetriever(VIEW, database=database).fetch() == [good]
     assert [type(error) for error in observer.left_out] == [TamperedError] * 2
+
+
+class NewThing(Model, tag="thing_v2.0"):
+    """A thing whose `count` has another name."""
+
+    reads: ClassVar = {"thing_v1.0": lambda doc: doc | {"number": doc["count"]}}
+
+    key: Annotated[str, UniqueKey(VIEW)]
+    number: int
+
+
+class NewThingRetriever(AsyncModelRetriever[NewThing]):
+    """Finds a thing of either version by its key."""
+
+
+async def test_remembered_document_of_an_older_version_is_read_without_another_look_up(
+    database: Database, documents: Documents, proxy: FaultProxy
+) -> None:
+    documents.put_thing("a", count=3)
+    for _ in range(3):
+        thing = await NewThingRetriever(VIEW, "a", database=database).fetch()
+        assert thing is not None
+        assert thing.number == 3
+    assert len([request for request in proxy.requests if "_view" in request.path]) == 1
+
+
+async def test_change_of_an_older_document_makes_it_one_of_the_newer_version(
+    database: Database, documents: Documents
+) -> None:
+    older = documents.put_thing("a", count=3)
+    thing = await NewThingRetriever(VIEW, "a", database=database).fetch()
+    assert thing is not None
+    await AsyncPersister(thing.replace(number=4), database=database).persist()
+    stored = documents.content(older["_id"])
+    assert stored == {
+        "_id": older["_id"],
+        "_rev": stored["_rev"],
+        "type": "thing_v2.0",
+        "key": "a",
+        "number": 4,
+    }
