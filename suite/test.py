@@ -26,9 +26,10 @@ _CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
-_TESTS = ("pytest", "-q")
+# Two at a time: most tests wait for a database or a process. A file's tests stay together.
+_TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadfile")
 # Without the marker expression of pyproject.toml, which leaves the long tests out.
-_ALL_TESTS = ("pytest", "-q", "-m", "long or not long", "--hypothesis-profile=long")
+_ALL_TESTS = (*_TESTS, "-m", "long or not long", "--hypothesis-profile=long")
 # How much tor_async_etcd's tests try: see its tests/amounts.py.
 _MORE_AMOUNTS = {"ETCD_EXAMPLES": "300", "ETCD_KILLS": "20"}
 _CONTRACT_CHECK = ("pytest", "-q", "tests.py")
