@@ -363,7 +363,7 @@ async def test_rolling_upgrade_of_processes_under_load_fails_no_request_and_lose
         documents,
         rewrite,
         start,
-        steps=("2", "2-only"),
+        steps=("2", "1", "2", "2-only"),
         fruit_count=50,
         dwell=2_000,
         max_writes_per_s=20.0,
