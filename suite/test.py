@@ -26,10 +26,11 @@ _CHECKS = (
     ("mypy",),
     ("lint-imports",),
 )
-# Two at a time: most tests wait for a database or a process. A file's tests stay together.
-_TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadfile")
+_TESTS = ("pytest", "-q")
 # Without the marker expression of pyproject.toml, which leaves the long tests out.
-_ALL_TESTS = (*_TESTS, "-m", "long or not long", "--hypothesis-profile=long")
+_ALL_TESTS = ("pytest", "-q", "-m", "long or not long", "--hypothesis-profile=long")
+# Two files at a time: most tests wait for a database or a process.
+_TWO_AT_A_TIME = ("-n", "2", "--dist", "loadfile")
 # How much tor_async_etcd's tests try: see its tests/amounts.py.
 _MORE_AMOUNTS = {"ETCD_EXAMPLES": "300", "ETCD_KILLS": "20"}
 _CONTRACT_CHECK = ("pytest", "-q", "tests.py")
@@ -67,7 +68,7 @@ def commands(options: argparse.Namespace) -> list[tuple[str, ...]]:
     """The checks and tests that need no running sample; of some samples only their own tests."""
     tests = _ALL_TESTS if options.all else _TESTS
     if options.only is None:
-        return [*_CHECKS, tests]
+        return [*_CHECKS, (*tests, *_TWO_AT_A_TIME)]
     modules = [f"samples/tests/test_{name.rpartition('/')[2]}.py" for name in options.only]
     there = [module for module in modules if (ROOT / module).exists()]
     return [(*tests, *there)] if there else []

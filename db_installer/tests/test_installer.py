@@ -71,7 +71,8 @@ def test_the_command_installs_and_a_second_time_changes_nothing(
     assert couchdb.password not in first.stderr + second.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--delete=true"]])
+# To delete a database at the moment when its limit changes is more than the stand-in can do.
+@pytest.mark.parametrize("arguments", [[], ["--delete=true", "--revs_limit=1000"]])
 def test_three_commands_at_the_same_time_all_end_with_0_and_the_database_is_complete(
     couchdb: CouchDBServer, arguments: list[str]
 ) -> None:
@@ -150,5 +151,5 @@ def test_the_seed_document_is_a_fruit_of_the_samples() -> None:
 def test_the_readme_names_every_option() -> None:
     options = re.findall(r"--[\w-]+", CommandLineParser("", "").format_usage())
     text = README.read_text()
-    assert len(options) == 14
+    assert len(options) == 15
     assert [option for option in options if f"`{option}`" not in text] == []

@@ -59,7 +59,7 @@ async function createApp(folder, credentials) {
   info.mountDatabase(app);
   unsupported.mountDatabase(app);
   for (const part of DATABASE_PARTS) {
-    part.mount(app);
+    part.mount(app, databases);
   }
   app.use((req, res) => sendJson(res, 404, { error: 'not_found', reason: 'missing' }));
   app.use(sendError);
