@@ -60,7 +60,7 @@ class Fruit(Model, tag="fruit_v1.0"):
 
         KeyReusedError if the key stands for another change.
         """
-        used, color = earlier_use(self.changes, use), color or self.color
+        used, color = earlier_use(self.changes, use), self.color if color is None else color
         if used is None:
             return None
         return self.replace(color=color, updated_on=used.used_on, change_count=used.change_count)
