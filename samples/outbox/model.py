@@ -1,6 +1,6 @@
 """The data: what the receiver is told of a document, and what is kept of a notice that it does not accept."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import msgspec
 
@@ -17,7 +17,7 @@ class Notice(msgspec.Struct, frozen=True):
 
     document_id: str
     rev: str
-    document: dict[str, object] | None
+    document: dict[str, Any] | None
 
     @classmethod
     def of(cls, change: Change) -> Self:

@@ -271,12 +271,16 @@ class AsyncFolder(AsyncAction, Generic[P]):
             await AsyncPersister(snapshot.as_snapshot(), database=self.database).persist()
 
     async def clean_up(self, key: str) -> None:
-        """Deletes the parts whose entries a snapshot stands for."""
+        """Deletes the parts that a snapshot stands for, but for those with attachments, which it lacks."""
         parts = await self._settled_parts(key)
         overlap_s = _CLUSTER_OVERLAP_S if await self.database.copies() > 1 else 0.0
         snapshots_until = _ago(overlap_s)
         covers_of = ((part, _cover_of(part, parts)) for part in parts)
-        folded = [part for part, cover in covers_of if cover and str(cover.folded_on) <= snapshots_until]
+        folded = [
+            part
+            for part, cover in covers_of
+            if cover and not part.attachments and str(cover.folded_on) <= snapshots_until
+        ]
         await asyncio.gather(*(self._delete(part) for part in folded))
 
     async def _delete(self, part: P) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-# The days of the Gregorian calendar in the years from 0001 to 9999, and February 29 in leap years alone.
+# The days of the Gregorian calendar in the years from 0001 to 9998, and February 29 in leap years alone.
 _DATE = (
-    r"(?!0000)(?:"
+    r"(?!0000|9999)(?:"
     r"[0-9]{4}-(?:"
     r"(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
     r"|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
@@ -15,10 +15,10 @@ _DATE = (
     r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
 )
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}"
-_LAST = r"9999-12-31T23:59:59\.999999"  # nothing is after it
 
-# A moment that exists, so that there is always a `next_after` it.
-Timestamp = Annotated[str, msgspec.Meta(pattern=rf"\A(?!{_LAST}){_DATE}T{_TIME}\+00:00\Z", max_length=32)]
+# A moment that exists, with a year to spare: changes of a document in the last year that there is would run
+# out of moments.
+Timestamp = Annotated[str, msgspec.Meta(pattern=rf"\A{_DATE}T{_TIME}\+00:00\Z", max_length=32)]
 
 _clock_offset = datetime.timedelta()
 _TICK = datetime.timedelta(microseconds=1)

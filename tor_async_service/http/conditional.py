@@ -96,7 +96,7 @@ class ConditionalHandler(ServiceHandler):
         if self.request.method in _SAFE_METHODS:
             self._check_is_wanted(found)
         if self.request.method == "PUT":
-            self.set_header("Content-Location", self.request.path)
+            self.set_header("Content-Location", self.outer_path(self.request.path))
         self.set_header("ETag", self._etag(found))
         super().write_model(found, created_at=created_at)
 

@@ -179,6 +179,17 @@ async def test_model_with_few_parts_is_left_alone(database: Database) -> None:
     assert len(await Retriever("a", database).fetch_parts()) == MAX_PARTS
 
 
+async def test_part_with_an_attachment_stays(database: Database, documents: Documents) -> None:
+    await appended(database, MAX_PARTS + 3, Journal())
+    part = (await Retriever("a", database).fetch_parts())[0]
+    file = {"content_type": "text/plain", "data": "YQ=="}
+    documents.put(**documents.get(str(part.id)) | {"_attachments": {"a.txt": file}})
+    await folder_of(database).fold_all()
+    parts = await Retriever("a", database).fetch_parts()
+    assert [list(each.attachments or ()) for each in parts if each.folded_on is None] == [["a.txt"]]
+    assert await count_of(database) == MAX_PARTS + 3
+
+
 async def test_young_entries_are_left_alone(database: Database) -> None:
     await appended(database, MAX_PARTS + 3, Journal())
     await AsyncFolder(Retriever, database=database, max_parts=MAX_PARTS, settle_s=60.0).fold_all()

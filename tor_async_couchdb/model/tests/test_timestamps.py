@@ -100,15 +100,19 @@ def test_own_form_passes(moment: datetime.datetime) -> None:
 @example("9999-12-31T23:59:59.999998+00:00")
 @example("2024-02-30T00:00:00.000000+00:00")
 @example("0000-02-29T00:00:00.000000+00:00")
+@example("9998-12-31T23:59:59.999999+00:00")
 @settings(max_examples=1000)
-def test_text_of_the_right_form_passes_if_there_is_a_next_moment(text: str) -> None:
+def test_text_of_the_right_form_passes_if_it_is_a_moment_with_a_year_to_spare(text: str) -> None:
     try:
         next_after(text)
+        is_moment = not text.startswith("9999")
     except (ValueError, OverflowError):
+        is_moment = False
+    if is_moment:
+        assert msgspec.convert(text, Timestamp) == text
+    else:
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(text, Timestamp)
-    else:
-        assert msgspec.convert(text, Timestamp) == text
 
 
 def test_digits_of_other_scripts_do_not_pass() -> None:
