@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
+import yarl
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
@@ -23,7 +24,6 @@ from tor_async_couchdb.wire.bulk_requests import BulkRequests
 from tor_async_couchdb.wire.bulk_requests import Written as BulkWritten
 from tor_async_couchdb.wire.coalescer import NodeCoalescers
 from tor_async_couchdb.wire.endpoint import Endpoint
-from tor_async_couchdb.wire.nodes import Nodes
 
 # A local document, so that replication does not carry it to another cluster.
 _IDENTITY = "tor_async_couchdb"
@@ -42,14 +42,15 @@ class _Information(msgspec.Struct, frozen=True):
     cluster: _Copies = _Copies()
 
 
-async def has_majority(endpoint: Endpoint) -> bool:
+async def has_majority(endpoint: Endpoint, node: yarl.URL | None = None) -> bool:
     """Whether most copies take writes at the moment.
 
     CouchDB answers every read while a single copy is alive, whatever `r` it is asked for. A write is the only
-    request of a plain user that shows how many are: the status is 202 if fewer than a majority took it.
+    request of a plain user that shows how many are: the status is 202 if fewer than a majority took it. It
+    shows that for the copies of one document, which on more than three nodes may be on other ones.
     """
     path = f"_local/{_PROBE}"
-    response = await endpoint.request("PUT /{db}/_local/{docid}", path, body=b"{}")
+    response = await endpoint.request("PUT /{db}/_local/{docid}", path, body=b"{}", node=node)
     return response.status != _ACCEPTED
 
 
@@ -98,7 +99,7 @@ class ChosenRule:
         if copies < 2:
             return self._single_copy()
         return Sealer(
-            _Requests(self._endpoint.nodes, self._bulk, self._revisions, copies),
+            _Requests(self._endpoint, self._bulk, self._revisions, copies),
             copies=copies,
             nonces=Nonces(await self._database_id()),
             sign=self._guard.sign,
@@ -118,20 +119,20 @@ class ChosenRule:
 class _Requests:
     """The `ClusterIO` of a database."""
 
-    def __init__(self, nodes: Nodes, bulk: BulkRequests, revisions: Revisions, copies: int) -> None:
-        self._nodes = nodes
+    def __init__(self, endpoint: Endpoint, bulk: BulkRequests, revisions: Revisions, copies: int) -> None:
+        self._endpoint = endpoint
         self._bulk = bulk
         self._revisions = revisions
         self._copies = copies
         self._writes: dict[int, NodeCoalescers[bytes, BulkWritten]] = {}
         fetch_leaves = functools.partial(bulk.fetch_leaves, copies=copies)
-        self._leaves = NodeCoalescers(nodes, fetch_leaves, is_read=True)
+        self._leaves = NodeCoalescers(endpoint.nodes, fetch_leaves, is_read=True)
 
     async def write(self, document: Document, copies: int) -> Written:
         """See `ClusterIO.write`."""
         if copies not in self._writes:
             write = functools.partial(self._bulk.write, copies=copies)
-            self._writes[copies] = NodeCoalescers(self._nodes, write, is_read=False)
+            self._writes[copies] = NodeCoalescers(self._endpoint.nodes, write, is_read=False)
         document_id = document["_id"]
         encoded = document_json.encode(document)
         written = await self._writes[copies].submit(document_id, encoded, key=document_id)
@@ -144,6 +145,10 @@ class _Requests:
     async def push(self, revisions: Sequence[Document]) -> None:
         """See `ClusterIO.push`."""
         await self._revisions.insert(revisions, copies=self._copies)
+
+    async def is_majority_alive(self, document_id: str) -> bool:
+        """See `ClusterIO.is_majority_alive`."""
+        return await has_majority(self._endpoint, self._endpoint.nodes.of_document(document_id))
 
     async def sleep(self, seconds: float) -> None:
         """See `ClusterIO.sleep`."""

@@ -75,6 +75,9 @@ class ClusterIO(Protocol):
     async def push(self, revisions: Sequence[Document]) -> None:
         """Inserts revisions on all copies that are alive, in one request, as a replicator does."""
 
+    async def is_majority_alive(self, document_id: str) -> bool:
+        """Whether a majority of the copies takes writes now, by a write that changes no document."""
+
     async def sleep(self, seconds: float) -> None:
         """Waits."""
 
@@ -404,6 +407,7 @@ class Sealer:
         self._decide = decide
         self._sealed = _Remembered()
         self._buried = _Remembered()
+        self._tombstones = _Remembered()
 
     async def base_of_new(self, document_id: str) -> Document:
         """What a new document under this id needs beside its content: the `_rev` of its tombstone, if any.
@@ -417,7 +421,10 @@ class Sealer:
         if any(not leaf.is_deleted for leaf in leaves):
             raise replaced({"_id": document_id})
         tombstone = max(leaves, key=lambda leaf: (not leaf.is_undone, leaf.rank), default=None)
-        return {} if tombstone is None else {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
+        if tombstone is None:
+            return {}
+        self._tombstones.add(tombstone.rev)
+        return {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
 
     async def write(self, document: Document, observer: Observer) -> Document:
         """The document with the `_rev` of this write; it has the write's nonce already.
@@ -454,7 +461,7 @@ class Sealer:
     async def _send(self, attempt: Attempt, observer: Observer) -> Written | None:
         """What CouchDB answers; None if there is no answer, so that the write may or may not be applied."""
         try:
-            written = await self._io.write(attempt.document, self._copies)
+            written = await self._write(attempt, observer)
         except CouchDBError as error:
             if isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status < 500):
                 if isinstance(error, ConflictError) and attempt.is_unanswered:
@@ -465,9 +472,20 @@ class Sealer:
         attempt.revs.add(written.rev)
         if written.is_on_all_copies:
             attempt.revs_on_all_copies.add(written.rev)
-        else:
-            observer.write_partly_accepted()
         return written
+
+    async def _write(self, attempt: Attempt, observer: Observer) -> Written:
+        if attempt.base not in self._tombstones:
+            written = await self._io.write(attempt.document, self._copies)
+            if not written.is_on_all_copies:
+                observer.write_partly_accepted()
+            return written
+        # A copy refuses a write that is based on a tombstone. Of one without a base it makes the child of
+        # the tombstone that it has when the write arrives, which may be that of the new document itself.
+        revision = child(attempt.document, attempt.document)
+        attempt.revs.add(revision["_rev"])
+        await self._io.push([revision])
+        return Written(revision["_rev"], is_on_all_copies=False)
 
     async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
         """The document as it is stored, and what that took, as `Observer.write_sealed` is told."""
@@ -540,7 +558,7 @@ class Sealer:
         pad = self._renew(self.nonces.added_to(body), body)
         attempt.nonces.add(nonces_of(pad)[0])
         try:
-            written = await self._io.write(pad, self._majority)
+            written = await self._write_pad(pad, leaf)
         except ConflictError:
             return None
         (attempt.revs if attempt.has_its_content_in(leaf) else attempt.pads).add(written.rev)
@@ -555,6 +573,14 @@ class Sealer:
         start, ids = leaf.document["_revisions"]["start"], leaf.document["_revisions"]["ids"]
         history = {"start": start + 1, "ids": [generation_and_hash(written.rev)[1], *ids]}
         return Leaf(pad | {"_rev": written.rev, "_revisions": history})
+
+    async def _write_pad(self, pad: Document, leaf: Leaf) -> Written:
+        if not leaf.is_deleted:
+            return await self._io.write(pad, self._majority)
+        # A copy refuses a write that is based on a tombstone, and a push says nothing of a majority.
+        pushed = child(leaf.document, pad)
+        await self._io.push([pushed])
+        return Written(pushed["_rev"], await self._io.is_majority_alive(leaf.document["_id"]))
 
     def _tombstone(self, leaf: Leaf) -> Document:
         """What buries a leaf; all who bury it make the same revision."""

@@ -60,11 +60,20 @@ class _LatestTakenForOwn(Sealer):
         return stored | {"_rev": max(leaves, key=lambda leaf: leaf.rank).rev}, how
 
 
+class _CreatesWithoutBase(Sealer):
+    async def _write(self, attempt: Attempt, observer: Observer) -> Written:
+        if attempt.base not in self._tombstones:
+            return await super()._write(attempt, observer)
+        body = {name: value for name, value in attempt.document.items() if name != "_rev"}
+        return await self._io.write(body, self._copies)
+
+
 class _FewerCopies:
     """The I/O with other quorums: `w` of writes, `r` of reads."""
 
     def __init__(self, io: ClientIO, *, w: int = 3, r: int = 3) -> None:
         self.push, self.sleep, self.now = io.push, io.sleep, io.now
+        self.is_majority_alive = io.is_majority_alive
         self._io = io
         self._w = w
         self._r = r
@@ -81,6 +90,7 @@ class _BuriedFirst:
 
     def __init__(self, io: ClientIO) -> None:
         self.write, self.fetch_leaves, self.sleep, self.now = io.write, io.fetch_leaves, io.sleep, io.now
+        self.is_majority_alive = io.is_majority_alive
         self._io = io
 
     async def push(self, revisions: Sequence[Document]) -> None:
@@ -136,6 +146,7 @@ MISTAKES: Mapping[str, Mistake] = {
     ),
     "buries what replication brought": Mistake(_deciding(_burying_all), "replication"),
     "takes the latest revision for its own": Mistake(_LatestTakenForOwn, "clients only"),
+    "leaves the tombstone of a new document to the copies": Mistake(_CreatesWithoutBase, "deletions"),
     "takes an undone leaf for a deletion": Mistake(_deciding(_with_undone_leaves), "clients only"),
 }
 # These show in one schedule of some thousands.

@@ -160,13 +160,17 @@ class Cluster:
         self._replicate_from(copy)
 
     def _accept(self, copy: int, document: Document) -> str | None:
-        """The revision that a copy makes of a document; None if it refuses it."""
+        """The revision that a copy makes of a document; None if it refuses it.
+
+        A copy on which the document is deleted takes nothing but a new one, and makes it the child of the
+        tombstone that ranks highest there.
+        """
         parent = document.get("_rev")
-        if parent is None:
-            tombstones = [self.revisions[rev] for rev in self.leaves[copy]]
-            if any(not leaf.is_deleted for leaf in tombstones):
+        leaves = [self.revisions[rev] for rev in self.leaves[copy]]
+        if all(leaf.is_deleted for leaf in leaves):
+            if leaves and (parent is not None or "_deleted" in document):
                 return None
-            parent = max(tombstones, key=lambda leaf: leaf.rank).rev if tombstones else None
+            parent = max(leaves, key=lambda leaf: leaf.rank).rev if leaves else None
         elif parent not in self.leaves[copy]:
             return None
         revision = self.made(document, parent)
@@ -305,6 +309,24 @@ class Cluster:
 
         return _Operation(start)
 
+    def is_majority_alive(self, preferred: int) -> Awaitable[bool]:
+        """A write of a local document that a majority of the copies has to take."""
+
+        def start(resume: Callable[[Any], None]) -> None:
+            self.calls["probe"] += 1
+            coordinator = self.coordinator(preferred)
+            answer, _ = self._answering(coordinator, resume)
+            replies: list[bool] = []
+
+            def reply(copy: int, is_written: Any) -> None:
+                replies.append(bool(is_written))
+                if replies.count(True) > COPIES // 2 or len(replies) == COPIES:
+                    answer(replies.count(True) > COPIES // 2)
+
+            self._ask_copies(coordinator, lambda copy: True, reply)
+
+        return _Operation(start)
+
     def _pushed(self, document: Document) -> Revision:
         rev, history = document["_rev"], document["_revisions"]["ids"]
         if rev not in self.revisions:
@@ -412,6 +434,10 @@ class ClientIO:
                 await self._cluster.sleep(0.01)
             else:
                 return
+
+    async def is_majority_alive(self, document_id: str) -> bool:
+        """See `ClusterIO.is_majority_alive`."""
+        return await self._cluster.is_majority_alive(self._preferred)
 
     async def sleep(self, seconds: float) -> None:
         """See `ClusterIO.sleep`."""

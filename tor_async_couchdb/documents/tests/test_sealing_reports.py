@@ -18,6 +18,7 @@ from tor_async_couchdb.errors import (
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.pauses import immediately
+from tor_async_couchdb.wire.revision import child
 
 NONCES = Nonces("here")
 BASE = "1-aa"
@@ -53,9 +54,10 @@ class ScriptedIO:
         self,
         writes: Sequence[Written | CouchDBError],
         reads: Sequence[Sequence[Document] | CouchDBError] = (),
+        majorities: Sequence[bool] = (),
     ) -> None:
-        self.writes, self.reads = [*writes], [*reads]
-        self.push_count = 0
+        self.writes, self.reads, self.majorities = [*writes], [*reads], [*majorities]
+        self.pushed: list[Sequence[Document]] = []
         self.time_s = 0.0
 
     async def write(self, document: Document, copies: int) -> Written:
@@ -74,7 +76,11 @@ class ScriptedIO:
 
     async def push(self, revisions: Sequence[Document]) -> None:
         self.time_s += 1.0
-        self.push_count += 1
+        self.pushed.append(revisions)
+
+    async def is_majority_alive(self, document_id: str) -> bool:
+        self.time_s += 1.0
+        return self.majorities.pop(0)
 
     async def sleep(self, seconds: float) -> None:
         self.time_s += seconds
@@ -122,7 +128,7 @@ async def test_change_that_met_a_rival_is_pushed() -> None:
     reports = await reports_of(io, document)
     assert reports.counts == {"dead": 1}
     assert [how for how, _ in reports.sealed] == ["pushed"]
-    assert io.push_count == 1
+    assert len(io.pushed) == 1
 
 
 async def test_change_that_a_copy_did_not_take_is_padded() -> None:
@@ -132,6 +138,33 @@ async def test_change_that_a_copy_did_not_take_is_padded() -> None:
     reports = await reports_of(io, document)
     assert [how for how, _ in reports.sealed] == ["padded"]
     assert reports.counts["partly accepted"] == 2  # the change, and the first try to pad it
+
+
+async def test_deletion_that_a_copy_did_not_take_is_padded_by_a_push_and_a_majority_has_to_be_alive() -> None:
+    document = NONCES.added_to({"_id": "d", "_rev": BASE, "_deleted": True})
+    io = ScriptedIO([Written("2-bb", False)], [[leaf(document, "2-bb")]], majorities=[False, True])
+    reports = await reports_of(io, document)
+    assert [how for how, _ in reports.sealed] == ["padded"]
+    pads = [pushed for [pushed] in io.pushed if pushed["_rev"].startswith("3-")]
+    assert len(pads) == 2
+    assert all(pad["_deleted"] and pad["_revisions"]["ids"][1] == "bb" for pad in pads)
+    assert not io.majorities
+
+
+async def test_new_document_is_pushed_as_the_child_of_its_tombstone() -> None:
+    tombstone = leaf({"_id": "d", "_deleted": True}, "4-dd", parents=("cc",))
+    io = ScriptedIO([Written("6-ff", True)], [[tombstone]])
+    sealer = Sealer(io, copies=3, nonces=NONCES, pause=immediately)
+    document = NONCES.added_to({"_id": "d", "color": "red"} | await sealer.base_of_new("d"))
+    reports = Reports()
+    io.reads = [[leaf(document, child(document, document)["_rev"], parents=("dd",))]]
+    stored = await sealer.write(document, reports)
+    [created] = io.pushed[0]
+    assert created["_revisions"] == {"start": 5, "ids": [created["_rev"][2:], "dd"]}
+    assert created["color"] == "red"
+    assert stored["_rev"] == "6-ff"
+    assert [how for how, _ in reports.sealed] == ["padded"]
+    assert reports.counts["partly accepted"] == 0
 
 
 async def test_leaf_of_another_writer_that_crashed_is_buried() -> None:
