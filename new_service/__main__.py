@@ -1,4 +1,4 @@
-"""`./new_service.sh`: the command line."""
+"""`./new_service.sh`: makes a service of your own, or updates one."""
 
 import argparse
 import shlex
@@ -11,69 +11,12 @@ from new_service.creation import check_target, create, free_port
 from new_service.errors import NewServiceError
 from new_service.generation import Plan
 from new_service.names import Names, check, model_of, package_of
-from new_service.properties import TYPES, parse_property
+from new_service.options import parse
+from new_service.properties import parse_property
 from new_service.sample import read_sample
 from new_service.update import Update, update
 from suite.processes import interruptible
-from suite.table import ROOT, SAMPLES
-
-_MAX_PORT = 65535
-_FIRST_UNPRIVILEGED_PORT = 1024
-
-
-def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options of the command line. A wrong one ends the process with status 2."""
-    parser = argparse.ArgumentParser(
-        prog="./new_service.sh",
-        usage="%(prog)s SAMPLE FOLDER --model NAME [OPTION ...]\n       %(prog)s --update FOLDER",
-        description="Makes a service of your own from a sample, with all that it needs, and runs its tests.",
-        epilog=f"Samples: {', '.join(sample.name for sample in SAMPLES)}.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("places", nargs="+", metavar="SAMPLE FOLDER", help="what to copy, and where to")
-    parser.add_argument(
-        "--update", action="store_true", help="merge what the sample of FOLDER has changed since"
-    )
-    parser.add_argument(
-        "--model", metavar="NAME", help="what the service stores, as a class: Invoice, OrderLine"
-    )
-    parser.add_argument("--plural", metavar="NAME", help="several of it: people, order_lines [by rule]")
-    parser.add_argument(
-        "--property",
-        dest="properties",
-        action="append",
-        default=[],
-        metavar="NAME:TYPE",
-        help="a property in place of color; for several give it several times. Types: "
-        + ", ".join(TYPES)
-        + "; NAME:TYPE:encrypted is stored encrypted",
-    )
-    parser.add_argument("--port", type=_port, metavar="N", help="port of the service [one that is free]")
-    parser.add_argument(
-        "--suite",
-        metavar="URL",
-        help="where tor-async-suite is installed from: a git URL (git+https://…) or a checkout [this one]",
-    )
-    parser.add_argument("--caller", type=Path, default=Path(), help=argparse.SUPPRESS)  # where folders begin
-    parser.add_argument("--no-test", action="store_true", help="don't run the new service's tests")
-    options = parser.parse_args(arguments)
-    if len(options.places) != (1 if options.update else 2):
-        parser.error("give a FOLDER" if options.update else "give a SAMPLE and a FOLDER")
-    if options.update and (
-        options.model or options.plural or options.properties or options.port or options.suite
-    ):
-        parser.error("--update takes no other option: the project remembers its names")
-    if not options.update and options.model is None:
-        parser.error("give a --model")
-    return options
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and _FIRST_UNPRIVILEGED_PORT <= int(text[:9]) <= _MAX_PORT):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port from {_FIRST_UNPRIVILEGED_PORT} to {_MAX_PORT}"
-        )
-    return int(text)
+from suite.table import ROOT
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,9 @@
-# Sourced by run_all_samples.sh and test_all_samples.sh with their name and their options:
-# checks the options, and makes .venv from requirements.txt, unless it is there.
+# Sourced by the commands with the module that checks their options, and with the options:
+# checks these, and makes .venv from requirements.txt, unless it is there.
 
 set -euo pipefail
+checking_module=$1
+shift
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 fail() {
@@ -89,7 +91,7 @@ if ! cmp -s requirements.txt .venv/installed-requirements.txt; then
     python=$(find_python)
     # Before minutes are spent on packages: are the options right, or do they only ask for help?
     options=0
-    "$python" -m suite.options "$@" || options=$?
+    "$python" -m $checking_module "$@" || options=$?
     if [ $options -ne 0 ]; then exit $options; fi
     for option in "$@"; do
         case "$option" in -h | --help) exit 0 ;; esac
