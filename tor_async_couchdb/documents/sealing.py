@@ -236,11 +236,10 @@ def decide(
     lower = [leaf for leaf in standing if leaf is not highest]
     own = [leaf for leaf in lower if attempt.is_tip_of(leaf)]
     if own:
-        # Beside a leaf from elsewhere this branch may hold older changes that were acknowledged.
-        is_free = attempt.begins_after(highest) or all(
-            _may_be_buried(leaf, highest, database_id) for leaf in own
-        )
-        if is_free:
+        # Beside a leaf from elsewhere this branch may hold changes of others that were acknowledged: older
+        # ones, or those that a pad of this writer has confirmed.
+        is_free = attempt.begins_after(highest) and all(map(attempt.has_its_content_in, own))
+        if is_free or all(_may_be_buried(leaf, highest, database_id) for leaf in own):
             return Decision(Step.BURY, highest, own)
         # A service that merges such leaves does so soon.
         is_overdue = any(ages_s.get(leaf.rev, 0.0) > patience_s for leaf in own)

@@ -126,6 +126,16 @@ def test_own_change_alone_is_buried_under_a_leaf_from_elsewhere() -> None:
     assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.BURY
 
 
+def test_pad_of_another_writers_change_is_not_buried_under_a_leaf_from_elsewhere() -> None:
+    attempt = attempt_of(accepted="6-m")
+    attempt.nonces.add(nonce(4, 8))
+    attempt.pads.add("8-p")
+    pad = leaf("8-p", "7-o", "6-m", BASE, nonces=[nonce(4, 8), nonce(2, 7), nonce(1, 6)])
+    foreign = leaf("9-f", "8-f", "7-f", "6-m", BASE, nonces=[nonce(1, 6)])
+    assert step(attempt, pad, foreign) == (Step.WAIT, None, ())
+    assert step(attempt, pad, foreign, age_s=9.0) == (Step.UNKNOWN, None, ())
+
+
 def test_tombstones_are_pushed_before_the_write_counts() -> None:
     attempt = attempt_of(accepted="6-m")
     assert step(attempt, OWN, UNDONE) == Decision(Step.PUSH, OWN, [UNDONE])
