@@ -25,6 +25,7 @@ MODULES: Mapping[str, str] = {
     "cluster_simulation": "cluster.simulation",
     "cluster": "cluster.nodes",
     "cluster_services": "cluster.services",
+    "cluster_availability": "cluster.availability",
     "hot_document": "hot_document",
     "conditional": "conditional",
     "idempotent": "idempotent",

@@ -16,7 +16,6 @@ import itertools
 import random
 import re
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ import aiohttp
 from benchmarks.measuring import report, settings
 from benchmarks.measuring.machine import hardware
 from benchmarks.measuring.rounds import alternated
+from benchmarks.measuring.shell import shell
 from loadgen.history import Operation
 from loadgen.linearizability import Checker
 from suite.couchdb import CouchDB
@@ -247,9 +247,11 @@ class _Run:
         await asyncio.sleep(self._load.seconds / 3)
         if self._options.fault == _SERVICES_KILLED:
             await asyncio.to_thread(self._kill_services)
-        await _shell(self._options.break_)
+        if self._options.break_:
+            await shell(self._options.break_)
         await asyncio.sleep(self._load.seconds / 3)
-        await _shell(self._options.mend)
+        if self._options.mend:
+            await shell(self._options.mend)
 
     def _kill_services(self) -> None:
         for number, service in enumerate(self._services[1:], 1):
@@ -325,13 +327,6 @@ class _Run:
             async with self._session.get(url, headers={"Accept": "text/plain"}) as answer:
                 count += sum(map(float, _COUNT_OF_REQUESTS.findall(await answer.text())))
         return count
-
-
-async def _shell(command: str | None) -> None:
-    if command is not None:
-        process = await asyncio.create_subprocess_shell(command, stdout=subprocess.DEVNULL)
-        if await process.wait():
-            raise SuiteError(f"the command failed: {command}")
 
 
 def _figures(loads: Sequence[Load]) -> Iterator[str]:
