@@ -21,6 +21,7 @@ from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_afte
 from tor_async_couchdb.tests.baskets import BLUE, MERGED, RED, Basket, Conflicts, FragileBasket, body
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.waiting import wait_until
+from tor_async_couchdb.wire.revision import child
 
 
 class ConflictObserver(Observer):
@@ -96,6 +97,22 @@ class Clock:
         for woken, (_, until_s) in self.sleepers.items():
             if until_s <= now_s:
                 woken.set()
+
+
+async def test_leaf_that_lost_its_race_on_a_cluster_is_left_alone(
+    database: Database, conflicts: Conflicts, observer: ConflictObserver
+) -> None:
+    base = conflicts.documents.put(**body())
+    sealed, lost = (child(base, body(color=color)) for color in ("green", "black"))
+    tombstone = {"type": "basket_v1.0", "_deleted": True, "undone": {"rev": lost["_rev"]}}
+    buried = child(lost, tombstone)
+    async with reconciling(database):
+        await database.revisions.insert([sealed, lost, buried])
+        await conflicts.make(body(**RED), body(**BLUE))  # the feed's next change
+        await wait_until(lambda: bool(observer.lags_s))
+    leaves = await database.fetch_leaves(base["_id"])
+    assert {leaf["_rev"] for leaf in leaves} == {sealed["_rev"], buried["_rev"]}
+    assert len(observer.lags_s) == 1
 
 
 @pytest.mark.parametrize("settle_s", [0.5, 7.0, 1000.0])

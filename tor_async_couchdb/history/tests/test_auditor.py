@@ -17,6 +17,7 @@ from tor_async_couchdb.tests.baskets import BLUE, RED, Basket, FragileBasket, bo
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.recording_observer import RecordingObserver
 from tor_async_couchdb.tests.things import Documents
+from tor_async_couchdb.wire.revision import child
 
 
 class Alarms(RecordingObserver):
@@ -111,6 +112,26 @@ async def test_conflict_is_merged_and_then_recorded(
     await database.revisions.insert([revision])
     await auditor.audit("basket")
     assert store.records["id/basket"]["seen"]["east"] == {"": 0, "east": 2, "west": 1}
+
+
+async def test_change_that_lost_its_race_on_a_cluster_is_no_alarm(
+    auditor: Auditor, documents: Documents, database: Database, store: MemoryStore, alarms: Alarms
+) -> None:
+    base = put(documents, **BLUE)
+    sealed, lost = (
+        child(base, signing.sign(SIGNER, body(_id="basket", **RED | {"color": color})))
+        for color in ("green", "black")
+    )
+    undone = {"_id": "basket", "type": base["type"], "_deleted": True, "undone": {"rev": lost["_rev"]}}
+    buried = child(lost, signing.sign(SIGNER, undone))
+    await database.revisions.insert([lost])
+    await auditor.audit("basket")
+    await database.revisions.insert([sealed, buried])
+    await auditor.audit("basket")
+    assert alarms.document_ids == []
+    leaves = await database.fetch_leaves("basket")
+    assert {leaf["_rev"] for leaf in leaves} == {sealed["_rev"], buried["_rev"]}, "nothing was merged"
+    assert store.records["id/basket"]["seen"]["east"]["east"] == 2
 
 
 async def test_witness_that_is_down_is_an_error(
