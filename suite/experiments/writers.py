@@ -1,4 +1,7 @@
-"""Clients that change one fruit, and what became of their changes."""
+"""Clients that change one fruit, and what became of their changes.
+
+Each change has an Idempotency-Key of its own, and is for the version that was read where answers have an ETag.
+"""
 
 import contextlib
 import threading
@@ -7,11 +10,15 @@ from collections.abc import Callable, Iterator
 
 import requests
 
+from loadgen.writes import Demands
+
 WRITERS = 8
 _WAIT_TIMEOUT_S = 60.0
 _REQUEST_TIMEOUT_S = 60.0
 _POLL_INTERVAL_S = 0.02
 _NO_ANSWER = 0
+TOLD_NO = {409, 412}
+"""The statuses that tell a client that another one was faster."""
 
 
 class Writers:
@@ -23,8 +30,10 @@ class Writers:
 
     def __init__(self, service_url: str) -> None:
         fruits = f"{service_url}/v1.0/fruits"
-        created = requests.post(fruits, json={"color": "red"}, timeout=_REQUEST_TIMEOUT_S)
+        key = Demands(key=True).headers("")
+        created = requests.post(fruits, json={"color": "red"}, headers=key, timeout=_REQUEST_TIMEOUT_S)
         created.raise_for_status()
+        self._demands = Demands(etag="ETag" in created.headers, key=True)
         self._url = f"{fruits}/{created.json()['fruit_id']}"
         self._stop = threading.Event()
         self.answers: list[tuple[float, int, str]] = []
@@ -101,7 +110,7 @@ class Writers:
         with requests.Session() as session:
             while not self._stop.is_set():
                 try:
-                    answer = session.put(self._url, json={"color": "blue"}, timeout=_REQUEST_TIMEOUT_S)
+                    answer = self._change(session)
                 except requests.RequestException:  # the service is gone; the change may be in the database
                     self.answers.append((time.monotonic(), _NO_ANSWER, "outcome-unknown"))
                     time.sleep(_POLL_INTERVAL_S)
@@ -110,3 +119,13 @@ class Writers:
                 if answer.status_code == 200:
                     self.acknowledged.append(body["change_count"])
                 self.answers.append((time.monotonic(), answer.status_code, body.get("type", "")))
+
+    def _change(self, session: requests.Session) -> requests.Response:
+        etag = ""
+        if self._demands.etag:
+            read = session.get(self._url, timeout=_REQUEST_TIMEOUT_S)
+            if read.status_code != 200:
+                return read
+            etag = read.headers["ETag"]
+        headers = self._demands.headers(etag)
+        return session.put(self._url, json={"color": "blue"}, headers=headers, timeout=_REQUEST_TIMEOUT_S)
