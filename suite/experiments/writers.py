@@ -1,6 +1,6 @@
 """Clients that change one fruit, and what became of their changes.
 
-Each change has an Idempotency-Key of its own, and is for the version that was read where answers have an ETag.
+Each change has an Idempotency-Key of its own. Where answers have an ETag, a change names the one it read.
 """
 
 import contextlib
