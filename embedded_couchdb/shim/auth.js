@@ -42,15 +42,29 @@ class Cookies {
   }
 }
 
+// Returns the "name:password" of a header, or undefined. CouchDB passes over headers of other schemes.
+function basicOf(authorization = '') {
+  const [, encoded] = /^Basic +(.*)$/.exec(authorization) ?? [];
+  if (encoded === undefined) {
+    return undefined;
+  }
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(encoded)) {
+    throw new CouchError(400, 'bad_request', 'Authorization header has invalid base64 value');
+  }
+  const given = Buffer.from(encoded, 'base64').toString();
+  return given.includes(':') ? given : undefined;
+}
+
 function authenticate({ user, password }, cookies) {
-  const basic = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   const admin = { name: user, roles: ['_admin'] };
   return (req, res, next) => {
     const { authorization, cookie } = req.headers;
-    if (authorization && !equal(authorization, basic)) {
+    const basic = basicOf(authorization);
+    if (basic !== undefined && !equal(basic, `${user}:${password}`)) {
       throw new CouchError(401, 'unauthorized', 'Name or password is incorrect.');
     }
-    const known = authorization || (cookie && cookies.isValid(cookie));
+    req.isBasic = basic !== undefined;
+    const known = req.isBasic || (cookie && cookies.isValid(cookie));
     if (!known && !OPEN_PATHS.has(req.path)) {
       throw new CouchError(401, 'unauthorized', 'You are not authorized to access this db.');
     }
@@ -63,7 +77,7 @@ function session(app, { user, password }, cookies) {
   app.get('/_session', (req, res) => {
     const info = { authentication_handlers: ['cookie', 'default'] };
     if (req.userCtx.name !== null) {
-      info.authenticated = req.headers.authorization ? 'default' : 'cookie';
+      info.authenticated = req.isBasic ? 'default' : 'cookie';
     }
     sendJson(res, 200, { ok: true, userCtx: req.userCtx, info });
   });

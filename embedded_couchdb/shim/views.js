@@ -90,7 +90,20 @@ function parseOptions(given, parseKey) {
 
 function optionsOf(req) {
   const fromQuery = parseOptions(req.query, parseJson);
-  return req.method === 'POST' ? { ...fromQuery, ...parseOptions(jsonObject(req), (key) => key) } : fromQuery;
+  const fromBody = req.method === 'POST' ? parseOptions(jsonObject(req), (key) => key) : {};
+  return withKeysOrRange({ ...fromQuery, ...fromBody });
+}
+
+// Several keys and a range are incompatible; one key, or none, replaces a range.
+function withKeysOrRange(options) {
+  const { key, startkey, endkey, ...others } = options;
+  if (options.keys === undefined) {
+    return options;
+  }
+  if (options.keys.length > 1 && [key, startkey, endkey].some((bound) => bound !== undefined)) {
+    throw parseError('`keys` is incompatible with `key`, `start_key` and `end_key`');
+  }
+  return others;
 }
 
 function checkReduction({ reduce }, options) {
@@ -230,7 +243,8 @@ async function answerQueries(req, res) {
   const ddoc = await req.database.designDocument(req.params.ddoc);
   const results = [];
   for (const each of queries) {
-    results.push(await query(req.database, ddoc, req.params.view, parseOptions(each ?? {}, (key) => key)));
+    const options = withKeysOrRange(parseOptions(each ?? {}, (key) => key));
+    results.push(await query(req.database, ddoc, req.params.view, options));
   }
   sendJson(res, 200, { results });
 }

@@ -48,6 +48,20 @@ def test_wrong_password_is_refused(couch: Couch, path: str) -> None:
     assert (response.status_code, response.json()["reason"]) == (401, "Name or password is incorrect.")
 
 
+@pytest.mark.parametrize("credentials", ["Bearer x", "Digest x", "Basic", "Basic: YTpi", "Basic YQ=="])
+def test_header_without_a_name_and_a_password_is_anonymous(couch: Couch, credentials: str) -> None:
+    def status(path: str) -> int:
+        headers = {"Authorization": credentials}
+        return requests.get(couch.url + path, headers=headers, timeout=TIMEOUT_S).status_code
+
+    assert (status("/"), status("/_all_dbs")) == (200, 401)
+
+
+def test_password_that_is_no_base64_is_malformed(couch: Couch) -> None:
+    response = requests.get(couch.url, headers={"Authorization": "Basic x y"}, timeout=TIMEOUT_S)
+    assert (response.status_code, response.json()["error"]) == (400, "bad_request")
+
+
 def test_session_names_the_user(couch: Couch) -> None:
     assert anonymous(couch, "GET", "/_session").json()["userCtx"] == {"name": None, "roles": []}
     assert couch.get("/_session").json()["userCtx"] == {"name": couch.username, "roles": ["_admin"]}

@@ -55,6 +55,19 @@ def test_keys_may_be_posted(fruits: Couch) -> None:
     assert fruits.post(VIEW, json={"keys": []}).json()["rows"] == []
 
 
+@pytest.mark.parametrize("path", [VIEW, "/_all_docs", "/_design_docs"])
+@pytest.mark.parametrize("bound", ["key", "startkey", "start_key", "endkey", "end_key"])
+def test_several_keys_and_a_range_are_incompatible(fruits: Couch, path: str, bound: str) -> None:
+    keys = ["a", "b"]
+    for response in (
+        fruits.post(f'{path}?{bound}="a"', json={"keys": keys}),
+        fruits.post(path, json={"keys": keys, bound: "a"}),
+        fruits.get(f'{path}?keys=["a","b"]&{bound}="a"'),
+    ):
+        assert (response.status_code, response.json()["error"]) == (400, "query_parse_error")
+    assert fruits.post(f'{path}?{bound}="a"', json={"keys": []}).json()["rows"] == []
+
+
 @pytest.mark.parametrize("key", [0, "", [], {}, None, False, [1, {"a": None}], 1.5, "ä"])
 def test_any_json_is_a_key(database: Couch, key: Any) -> None:
     database.save("a", key=key)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tor_async_couchdb import Database
-from tor_async_service import EventStreamHandler, Parts, ServiceApplication, ServiceHandler, run
+from tor_async_service import EventStreamHandler, Parts, ServiceApplication, ServiceHandler, answers, run
 
 from .async_action import AsyncFruitWatcher, fruit_feed
 
@@ -22,6 +22,7 @@ class ChangesHandler(EventStreamHandler):
 class PageHandler(ServiceHandler):
     """A page that shows the fruits as they change."""
 
+    @answers(200, str, media_types=["text/html"])
     async def get(self) -> None:
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.write(_PAGE)

@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 from tor_async_couchdb import Database
 from tor_async_etcd import Client, EtcdError
 from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
+from tor_async_service.etcd.client import etcd_client
 
 from .async_action import AsyncLeader, AsyncLeaderRetriever
 
@@ -43,14 +44,13 @@ class LeadershipMetrics:
         self._term.set(leader.create_revision if is_me and leader else 0)
 
 
-def make_app(database: Database, etcd: str, parts: Parts | None = None) -> ServiceApplication:
+def make_app(database: Database, etcd: Client, parts: Parts | None = None) -> ServiceApplication:
     """The service on a database and an etcd, ready to listen."""
-    client = Client(etcd)
     name = f"{socket.gethostname()}:{os.getpid()}"
 
     async def check_etcd() -> None:
         try:
-            await client.status()
+            await etcd.status()
         except EtcdError as error:
             raise UnhealthyError("unreachable") from error
 
@@ -59,13 +59,17 @@ def make_app(database: Database, etcd: str, parts: Parts | None = None) -> Servi
         database,
         version="1.0.0",
         health_checks={"etcd": check_etcd},
-        own_metrics=[LeadershipMetrics(name, client)],
+        own_metrics=[LeadershipMetrics(name, etcd)],
         problems={EtcdError: Problem(503, "etcd can't be reached or is too slow. Try again later.")},
-        background_work=[AsyncLeader(name, client).lead],
-        settings={"etcd": client, "name": name},
+        background_work=[AsyncLeader(name, etcd).lead],
+        settings={"etcd": etcd, "name": name},
         parts=parts,
     )
 
 
 if __name__ == "__main__":
-    run(make_app, "Leader: of all processes, exactly one leads.", Option("etcd", "URL", "the etcd to use"))
+    run(
+        make_app,
+        "Leader: of all processes, exactly one leads.",
+        Option("etcd", "URL", "the etcd to use", read=etcd_client),
+    )

@@ -151,7 +151,18 @@ async def test_client_that_was_told_everything_is_not_told_again(
     assert browser.event_count - before < 5
 
 
-@pytest.mark.parametrize("event_id", ["nonsense", "99999999-gone", "9" * 40, "%ff&since=now"])
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        "nonsense",
+        "99999999-gone",
+        "9" * 40,
+        "%ff&since=now",
+        *(pytest.param(start + "a" * 20_000, id=f"{start}, very long") for start in ("", "1-", "99999999-")),
+        pytest.param("9" * 20_000, id="a very large number"),
+        pytest.param("1-" + "a" * 7_000, id="as long as one of CouchDB's may be"),
+    ],
+)
 async def test_id_that_is_of_no_database_stands_for_the_start(
     database: Database, parts: Parts, fruits: Fruits, event_id: str
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from openapi_spec_validator import validate
 
 from samples.tests.folders import SAMPLES, name_of, sample_folders
 from suite.resources import resources_of
@@ -78,7 +79,7 @@ def test_every_folder_is_a_package() -> None:
 
 
 @pytest.mark.parametrize("folder", sample_folders(), ids=name_of)
-async def test_copy_of_a_sample_runs_under_another_name(
+async def test_copy_of_a_sample_runs_under_another_name_and_describes_itself(
     folder: Path, tmp_path: Path, couchdb: CouchDBServer, database_url: str
 ) -> None:
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
@@ -103,5 +104,7 @@ async def _run_copy(arguments: Sequence[str], couchdb: CouchDBServer, folder: Pa
         url = await service.url()
         async with client.get(f"{url}/_health?quick=false") as response:
             assert response.status == 200, await response.text()
+        async with client.get(f"{url}/_openapi") as response:
+            validate(await response.json())
         service.process.terminate()
         assert await service.status() == 0

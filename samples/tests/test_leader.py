@@ -8,9 +8,13 @@ import pytest
 
 from samples.leader.async_action import AsyncLeader, AsyncLeaderRetriever
 from samples.leader.model import COUNTER_KEY, ELECTION, Counter
-from samples.leader.service import LeadershipMetrics
+from samples.leader.service import LeadershipMetrics, make_app
+from tor_async_couchdb import Database
 from tor_async_etcd import Client, Election, Failed, OpSet, Transaction
 from tor_async_etcd.testing import EtcdServer
+from tor_async_service import Parts
+from tor_async_service.etcd.client import etcd_client
+from tor_async_service.tests.serving import problem_of, serving
 
 TIMEOUT_S = 30.0
 
@@ -103,3 +107,14 @@ async def test_stale_leader_is_refused(client: Client) -> None:
         await client.submit(Transaction([guard], [OpSet(COUNTER_KEY, Counter(99, 99).as_bytes())]))
     _, counter = await AsyncLeaderRetriever(client=client).fetch()
     assert counter.count != 99
+
+
+async def test_request_ends_with_its_deadline_while_etcd_hangs() -> None:
+    async with Database("http://127.0.0.1:1/absent") as database:
+        with EtcdServer() as server:
+            async with etcd_client(server.url) as client:
+                server.pause()
+                app = make_app(database, client, Parts(deadline_s=0.3))
+                # Without the deadline each of two calls takes 10 s.
+                async with serving(app) as service, asyncio.timeout(15):
+                    await problem_of(await service.get("/v1.0/leader"), 503)

@@ -8,13 +8,13 @@ if it got here by a name of its own.
 import asyncio
 import contextlib
 import hmac
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
@@ -123,18 +123,22 @@ class _Handler(tornado.web.RequestHandler):
     def body(self) -> dict[str, Any]:
         """The JSON object that was sent; HTTPError 400 if it is none."""
         try:
-            body = json.loads(self.request.body or b"{}")
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
-            raise tornado.web.HTTPError(400, reason="The body has to be a JSON object.")
-        return body
+            return msgspec.json.decode(self.request.body or b"{}", type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            sentence = "The body has to be a JSON object, with numbers that fit into a double."
+            raise tornado.web.HTTPError(400, reason=sentence) from error
+
+    async def head(self, *path_arguments: str) -> None:
+        """Answers as GET does, without the body."""
+        answering = self.get(*path_arguments)
+        if answering is not None:
+            await answering
 
     def write_json(self, value: Any) -> None:
         """Answers."""
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
-        self.finish(json.dumps(value))
+        self.finish(msgspec.json.encode(value))
 
     async def in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """What `work` returns; it may block."""

@@ -79,7 +79,7 @@ class Switchboard:
         if not fault.grade.minimum <= grade <= fault.grade.maximum:
             raise GradeError(
                 f"{name}: the grade is from {fault.grade.minimum:g} to {fault.grade.maximum:g} "
-                f"{fault.grade.unit}, not {grade:g}."
+                f"{fault.grade.unit}."
             )
         with self._lock:
             self._forget_timer(name)

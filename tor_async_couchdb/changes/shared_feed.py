@@ -8,6 +8,7 @@ import collections
 import contextvars
 import dataclasses
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -26,6 +27,9 @@ _NOW = "now"
 _GRACE_S = 10.0
 _PACE_S = 0.05  # between polls of a busy feed, so that several changes come at once
 _PAUSE = equal_jitter(base_s=0.2, cap_s=10.0)
+# A number, and on CouchDB a text in base64, which is the longer the more shards there are. One that is longer
+# than this does not fit into the URL of a request.
+_SEQUENCE = re.compile(r"[0-9]{1,20}(?:-[A-Za-z0-9_-]{1,7000})?")
 # A reader that writes to a slow client for a moment finds the batches that it missed here.
 _RECENT_BATCHES = 32
 # Readers that catch up must not take all connections from the requests of the service.
@@ -88,9 +92,10 @@ class SharedFeed(Generic[T]):
     async def batches(self, since: str = START) -> AsyncGenerator[Batch[T], None]:
         """All batches after `since`, the sequence of an earlier batch; without an end.
 
-        A sequence of another database, or from before it was restored, stands for the start. While CouchDB
-        can't be reached there are no batches.
+        A sequence of another database, or from before it was restored, stands for the start, and so does a
+        text that can't be a sequence. While CouchDB can't be reached there are no batches.
         """
+        since = since if _SEQUENCE.fullmatch(since) else START
         failures = 0
         while True:
             try:
@@ -186,5 +191,4 @@ class SharedFeed(Generic[T]):
 
 
 def _number_of(seq: str) -> int:
-    number = seq.partition("-")[0]
-    return int(number[:20]) if number.isascii() and number.isdigit() else 0  # it may be from a client
+    return int(seq.partition("-")[0])

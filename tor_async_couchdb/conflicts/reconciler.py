@@ -13,15 +13,7 @@ from tor_async_couchdb.changes.follower import Follower
 from tor_async_couchdb.conflicts.resolver import ConflictResolver
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.revisions import Change
-from tor_async_couchdb.errors import (
-    ConflictError,
-    CouchDBError,
-    ForbiddenError,
-    InvalidDocumentError,
-    NotFoundError,
-    TamperedError,
-    TooLargeError,
-)
+from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError, ResponseError, TamperedError
 from tor_async_couchdb.retries.pauses import equal_jitter, full_jitter
 from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 
@@ -34,6 +26,7 @@ _CONCURRENCY = 8
 _BATCH_SIZE = 200
 _MAX_TRIES = 5
 _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
+_STATUSES_FOR_ALL = (401, 408, 429)  # the credentials are wrong, or CouchDB has no time
 
 
 class Reconciler:
@@ -129,7 +122,9 @@ class Reconciler:
                     self._database.observer.conflict_failed(error)
                 self._leave_alone(document_id, error)
                 return False
-            except (ConflictError, ForbiddenError, NotFoundError, TooLargeError) as error:
+            except ResponseError as error:
+                if not _is_about_the_document(error):
+                    raise
                 if tries == _MAX_TRIES:
                     self._leave_alone(document_id, error)
                     return False
@@ -144,6 +139,11 @@ class Reconciler:
         if document_id not in self._left_alone:
             self._left_alone.add(document_id)
             _logger.error("left in conflict: %s", error)
+
+
+def _is_about_the_document(error: ResponseError) -> bool:
+    """Whether CouchDB refuses this request and would take others: an id may be too long for a URL, too."""
+    return 400 <= error.status < 500 and error.status not in _STATUSES_FOR_ALL
 
 
 async def _recorded(work: Awaitable[None], failures: list[CouchDBError]) -> None:

@@ -44,8 +44,8 @@ _THROWN = ("forbidden", "unauthorized")
 # CouchDB refuses a whole batch with these statuses, be it for one document or for its size.
 _SPLIT_ON = (400, 413)
 
-# Ids that need no quoting in a path.
-_PLAIN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]*")
+# Ids that need no quoting in a path, and fit into it.
+_PLAIN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,1023}")
 
 
 class _Error(msgspec.Struct):

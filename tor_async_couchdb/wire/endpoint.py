@@ -26,9 +26,10 @@ from tor_async_couchdb.wire.transport import (
 
 # CouchDB expects these options as JSON, and all others as plain text.
 _JSON_OPTIONS = frozenset({"key", "keys", "startkey", "start_key", "endkey", "end_key"})
+# These may be of any length.
+_UNBOUNDED_OPTIONS = _JSON_OPTIONS | {"startkey_docid", "start_key_doc_id", "endkey_docid", "end_key_doc_id"}
 
-# CouchDB refuses URLs from some 8,000 characters on. Quoting may make three of each.
-_MAX_KEY_SIZE_BYTES = 1024
+_MAX_QUERY_SIZE = 4096  # characters; CouchDB refuses URLs from some 8,000 on
 
 # From a node that is down, starts, or is in maintenance, or from the gateway in front of it.
 _STATUSES_OF_FAILED_NODES = (502, 503, 504)
@@ -71,9 +72,7 @@ class Endpoint:
         deadline, so that another can be asked, also for what became of a write. If the answer `may_be_slow`,
         a node gets all the time that is left.
         """
-        query = urllib.parse.urlencode(
-            {name: _option(name, value) for name, value in (options or {}).items()}
-        )
+        query = _query(options or {})
         suffix = (f"/{path}" if path else "") + (f"?{query}" if query else "")
         if len(self.nodes.urls) == 1:
             url = yarl.URL(f"{self.url}{suffix}", encoded=True)
@@ -179,15 +178,18 @@ def _may_be_sent_to_another_node(error: CouchDBError, is_read: bool) -> bool:
 def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of a view that go into the query string, and those that go into the body of a POST.
 
-    `keys` and long keys go into the body, because a URL has no room for them.
+    `keys` goes into the body, and so do keys and documents' ids that together are long, because a URL has no
+    room for them. All others are short.
     https://docs.couchdb.org/en/stable/api/ddoc/views.html#post--db-_design-ddoc-_view-view
     """
-    in_body = {name: value for name, value in options.items() if name == "keys" or _is_long_key(name, value)}
-    return {name: value for name, value in options.items() if name not in in_body}, in_body
+    unbounded = {name: value for name, value in options.items() if name in _UNBOUNDED_OPTIONS}
+    if "keys" not in unbounded and len(_query(unbounded)) <= _MAX_QUERY_SIZE:
+        return dict(options), {}
+    return {name: value for name, value in options.items() if name not in unbounded}, unbounded
 
 
-def _is_long_key(name: str, value: Any) -> bool:
-    return name in _JSON_OPTIONS and len(msgspec.json.encode(value)) > _MAX_KEY_SIZE_BYTES
+def _query(options: Mapping[str, Any]) -> str:
+    return urllib.parse.urlencode({name: _option(name, value) for name, value in options.items()})
 
 
 def _option(name: str, value: Any) -> str:

@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import AsyncGenerator
 
+from tor_async_service.http.answers import answers
 from tor_async_service.http.handler import ServiceHandler
 
 # Proxies close a connection on which nothing is sent, many of them after a minute.
@@ -34,6 +35,7 @@ class EventStreamHandler(ServiceHandler):
         """The id of the last event that the client has; None if it has none yet."""
         return self.request.headers.get("Last-Event-ID") or None
 
+    @answers(200, str, media_types=["text/event-stream"])
     async def write_events(self, events: AsyncGenerator[bytes, None]) -> None:
         """Sends events, each text as it comes, until there are no more, the client goes or the service ends.
 

@@ -21,6 +21,7 @@ from suite.supervision import Supervisor
 from suite.table import sample_named
 
 _TIMEOUT_S = 10.0
+_LARGE = pytest.param(10**400, id="10^400")
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +116,60 @@ def test_wrong_request_is_refused_with_a_sentence(
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.text
 
 
-def test_body_that_is_no_json_is_refused(server: ControlServer) -> None:
-    answer = ask(server, "PUT", "/faults/slow", {"Content-Type": "application/json"}, data="{")
-    assert (answer.status_code, answer.json()["error"]) == (400, "The body has to be a JSON object.")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b'{"grade": NaN}',
+        b'{"grade": 1e999}',
+        b'{"grade": \xff}',
+        *(pytest.param(part * 6_000, id=part.decode()) for part in (b"[", b'{"a":', b'{"grade":[')),
+        pytest.param(b'{"grade": %s}' % (b"9" * 5000), id="a number of 5,000 digits"),
+    ],
+)
+@pytest.mark.parametrize("path", ["/faults/slow", "/load"])
+def test_body_that_cannot_be_read_is_refused(server: ControlServer, path: str, body: bytes) -> None:
+    answer = ask(server, "PUT", path, {"Content-Type": "application/json"}, data=body)
+    assert (answer.status_code, "JSON object" in answer.json()["error"]) == (400, True), answer.text
+
+
+@pytest.mark.parametrize(
+    "grade", [_LARGE, pytest.param(-(10**400), id="-10^400"), 1e308, 9.001, 0, [], {}, "NaN"]
+)
+def test_grade_out_of_range_is_refused(server: ControlServer, grade: object) -> None:
+    answer = ask(server, "PUT", "/faults/slow", json={"grade": grade})
+    assert (answer.status_code, "grade" in answer.json()["error"]) == (400, True), answer.text
+    assert not ask(server, "GET", "/faults/slow").json()["is_on"]
+
+
+@pytest.mark.parametrize("name", ["users", "fruits", "percent_put"])
+@pytest.mark.parametrize("value", [_LARGE, 1e308, 1.5, "1", None, True])
+def test_number_that_a_load_cannot_have_is_refused(server: ControlServer, name: str, value: object) -> None:
+    answer = ask(server, "PUT", "/load", json={name: value})
+    assert (answer.status_code, "a whole number" in answer.json()["error"]) == (400, True), answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/services",
+        "/database",
+        "/masters",
+        "/faults",
+        "/faults/slow",
+        "/faults/flood",
+        "/load",
+        "/books",
+        "/no",
+    ],
+)
+def test_head_is_get_without_the_body(server: ControlServer, path: str) -> None:
+    expected = ask(server, "GET", path)
+    answer = ask(server, "HEAD", path)
+    assert (answer.status_code, answer.content) == (expected.status_code, b"")
+    for name in ("Content-Type", "Content-Length"):
+        assert answer.headers[name] == expected.headers[name]
+    assert ask(server, "HEAD", "/services/x/kill").status_code == 405
 
 
 def test_fault_is_switched_on_and_off(server: ControlServer) -> None:

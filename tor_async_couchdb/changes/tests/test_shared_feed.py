@@ -5,6 +5,9 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
 
 from tor_async_couchdb.changes.shared_feed import START, SharedFeed
 from tor_async_couchdb.documents.database import Database
@@ -142,6 +145,21 @@ async def test_readers_wait_while_the_database_cannot_be_reached(
         async with late.reading(feed):
             await reader.has(second)
             await late.has(second)
+
+
+@pytest.mark.parametrize("since", ["", "now", "x" * 20_000, "1" * 20_000, f"1-{'a' * 20_000}", "1-ä", "٣"])
+async def test_text_that_cannot_be_a_sequence_is_asked_for_as_the_start(
+    database: Database, documents: Documents, proxy: FaultProxy, since: str
+) -> None:
+    first = documents.put(n=1)
+    reader = Reader()
+    reader.seq = since
+    async with feeding(database) as feed, reader.reading(feed):
+        await reader.has(first)
+    queries = [parse_qs(urlsplit(each.path).query) for each in proxy.requests]
+    asked_for = {query["since"][0] for query in queries if "since" in query}
+    assert START in asked_for
+    assert since not in asked_for - {"now"}  # the feed itself begins there
 
 
 async def test_readers_begin_again_in_a_database_that_was_made_again(

@@ -259,6 +259,21 @@ async def test_document_that_cannot_be_decoded_does_not_stop_the_others(
         assert f"document '{document_id}': can't be decoded: it is nested too deeply" in caplog.text
 
 
+@pytest.mark.parametrize("document_id", ["a" * 20_000, "ü" * 5_000], ids=["long", "long and quoted"])
+async def test_id_that_fits_into_no_url_does_not_stop_the_others(
+    database: Database, conflicts: Conflicts, caplog: pytest.LogCaptureFixture, document_id: str
+) -> None:
+    leaves = [{"_id": document_id, "_rev": f"1-{each * 32}", **body(**RED)} for each in "ab"]
+    conflicts.documents.put_leaves(leaves)
+    other = await conflicts.make(body(**RED), body(**BLUE))
+    async with reconciling(database):
+        await wait_until(lambda: "left in conflict" in caplog.text)
+        await wait_until(lambda: len(conflicts.live_leaves(other)) == 1)
+        last = await conflicts.make(body(**RED), body(**BLUE))
+        await wait_until(lambda: len(conflicts.live_leaves(last)) == 1)
+    assert "following again" not in caplog.text
+
+
 class Crate(Basket, tag="crate_v1.0"):
     x: Annotated[Any, LatestBy("updated_on")]
 

@@ -28,6 +28,7 @@ from tor_async_couchdb.tests.waiting import wait_until
 ODD_IDS = [
     "a/b", "a?b", "a#b", "a%b", "a%2Fb", "a+b", "a b", "a&b=c", "a:b@c", ".", "..", "../..", "a/../b", "ü€😀",
     "/a", '"a"', "a\\b", "a;b", "%", "\x01", "a\nb", "_design/x", "_design/x/y", "_design/a b", "~a!$'()*,",
+    pytest.param("a" * 20_000, id="long"), pytest.param("ü" * 5_000, id="long and quoted"),
 ]  # fmt: skip
 
 
@@ -137,6 +138,12 @@ async def test_answer_without_the_information_of_a_view_is_an_error(
         ({"startkey": "b" * 20_000, "limit": 1}, ["c"]),
         ({"start_key": "a", "end_key": "b" * 20_000}, ["a", "b"]),
         ({"start_key": ["a"]}, []),
+        ({"startkey": "b", "startkey_docid": "x" * 20_000}, ["c", "d"]),
+        ({"start_key": "b", "start_key_doc_id": "0" * 20_000, "limit": 1}, ["b"]),
+        ({"endkey": "c", "endkey_docid": "0" * 20_000}, ["a", "b"]),
+        ({"end_key": "c", "end_key_doc_id": "x" * 20_000}, ["a", "b", "c"]),
+        # Quoting makes six characters of each.
+        ({"startkey": "a", "startkey_docid": "ü" * 680, "endkey": "ü" * 680}, ["b", "c", "d"]),
     ],
 )
 async def test_view_takes_all_options_whatever_their_length(

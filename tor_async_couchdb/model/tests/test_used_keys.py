@@ -3,14 +3,24 @@ import datetime
 import pytest
 
 from tor_async_couchdb.errors import KeyReusedError, KeysFullError
+from tor_async_couchdb.model import used_keys
 from tor_async_couchdb.model.used_keys import KeyUse, UsedKey, earlier_use, with_key
 
 USE = KeyUse("a", "red")
+PRESENT = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(autouse=True)
+def _clock_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(used_keys, "now", lambda: text_of(PRESENT))
 
 
 def used(key: str, age_s: float = 0.0, fingerprint: str = "red") -> UsedKey:
-    moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age_s)
-    return UsedKey(key, fingerprint, moment.isoformat(timespec="microseconds"), 3)
+    return UsedKey(key, fingerprint, text_of(PRESENT - datetime.timedelta(seconds=age_s)), 3)
+
+
+def text_of(moment: datetime.datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
 
 
 def test_change_under_a_key_is_found() -> None:
@@ -26,7 +36,7 @@ def test_key_of_another_change_is_refused() -> None:
 
 
 def test_key_is_kept_for_the_window_and_some_seconds_and_no_longer() -> None:
-    keys = [used("too old", 400.0), used("clocks apart", 305.0), used("young", 100.0)]
+    keys = [used("too old", 310.000001), used("clocks apart", 310.0), used("young", 100.0)]
     kept = with_key(keys, used("new"), window_s=300.0, max_keys=10)
     assert [each.key for each in kept] == ["clocks apart", "young", "new"]
 
@@ -39,5 +49,5 @@ def test_young_key_is_never_dropped_for_a_new_one() -> None:
     keys = [used("a", 200.0), used("b", 100.0)]
     with pytest.raises(KeysFullError) as full:
         with_key(keys, used("new"), window_s=300.0, max_keys=2)
-    assert 50.0 < full.value.retry_after_s <= 110.0
+    assert full.value.retry_after_s == 110.0
     assert len(with_key([used("a", 311.0), *keys[1:]], used("new"), window_s=300.0, max_keys=2)) == 2

@@ -1,12 +1,13 @@
 """Records in a real etcd."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 
+from tor_async_couchdb import deadline
 from tor_async_couchdb.errors import ConflictError, TamperedError, TransportError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.witness import Witness
@@ -16,6 +17,7 @@ from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_etcd import Client
 from tor_async_etcd.testing import EtcdServer
+from tor_async_service.couchdb.signing import witness_store
 from tor_async_service.etcd.witness_store import EtcdWitnessStore
 
 RECORD = {"_id": "id/é 1", "type": "witness_v1.0", "change_count": 3}
@@ -97,6 +99,25 @@ async def test_record_that_was_replaced_is_caught(
     witness, sought = Witness(store, signer), Sought(Note, "note_by_key", "a")
     with pytest.raises(TamperedError):
         await witness.check_not_rolled_back(None, sought, read, fetch_leaves)
+
+
+async def test_etcd_that_hangs_is_waited_for_until_the_deadline_of_the_request(
+    signer: TamperingSigner,
+) -> None:
+    with EtcdServer() as server:
+        store = witness_store(f"etcd:{server.url}")
+        server.pause()
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: store.fetch("id/1"),
+            lambda: store.save(dict(RECORD)),
+        ]
+        async with asyncio.timeout(20):  # without a deadline each takes 10 s
+            for call in calls:
+                with deadline.within(0.2), pytest.raises(TransportError):
+                    await call()
+            with deadline.within(0.2):
+                await Witness(store, signer).wrote(Note(id="1", key="a", count=1))  # logs that it is late
+        await store.close()
 
 
 async def test_etcd_that_can_not_be_reached_is_an_error_and_no_answer() -> None:

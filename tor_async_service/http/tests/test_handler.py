@@ -543,6 +543,21 @@ async def test_page_may_start_at_a_long_key(
     assert await pages(client, "/things?limit=1") == [[key] for key in keys]
 
 
+@pytest.mark.parametrize(("key", "document_id"), [("a", "b" * 20_000), ("€" * 3000, "€" * 3000)])
+async def test_page_may_start_at_any_document(
+    client: aiohttp.ClientSession, documents: Documents, key: str, document_id: str
+) -> None:
+    documents.put_thing(key, _id=document_id)
+    for limit in ("", "&limit=1"):
+        async with client.get(f"/things?start={encoded_cursor(key, document_id)}{limit}") as response:
+            assert response.status == 200, await response.text()
+            assert [thing["key"] for thing in await response.json()] == [key]
+
+
+def encoded_cursor(key: str, document_id: str) -> str:
+    return encoded(json.dumps([key, document_id], ensure_ascii=False))
+
+
 def encoded(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
