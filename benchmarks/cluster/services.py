@@ -17,13 +17,13 @@ import random
 import re
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from benchmarks.measuring import report, settings
+from benchmarks.measuring import plots, report, settings
 from benchmarks.measuring.machine import hardware
 from benchmarks.measuring.rounds import alternated
 from benchmarks.measuring.shell import shell
@@ -89,8 +89,10 @@ def run(options: argparse.Namespace) -> int:
     """Measures and writes the result; the exit status.
 
     Raises:
-        SuiteError: COUCHDB_URL names no cluster, or a change was lost or doubled in spite of the rule.
+        SuiteError: COUCHDB_URL names no cluster, matplotlib is missing, or a change was lost or doubled in
+            spite of the rule.
     """
+    plots.check_installed()
     loads: dict[tuple[str, bool], list[Load]] = collections.defaultdict(list)
     with settings.couchdb_to_measure() as couchdb:
         nodes = [couchdb.url, *couchdb.other_urls]
@@ -369,13 +371,35 @@ def _write(options: argparse.Namespace, nodes: int, loads: dict[tuple[str, bool]
     routing = "each through one node" if options.apart else "each through all nodes, by hash"
     manner = "apart" if options.apart else "hash"
     fault = options.fault.replace(" ", "_")
+    folder = options.results / "cluster_services"
+    name = f"{nodes}_nodes_{options.writers}_writers_{manner}_{fault}"
+    _plot(folder / f"{name}.svg", options.samples, loads)
     return report.write(
-        options.results / "cluster_services",
-        f"{nodes}_nodes_{options.writers}_writers_{manner}_{fault}",
+        folder,
+        name,
         f"Samples on {nodes} nodes, {options.writers} writers of {_FRUITS} fruits, fault: {options.fault}",
         [
             f"{nodes} processes of each sample (multi_master: of each of its two masters), {routing}. "
             f"{options.rounds} rounds of {options.seconds} s, in turns. {hardware()}, shared by all.",
             report.table(header, rows),
+            f"![Changes lost, and changes a second]({name}.svg)",
         ],
     )
+
+
+def _plot(path: Path, samples: Sequence[str], loads: dict[tuple[str, bool], list[Load]]) -> None:
+    """Each sample with the rule beside it without."""
+
+    def pairs(figure: Callable[[Load], float]) -> dict[str, list[float]]:
+        return {
+            name.rpartition("/")[2]: [
+                report.median(list(map(figure, loads[name, rule]))) for rule in (True, False)
+            ]
+            for name in samples
+        }
+
+    panels = {
+        "acknowledged changes that were lost": pairs(lambda load: load.lost),
+        "acknowledged changes a second": pairs(lambda load: load.acknowledged.total() / load.seconds),
+    }
+    plots.draw_pairs(path, panels, ["with the rule", "without"])

@@ -64,6 +64,23 @@ def draw_bars(path: Path, title: str, bars: Mapping[str, float], *, x: str) -> N
     _save(figure, path)
 
 
+def draw_pairs(path: Path, panels: Mapping[str, Mapping[str, Sequence[float]]], names: Sequence[str]) -> None:
+    """One panel beside the other, each with a group of bars for each key: the first of `names` on top."""
+    figure, axes = _figure(len(panels))
+    height = 0.8 / len(names)
+    for axis, (title, groups) in zip(axes, panels.items(), strict=True):
+        for number, name in enumerate(names):
+            places = [place + number * height for place in range(len(groups))]
+            drawn = axis.barh(places, [values[number] for values in groups.values()], height, label=name)
+            axis.bar_label(drawn, fmt="{:,.0f}", padding=3)
+        axis.set_yticks([place + 0.4 - height / 2 for place in range(len(groups))], list(groups))
+        axis.invert_yaxis()
+        axis.margins(x=0.15)
+        axis.set(title=title)
+    axes[0].legend(fontsize="small")
+    _save(figure, path)
+
+
 def _figure(panels: int) -> tuple[Any, list[Any]]:
     import matplotlib as mpl
     from matplotlib.figure import Figure

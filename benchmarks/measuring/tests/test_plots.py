@@ -28,6 +28,18 @@ def test_lines_are_drawn_in_panels_with_their_names(tmp_path: Path) -> None:
 
 
 @_needs_matplotlib
+def test_pairs_are_drawn_in_panels_with_their_figures(tmp_path: Path) -> None:
+    panels = {
+        "lost": {"retry": [0, 1234], "basic": [0, 7]},
+        "a second": {"retry": [36, 81], "basic": [42, 72]},
+    }
+    plots.draw_pairs(tmp_path / "a.svg", panels, ["with", "without"])
+    drawn = (tmp_path / "a.svg").read_text()
+    texts = ("lost", "a second", "retry", "basic", "with", "without", "1,234", "81")
+    assert all(f"<!-- {text} -->" in drawn for text in texts)
+
+
+@_needs_matplotlib
 def test_the_same_figures_give_the_same_file(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         plots.draw_bars(tmp_path / name, "ratios", {"GET": 3.5, "PUT": 2.5}, x="peer = 1")
