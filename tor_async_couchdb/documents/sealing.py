@@ -49,6 +49,8 @@ _MAX_REMEMBERED = 10_000
 
 # Marks the tombstone of a leaf that lost a race, as opposed to a document that a client deleted.
 _UNDONE = "undone"
+# Marks the tombstone of a leaf whose changes are in another one.
+_MERGED = "merged"
 
 
 class Written(NamedTuple):
@@ -95,6 +97,8 @@ class Leaf:
         self.generation = self.rank[0]
         self.is_deleted = bool(document.get("_deleted"))
         self.is_undone = is_undone(document)
+        # The end of a life of the document, which another life may begin from.
+        self.is_deletion = self.is_deleted and not self.is_undone and _MERGED not in document
         self.nonces = nonces_of(document)
         self._hashes: Sequence[str] = document["_revisions"]["ids"]
 
@@ -281,7 +285,8 @@ def _decide_highest(
         leaf for leaf in leaves if leaf.is_deleted and leaf is not highest and leaf.rev not in buried
     ]
     is_on_all_copies = any(highest.contains(rev) for rev in attempt.revs_on_all_copies)
-    if is_on_all_copies and not tombstones:
+    is_confirmed = is_on_all_copies and _is_above_deletions(highest, leaves)
+    if is_confirmed and not tombstones:
         return Decision(Step.ACKNOWLEDGE, highest)
     is_pushed = (
         pushed is not None
@@ -291,9 +296,18 @@ def _decide_highest(
     if not is_pushed:
         return Decision(Step.PUSH, highest, tombstones)
     # A push succeeds with a single copy alive, so it says nothing of a majority.
-    if is_on_all_copies:
+    if is_confirmed:
         return Decision(Step.ACKNOWLEDGE, highest, tombstones)
     return Decision(Step.PAD, highest, tombstones)
+
+
+def _is_above_deletions(leaf: Leaf, leaves: Sequence[Leaf]) -> bool:
+    """Whether a live leaf ranks higher than a new document that begins from the deletion beside it.
+
+    A client that has not seen the leaf may be about to push one, and no copy would refuse it.
+    """
+    deletions = [each.generation for each in leaves if each.is_deletion]
+    return leaf.is_deleted or not deletions or leaf.generation > max(deletions) + 1
 
 
 def _may_be_buried(lower: Leaf, highest: Leaf, database_id: str) -> bool:
@@ -417,11 +431,13 @@ class Sealer:
             ConflictError: there is such a document.
         """
         leaves = [Leaf(document) for document in await self._io.fetch_leaves(document_id)]
-        if any(not leaf.is_deleted for leaf in leaves):
-            raise replaced({"_id": document_id})
-        tombstone = max(leaves, key=lambda leaf: (not leaf.is_undone, leaf.rank), default=None)
-        if tombstone is None:
+        if not leaves:
             return {}
+        standing = [leaf for leaf in leaves if not leaf.is_undone]
+        # With none standing, the leaf that another one was buried for has not been brought to this copy.
+        if not standing or any(not leaf.is_deleted for leaf in standing):
+            raise replaced({"_id": document_id})
+        tombstone = max(standing, key=lambda leaf: leaf.rank)
         self._tombstones.add(tombstone.rev)
         return {"_rev": tombstone.rev, **_nonces_in(tombstone.document)}
 
@@ -526,7 +542,7 @@ class Sealer:
                 case Step.PAD if leaf is not None:
                     how = "padded"
                     pushed = None
-                    padded = await self._pad(attempt, leaf, observer)
+                    padded = await self._pad(attempt, leaf, leaves, observer)
                     if padded is not None:
                         return self._acknowledged(attempt, padded, others), how
                     await self._wait(_LONGEST_WAIT)
@@ -551,8 +567,10 @@ class Sealer:
     def _is_foreign(self, leaf: Leaf) -> bool:
         return not leaf.is_deleted and not _is_pure(leaf, leaf.generation, self.nonces.database_id)
 
-    async def _pad(self, attempt: Attempt, leaf: Leaf, observer: Observer) -> Leaf | None:
-        """The child of the leaf, if a majority of the copies took it."""
+    async def _pad(
+        self, attempt: Attempt, leaf: Leaf, leaves: Sequence[Leaf], observer: Observer
+    ) -> Leaf | None:
+        """The child of the leaf, if a majority of the copies took it and it is above the deletions."""
         body = {name: value for name, value in leaf.document.items() if name != "_revisions"}
         pad = self._renew(self.nonces.added_to(body), body)
         attempt.nonces.add(nonces_of(pad)[0])
@@ -571,7 +589,8 @@ class Sealer:
             return None
         start, ids = leaf.document["_revisions"]["start"], leaf.document["_revisions"]["ids"]
         history = {"start": start + 1, "ids": [generation_and_hash(written.rev)[1], *ids]}
-        return Leaf(pad | {"_rev": written.rev, "_revisions": history})
+        padded = Leaf(pad | {"_rev": written.rev, "_revisions": history})
+        return padded if _is_above_deletions(padded, leaves) else None
 
     async def _write_pad(self, pad: Document, leaf: Leaf) -> Written:
         if not leaf.is_deleted:

@@ -136,6 +136,26 @@ def test_pad_of_another_writers_change_is_not_buried_under_a_leaf_from_elsewhere
     assert step(attempt, pad, foreign, age_s=9.0) == (Step.UNKNOWN, None, ())
 
 
+@pytest.mark.parametrize(
+    ("deletion", "follows"), [("6-a", Step.PUSH), ("5-t", Step.PUSH), ("4-t", Step.ACKNOWLEDGE)]
+)
+def test_new_document_has_to_rank_above_one_that_begins_from_the_latest_deletion(
+    deletion: str, follows: Step
+) -> None:
+    attempt = attempt_of(accepted="6-m")
+    attempt.revs_on_all_copies.add("6-m")
+    tombstone = leaf(deletion, "3-z", _deleted=True)
+    decision = decide(
+        attempt, [OWN, tombstone], database_id="here", buried={deletion}, pushed=None, ages_s={}
+    )
+    assert decision.step is follows
+    pushed = Pushed("6-m", frozenset())
+    decision = decide(
+        attempt, [OWN, tombstone], database_id="here", buried={deletion}, pushed=pushed, ages_s={}
+    )
+    assert decision.step is (Step.PAD if follows is Step.PUSH else Step.ACKNOWLEDGE)
+
+
 def test_tombstones_are_pushed_before_the_write_counts() -> None:
     attempt = attempt_of(accepted="6-m")
     assert step(attempt, OWN, UNDONE) == Decision(Step.PUSH, OWN, [UNDONE])

@@ -163,6 +163,9 @@ async def test_new_document_is_pushed_as_the_child_of_its_tombstone() -> None:
     assert created["_revisions"] == {"start": 5, "ids": [created["_rev"][2:], "dd"]}
     assert created["color"] == "red"
     assert stored["_rev"] == "6-ff"
+    io.reads = [[tombstone | {"undone": {"rev": "3-cc"}}]]  # the better leaf is still on its way
+    with pytest.raises(ConflictError):
+        await sealer.base_of_new("d")
     assert [how for how, _ in reports.sealed] == ["padded"]
     assert reports.counts["partly accepted"] == 0
 
