@@ -98,10 +98,15 @@ class _NewIds(msgspec.Struct, frozen=True):
     uuids: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
+class _Cluster(msgspec.Struct, frozen=True):
+    n: int = 1
+
+
 class _Information(msgspec.Struct, frozen=True):
     db_name: str
     doc_count: int
     sizes: dict[str, int] = {}
+    cluster: _Cluster = _Cluster()
 
 
 class _Index(msgspec.Struct, frozen=True):

@@ -1,7 +1,7 @@
 """What a replicator and the reconciler need: leaf revisions, the changes feed, revisions of other servers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yarl
@@ -13,10 +13,14 @@ from tor_async_couchdb.wire.bulk_requests import Written, written
 from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
 from tor_async_couchdb.wire.json_parts import elements, members
+from tor_async_couchdb.wire.revision import Rev
 
 
 class _Leaf(msgspec.Struct, frozen=True):
-    rev: str
+    rev: Rev
+
+
+_Leaves = Annotated[list[_Leaf], msgspec.Meta(min_length=1)]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -26,7 +30,7 @@ class Change(msgspec.Struct, frozen=True):
     """
 
     id: str
-    changes: list[_Leaf]
+    changes: _Leaves
     doc: Document | None = None
     deleted: bool = False
 
@@ -47,6 +51,10 @@ class Changes(msgspec.Struct, frozen=True):
     pending: int | None = 0
 
 
+class _Information(msgspec.Struct, frozen=True):
+    update_seq: str | int
+
+
 def _changes_apart(text: bytes) -> Changes:
     found = members(text)
     results = [_change(result) for result in elements(found["results"])]
@@ -59,7 +67,7 @@ def _change(text: bytes) -> Change:
     doc = document_json.decode_apart(parts.pop("doc", b"null"))
     return Change(
         id=msgspec.json.decode(parts["id"], type=str),
-        changes=msgspec.json.decode(parts["changes"], type=list[_Leaf]),
+        changes=msgspec.json.decode(parts["changes"], type=_Leaves),
         doc=doc.document if isinstance(doc, UnreadableDocumentError) else doc,
         deleted=parts.get("deleted", b"").strip() == b"true",
     )
@@ -135,7 +143,19 @@ class Revisions:
         response = await self._endpoint.request(
             "GET /{db}/_changes", "_changes", options, node=node, may_be_slow=True
         )
-        return response.decode(Changes, _changes_apart)
+        changes = response.decode(Changes, _changes_apart)
+        try:
+            for change in changes.results:
+                if change.doc is not None:
+                    document_json.check_is_stored(change.doc)
+        except msgspec.ValidationError as error:
+            raise response.unusable(error) from error
+        return changes
+
+    async def update_seq(self) -> str | int:
+        """The sequence of the database's last change."""
+        response = await self._endpoint.request("GET /{db}", "")
+        return response.decode(_Information).update_seq
 
     async def read_local(self, name: str) -> Document | None:
         """The local document of this name, which is not replicated; None if there is none."""

@@ -2,13 +2,26 @@
 
 import contextlib
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from tor_async_couchdb.errors import InvalidDocumentError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire.json_parts import UNDECODABLE, members, reason_of
+from tor_async_couchdb.wire.revision import Rev
+
+
+class _History(msgspec.Struct, frozen=True):
+    start: int
+    ids: Annotated[list[str], msgspec.Meta(min_length=1)]
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+    rev: Rev = msgspec.field(name="_rev")
+    conflicts: list[Rev] = msgspec.field(name="_conflicts", default=[])
+    revisions: _History | None = msgspec.field(name="_revisions", default=None)
 
 
 class UnreadableDocumentError(InvalidDocumentError):
@@ -41,6 +54,17 @@ def decode_apart(text: bytes | msgspec.Raw) -> Document | UnreadableDocumentErro
         return decode(text)
     except UnreadableDocumentError as error:
         return error
+
+
+def check_is_stored(document: object, *, with_history: bool = False) -> None:
+    """Checks that a document has what CouchDB adds to each that it returns, in its form.
+
+    Raises:
+        msgspec.ValidationError: something is missing or wrong, so it is not CouchDB that answered.
+    """
+    stored = msgspec.convert(document, _Stored)
+    if with_history and stored.revisions is None:
+        raise msgspec.ValidationError("Object missing required field `_revisions`")
 
 
 def refuse(text: bytes) -> Document:

@@ -73,9 +73,13 @@ class Response:
             if apart is not None:
                 with contextlib.suppress(*UNDECODABLE, ValueError, KeyError):
                     return apart(self.body)
-            raise TransportError(
-                f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
-            ) from error
+            raise self.unusable(error) from error
+
+    def unusable(self, reason: object) -> TransportError:
+        """The error for an answer that is not what CouchDB answers."""
+        return TransportError(
+            f"the answer to {self.method} {self.path} is not what CouchDB answers: {reason}"
+        )
 
     def raise_for_status(self, *, is_read: bool = False) -> Self:
         """The response itself if it is a success.
