@@ -142,7 +142,7 @@ def _start(server: AdminClient, source: Master, target: Master) -> None:
 
 def _start_unless_it_runs(server: AdminClient, document_id: str, source: Master, target: Master) -> None:
     wanted = {"source": source.as_endpoint(), "target": target.as_endpoint(), "continuous": True}
-    stored = _fetch(server, document_id)
+    stored = server.fetch_document(_REPLICATOR, document_id)
     if stored is not None and _is_as(wanted, stored) and not _is_down(server, document_id, stored):
         _logger.info("No need to start replication from %s to %s: it runs", source.url, target.url)
         return
@@ -154,7 +154,7 @@ def _start_unless_it_runs(server: AdminClient, document_id: str, source: Master,
 def _stop(server: AdminClient, source: Master, target: Master) -> None:
     document_id = _document_id(source, target)
     for tries in range(1, _MAX_TRIES + 1):
-        stored = _fetch(server, document_id)
+        stored = server.fetch_document(_REPLICATOR, document_id)
         if stored is None:
             return
         try:
@@ -172,14 +172,6 @@ def _document_id(source: Master, target: Master) -> str:
     return f"{source.database.replace('/', '.')}-to-{target.database.replace('/', '.')}-{digest}"
 
 
-def _fetch(server: AdminClient, document_id: str) -> dict[str, Any] | None:
-    try:
-        document: dict[str, Any] = server.ask("GET", _REPLICATOR, document_id)
-    except NotFoundError:
-        return None
-    return document
-
-
 def _is_as(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return all(stored.get(name) == value for name, value in wanted.items())
 
@@ -188,7 +180,7 @@ def _is_down(server: AdminClient, document_id: str, stored: dict[str, Any]) -> b
     if stored.get("_replication_state") in _ENDED_STATES:
         return True
     try:
-        answer = server.ask("GET", "_scheduler", "docs", _REPLICATOR, document_id)
+        answer = server.ask_for(dict[str, Any], "GET", "_scheduler", "docs", _REPLICATOR, document_id)
     except ResponseError as error:
         if error.status not in _NO_SUCH_JOB:
             raise

@@ -240,18 +240,13 @@ def _leaves(
         if leaf.error is not None and leaf.error.error != "not_found":
             return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")
     try:
-        outcomes = _decoded_apart(found)
-        for each in outcomes:
-            document = each.document if isinstance(each, UnreadableDocumentError) else each
-            document_json.check_is_stored(document, with_history=with_history)
+        outcomes = document_json.stored_apart(
+            (leaf.ok for leaf in found if leaf.ok), with_history=with_history
+        )
     except (msgspec.ValidationError, ValueError) as error:
         return TransportError(f"for document {document_id!r} the answer is not what CouchDB answers: {error}")
     unreadable = (each for each in outcomes if isinstance(each, UnreadableDocumentError))
     return next(unreadable, None) or cast("list[Document]", outcomes)
-
-
-def _decoded_apart(found: list[_Leaf]) -> list[Document | UnreadableDocumentError]:
-    return [document_json.decode_apart(leaf.ok) for leaf in found if leaf.ok]
 
 
 def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
@@ -270,7 +265,7 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
 
 def _readable_winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     """The winner of leaves of which some can't be decoded: it may be one of the others."""
-    outcomes = _decoded_apart(found)
+    outcomes = [document_json.decode_apart(leaf.ok) for leaf in found if leaf.ok]
     errors = {each.document["_rev"]: each for each in outcomes if isinstance(each, UnreadableDocumentError)}
     documents = [each.document if isinstance(each, UnreadableDocumentError) else each for each in outcomes]
     winner = _winner_of(document_id, documents)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -65,6 +66,21 @@ def check_is_stored(document: object, *, with_history: bool = False) -> None:
     stored = msgspec.convert(document, _Stored)
     if with_history and stored.revisions is None:
         raise msgspec.ValidationError("Object missing required field `_revisions`")
+
+
+def stored_apart(
+    texts: Iterable[bytes | msgspec.Raw], *, with_history: bool = False
+) -> list[Document | UnreadableDocumentError]:
+    """The stored documents in JSON texts, or the error for each that can't be decoded.
+
+    Raises:
+        msgspec.ValidationError, ValueError: one is no stored document, so it is not CouchDB that answered.
+    """
+    outcomes = [decode_apart(text) for text in texts]
+    for each in outcomes:
+        document = each.document if isinstance(each, UnreadableDocumentError) else each
+        check_is_stored(document, with_history=with_history)
+    return outcomes
 
 
 def refuse(text: bytes) -> Document:
