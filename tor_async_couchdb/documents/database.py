@@ -120,8 +120,6 @@ class _ViewInformation(msgspec.Struct, frozen=True):
 def _basic_login(username: str | None, password: str | None, url: yarl.URL) -> BasicLogin | None:
     if username is None and password is None:
         return login_of_url(url)
-    if ":" in (username or ""):
-        raise ValueError("a username must not contain a colon")
     return BasicLogin(username or "", password or "")
 
 

@@ -47,6 +47,8 @@ class Master:
         Raises:
             InstallerError: it is not the URL of a database.
         """
+        if not url.isprintable():  # urlsplit leaves some of the others out
+            raise InstallerError("a database's URL must consist of printable characters, in UTF-8")
         parts = urlsplit(url.partition(",http")[0])
         host = parts.netloc.rpartition("@")[2]
         # Before the database there may be a path, as of a proxy. A slash in its name is quoted.
@@ -57,9 +59,10 @@ class Master:
         if parts.query or parts.fragment:
             raise InstallerError("a database's URL has no query and no fragment")
         if parts.username is not None:
-            credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
-            if ":" in credentials.user:
-                raise InstallerError("a username must not contain a colon")
+            try:
+                credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
+            except ValueError as error:
+                raise InstallerError(str(error)) from error
         return cls(f"{parts.scheme}://{host}{prefix}", name, credentials)
 
     @property
