@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 import yarl
 
-from tor_async_couchdb.errors import CouchDBError, NotFoundError
+from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError, NotFoundError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.bulk_requests import Written, written
@@ -24,10 +24,7 @@ _Leaves = Annotated[list[_Leaf], msgspec.Meta(min_length=1)]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included.
-
-    If the document can't be decoded, `doc` has those of its members that can be.
-    """
+    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included."""
 
     id: str
     changes: _Leaves
@@ -38,6 +35,22 @@ class Change(msgspec.Struct, frozen=True):
     def rev(self) -> str:
         """The winning revision."""
         return self.changes[0].rev if self.doc is None else str(self.doc["_rev"])
+
+    @property
+    def error(self) -> InvalidDocumentError | None:
+        """Why `doc` is not whole; None if it is."""
+        return None
+
+
+class UnreadableChange(Change, frozen=True):
+    """A change of a document that can't be decoded: `doc` has only those of its members that can be."""
+
+    reason: str = ""
+
+    @property
+    def error(self) -> InvalidDocumentError:
+        """Why `doc` is not whole."""
+        return InvalidDocumentError(self.reason, document_id=self.id)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -65,12 +78,12 @@ def _changes_apart(text: bytes) -> Changes:
 def _change(text: bytes) -> Change:
     parts = members(text)
     doc = document_json.decode_apart(parts.pop("doc", b"null"))
-    return Change(
-        id=msgspec.json.decode(parts["id"], type=str),
-        changes=msgspec.json.decode(parts["changes"], type=_Leaves),
-        doc=doc.document if isinstance(doc, UnreadableDocumentError) else doc,
-        deleted=parts.get("deleted", b"").strip() == b"true",
-    )
+    document_id = msgspec.json.decode(parts["id"], type=str)
+    leaves = msgspec.json.decode(parts["changes"], type=_Leaves)
+    is_deleted = parts.get("deleted", b"").strip() == b"true"
+    if not isinstance(doc, UnreadableDocumentError):
+        return Change(document_id, leaves, doc, is_deleted)
+    return UnreadableChange(document_id, leaves, doc.document, is_deleted, doc.reason)
 
 
 class Revisions:
