@@ -5,7 +5,7 @@ import os
 import shutil
 import uuid
 from argparse import ArgumentTypeError
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from tor_async_couchdb.installer.admin import AdminClient
 from tor_async_couchdb.installer.members import delete_user
 from tor_async_couchdb.installer.option_types import UserPassword, several_hosts
 from tor_async_couchdb.protection.signing import Signer
+from tor_async_couchdb.wire.login import check_password, check_user
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,15 @@ def running_couchdb(folder: Path, port: int) -> Iterator[CouchDB]:
         raise SuiteError(str(error)) from error
 
 
+def _variable(name: str, check: Callable[[str], None]) -> str:
+    text = os.environ.get(name, "")
+    try:
+        check(text)
+    except ValueError as error:
+        raise SuiteError(f"{name}: {error}") from None
+    return text
+
+
 def _configured_couchdb() -> CouchDB:
     try:
         url, *others = several_hosts(os.environ["COUCHDB_URL"])
@@ -136,8 +146,9 @@ def _configured_couchdb() -> CouchDB:
                 "COUCHDB_URL: leave user and password out, and set COUCHDB_USER and COUCHDB_PASSWORD to them."
             ) from None
         raise SuiteError(f"COUCHDB_URL: {error} (unset it to use the stand-in).") from None
-    credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
-    couchdb = CouchDB(url, *credentials, other_urls=others, has_users=True)
+    user = _variable("COUCHDB_USER", check_user)
+    password = _variable("COUCHDB_PASSWORD", check_password)
+    couchdb = CouchDB(url, user, password, other_urls=others, has_users=True)
     try:
         with couchdb.connect() as server:
             server.check()

@@ -28,11 +28,15 @@ A model that does not exist is not an error: the retrievers return None.
 
 from typing import Any, Self
 
+# What is asked for beyond that is as good as "never", and no use to a client.
+MAX_RETRY_AFTER_S = 3600.0
+
 
 class CouchDBError(Exception):
     """The root of the tree.
 
-    `retry_after_s` is how many seconds CouchDB, or a gateway, asks a client to wait before the next try.
+    `retry_after_s` is how many seconds CouchDB, or a gateway, asks a client to wait before the next try. What
+    waits so long, or passes it on, limits it to `MAX_RETRY_AFTER_S`.
     """
 
     retry_after_s = 0.0

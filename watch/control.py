@@ -6,6 +6,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tor_async_couchdb.wire.json_parts import UNDECODABLE
+
 TIMEOUT_S = 25.0  # a restart waits until the service is healthy
 _READING = ("GET", "DELETE")
 
@@ -49,14 +51,14 @@ class Control:
             raise ControlError(answer.status, _sentence_of(text) or f"The run answered {answer.status}.")
         try:
             return msgspec.json.decode(text) if text.strip() else None
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             raise ControlError(502, "The run's answer is not JSON.") from error
 
 
 def _sentence_of(text: bytes) -> str | None:
     try:
         problem = msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     sentence = problem.get("error") if isinstance(problem, dict) else None
     return sentence if isinstance(sentence, str) else None

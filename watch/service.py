@@ -14,6 +14,7 @@ import tornado.web
 from tornado.httputil import HTTPServerRequest
 
 from tor_async_couchdb import Database
+from tor_async_couchdb.wire.login import check_token
 from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
 from tor_async_service.http.events import EventStreamHandler
 from watch import files
@@ -333,6 +334,10 @@ def make_app(
     run_token = os.environ.get(_TOKEN_VARIABLE)
     if not run_token:
         sys.exit(f"the environment variable {_TOKEN_VARIABLE} is missing; ./run_all_samples.sh sets it")
+    try:
+        check_token(run_token)
+    except ValueError as error:
+        sys.exit(f"the environment variable {_TOKEN_VARIABLE}: {error}")
     session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
     world, run_control = World(), Control(control, run_token)
     watch = Watch(world, run_control, session, interval_s=interval or DEFAULT_INTERVAL_S)

@@ -5,6 +5,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from tor_async_couchdb.wire.json_parts import UNDECODABLE
+
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
 
 
@@ -24,7 +26,7 @@ async def ask_service(
         async with session.request(method, f"{url}{path}", json=body, timeout=_TIMEOUT) as answer:
             text = await answer.read()
         return answer.status, msgspec.json.decode(text) if text.strip() else None
-    except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+    except (aiohttp.ClientError, TimeoutError, *UNDECODABLE) as error:
         raise ServiceUnreachableError(f"The service at {url} does not answer.") from error
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import unicodedata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -93,6 +94,10 @@ def _server(url: str) -> tuple[str, tuple[str, str] | None]:
         raise DeploymentError("set both COUCHDB_USER and COUCHDB_PASSWORD, or neither")
     if ":" in user:
         raise DeploymentError("COUCHDB_USER: HTTP basic authentication allows no colon in a user's name")
+    for name, text in (("COUCHDB_USER", user), ("COUCHDB_PASSWORD", password)):
+        # RFC 7617, section 2. Python makes lone surrogates of what isn't UTF-8 in the environment.
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+            raise DeploymentError(f"{name}: it must be UTF-8, without control characters")
     return url, (user, password) if user else None
 
 

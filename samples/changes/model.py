@@ -32,6 +32,8 @@ def fruit_changes(changes: Sequence[Change]) -> list[FruitChange]:
         if change.deleted:
             told.append(FruitChange(change.id))
         elif change.doc is not None and change.doc.get("type") == Fruit.type_name():
+            if change.error is not None:
+                continue  # what can't be read may have a default, so the rest would look whole
             try:
                 told.append(FruitChange(change.id, Fruit.from_doc(change.doc)))
             except InvalidDocumentError:

@@ -14,7 +14,6 @@ from tor_async_couchdb import AsyncPersister, Change, ConflictError, Database, f
 from .model import DeadLetter, Notice
 
 _logger = logging.getLogger(__name__)
-
 MAX_TRIES = 5
 _CONCURRENCY = 8
 _TIMEOUT = aiohttp.ClientTimeout(total=10.0)
@@ -40,7 +39,10 @@ class AsyncNoticeSender:
         free = asyncio.Semaphore(_CONCURRENCY)
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, asyncio.TaskGroup() as group:
             for change in changes:
-                group.create_task(self._send(Notice.of(change), session, free))
+                if change.error is None:
+                    group.create_task(self._send(Notice.of(change), session, free))
+                else:  # a receiver would take what can be read for all of it
+                    group.create_task(self._give_up(Notice.of(change), str(change.error), tries=0))
 
     async def _send(self, notice: Notice, session: aiohttp.ClientSession, free: asyncio.Semaphore) -> None:
         tries = failures = 0
@@ -53,7 +55,7 @@ class AsyncNoticeSender:
                 failures += 1
                 tries += status not in _DOWN
                 if tries == MAX_TRIES:
-                    await self._give_up(notice, answer)
+                    await self._give_up(notice, answer, tries)
                     return
                 await asyncio.sleep(_PAUSE(failures, 0.0))
 
@@ -68,9 +70,9 @@ class AsyncNoticeSender:
             _logger.warning("the receiver can't be reached: %s", error or "timeout")
             return 503, str(error)
 
-    async def _give_up(self, notice: Notice, answer: str) -> None:
-        _logger.error("gave up on document %r: the receiver answers %s", notice.document_id, answer)
-        letter = DeadLetter.create(notice, answer, MAX_TRIES)
+    async def _give_up(self, notice: Notice, answer: str, tries: int) -> None:
+        _logger.error("gave up on document %r after %d tries: %s", notice.document_id, tries, answer)
+        letter = DeadLetter.create(notice, answer, tries)
         try:
             await AsyncPersister(letter, database=self.database).persist()
         except ConflictError:

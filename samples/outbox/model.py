@@ -35,12 +35,12 @@ def is_told(change: Change) -> bool:
 
 
 class DeadLetter(Model, tag="dead_letter_v1.0"):
-    """A notice that the receiver has refused too often, and its last answer."""
+    """A notice that the receiver has refused too often, and its last answer; or why it can't be sent."""
 
     document_id: str
     document_rev: str
     answer: str
-    tries: Annotated[int, msgspec.Meta(ge=1)]
+    tries: Annotated[int, msgspec.Meta(ge=0)]
     created_on: Timestamp
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from samples.changes.model import fruit_changes
 from samples.changes.service import make_app
 from tor_async_couchdb import Database
 from tor_async_couchdb.tests.things import Documents
@@ -171,6 +172,26 @@ async def test_id_that_is_of_no_database_stands_for_the_start(
     browser.event_id = event_id
     async with changes_service(database, parts) as client, browser.connected(client):
         await browser.shows({"apple": "green"})
+
+
+@pytest.mark.parametrize("deep", ["[" * 1500 + "]" * 1500, '{"a":' * 1100 + "7" + "}" * 1100])
+async def test_fruit_that_cannot_be_decoded_is_not_told_in_part(
+    database: Database, documents: Documents, deep: str
+) -> None:
+    fruit = {
+        "type": "fruit_v1.0",
+        "fruit_id": "a",
+        "color": "red",
+        "created_on": MOMENT,
+        "updated_on": MOMENT,
+    }
+    text = json.dumps(fruit)
+    documents.put_json(
+        f'{{"_id": "deep", "change_count": {deep}, {text[1:]}', f'{{"_id": "sound", {text[1:]}'
+    )
+    changes = (await database.revisions.changes(0, limit=10, timeout_s=1.0)).results
+    assert [change.id for change in changes if change.error is not None] == ["deep"]
+    assert [told.document_id for told in fruit_changes(changes)] == ["sound"]
 
 
 async def test_page_is_served(database: Database, parts: Parts) -> None:

@@ -137,6 +137,23 @@ async def test_notice_that_is_refused_again_and_again_is_a_dead_letter_and_holds
     assert letter["_id"] not in receiver.counts
 
 
+@pytest.mark.parametrize("deep", ["[" * 1500 + "]" * 1500, '{"a":' * 1100 + "7" + "}" * 1100])
+async def test_document_that_cannot_be_decoded_is_a_dead_letter_and_never_told_in_part(
+    database: Database, documents: Documents, receiver: Receiver, deep: str
+) -> None:
+    documents.put_json(f'{{"_id": "deep", "n": 1, "more": {deep}}}')
+    changes = await database.revisions.changes(0, limit=10, timeout_s=1.0)
+    sound = written(documents, 3)
+    async with sending(receiver, database):
+        await receiver.has(sound)
+        await receiver.has(written(documents, 1, "later"))  # of the next batch
+    (rev,) = [change.rev for change in changes.results if change.id == "deep"]
+    letter = documents.get(f"dead_letter:deep:{rev}")
+    assert (letter["document_id"], letter["tries"]) == ("deep", 0)
+    assert "nested too deeply" in letter["answer"]
+    assert "deep" not in receiver.counts
+
+
 async def test_dead_letter_is_written_once_although_its_write_has_failed(
     database: Database, documents: Documents, receiver: Receiver, proxy: FaultProxy
 ) -> None:

@@ -156,7 +156,9 @@ async def _change(sessions: Sequence[aiohttp.ClientSession], path: str, number: 
                 tally.counts.append((path, body["change_count"]))
                 return
             tally.unknown += body["type"].endswith("outcome-unknown")
-            pause_s = max(pause_s, float(response.headers.get("Retry-After", 0)))
+            asked_for = response.headers.get("Retry-After", "")
+            if asked_for.isascii() and asked_for.isdigit():
+                pause_s = min(max(pause_s, float(asked_for)), _MAX_PAUSE_S)
         await asyncio.sleep(pause_s)
 
 

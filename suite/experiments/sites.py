@@ -53,7 +53,7 @@ class Site:
 
     async def sequence(self) -> int:
         """The database's update sequence: how often it was written to."""
-        return int(str((await self._database.information())["update_seq"]).partition("-")[0])
+        return int(str(await self._database.revisions.update_seq()).partition("-")[0])
 
 
 class OwnSite(Site):

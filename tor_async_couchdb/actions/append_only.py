@@ -13,15 +13,18 @@ import functools
 import itertools
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
 
 from tor_async_couchdb import deadline
 from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.actions.retrieve import AsyncModelsRetriever, BaseAsyncModelRetriever, Cursor, Page
 from tor_async_couchdb.actions.write import AsyncDeleter, AsyncPersister
-from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError
+from tor_async_couchdb.documents.database import Database, Row
+from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError, TransportError
+from tor_async_couchdb.model import Document
 from tor_async_couchdb.model.appended import AppendedModel, Entry
 from tor_async_couchdb.model.entry_sets import covers, one_entry
 from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
@@ -37,7 +40,41 @@ _CLUSTER_OVERLAP_S = 15.0
 
 _NO_LIMIT = 1_000_000_000
 
+# The rows whose keys are arrays that begin with a text; the keys of others are no model's.
+# https://docs.couchdb.org/en/stable/ddocs/views/collation.html
+_OF_MODELS: Mapping[str, Any] = {"startkey": [""], "endkey": [[]]}
+
+# A folder reads so many parts at once: more would hold up the requests of its process.
+_WINDOW = 256
+
+# A lease for a longer time was written by a process whose clock is wrong.
+_LONGEST_LEASE = 10
+
 _logger = logging.getLogger(__name__)
+
+
+class _Group(msgspec.Struct, frozen=True):
+    key: tuple[str]
+    value: int
+
+
+class _Lease(msgspec.Struct, frozen=True):
+    holder: str
+    until: str
+
+
+def _part_counts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many parts there are, by the keys of the models; groups of another form than above are left out."""
+    counts = {}
+    for row in rows:
+        with contextlib.suppress(msgspec.ValidationError):
+            group = msgspec.convert(row, _Group, from_attributes=True)
+            counts[group.key[0]] = group.value
+    return counts
+
+
+def _parts_in(rows: Iterable[Row]) -> list[Document]:
+    return [row.value for row in rows if isinstance(row.value, dict)]
 
 
 def joined(parts: Sequence[P]) -> P | None:
@@ -61,7 +98,13 @@ class AsyncPartsRetriever(BaseAsyncModelRetriever[P]):
     async def fetch_parts(self) -> list[P]:
         """The parts; those that do not fit the model are left out, and the observer learns of it."""
         rows = await self.database.query_group(self.design_doc, self.key, update=self._update)
-        return await self._opened_all([row.value for row in rows if isinstance(row.value, dict)])
+        return await self._opened_all(_parts_in(rows))
+
+    async def fetch_window(self, skip: int, limit: int) -> tuple[list[P], bool]:
+        """At most `limit` parts, the oldest first, without the first `skip`; and whether there are more."""
+        bounds = {"startkey": [self.key], "endkey": [self.key, {}], "skip": skip, "limit": limit}
+        rows = await self.database.query_view(self.design_doc, update=self._update, **bounds)
+        return await self._opened_all(_parts_in(rows)), len(rows) == limit
 
     async def fetch(self) -> P | None:
         """The model; None if there is none."""
@@ -87,17 +130,16 @@ class AsyncPartsPagesRetriever(AsyncModelsRetriever[P]):
 
     async def fetch_page(self, size: int, start: Cursor | None = None) -> Page[P]:
         """At most `size` models, from a cursor on; those that were deleted leave gaps."""
-        options = {} if start is None else {"startkey": [start.key]}
-        groups = await self._rows(include_docs=False, reduce=True, group_level=1, limit=size + 1, **options)
-        keys = [group.key[0] for group in groups]
+        options = {**_OF_MODELS} if start is None else {**_OF_MODELS, "startkey": [start.key]}
+        rows = await self._rows(include_docs=False, reduce=True, group_level=1, limit=size + 1, **options)
+        keys = [*_part_counts(rows)]
         if not keys:
             return Page([], None)
         bounds = {"startkey": [keys[0]], "endkey": [keys[:size][-1], {}]}
         rows = await self._rows(include_docs=False, **bounds)
         models = []
         for _, group_rows in itertools.groupby(rows, key=lambda row: row.key[0]):
-            docs = [row.value for row in group_rows if isinstance(row.value, dict)]
-            model = joined(await self._opened_all(docs))
+            model = joined(await self._opened_all(_parts_in(group_rows)))
             if model is not None and model.is_there:
                 models.append(model)
         return Page(models, Cursor(keys[size], "") if len(keys) > size else None)
@@ -221,7 +263,8 @@ class AsyncFolder(AsyncAction, Generic[P]):
     entry that replication brings late, or a crash between a snapshot and the deletion. A lease lets one
     process do the work; nothing depends on it. `retriever` is that of one model.
 
-    A model is folded once it has more than `max_parts` parts that are older than `settle_s` seconds.
+    A model is folded once it has more than `max_parts` parts that are older than `settle_s` seconds. A long
+    history is folded in steps. A model that can't be folded holds up no other.
     """
 
     def __init__(
@@ -242,6 +285,14 @@ class AsyncFolder(AsyncAction, Generic[P]):
         self._interval_s = interval_s
         self._lease_s = lease_s
         self._name = secrets.token_urlsafe(9)
+        # So that the older half of a window is more than is left unfolded.
+        self._window = max(_WINDOW, 2 * (max_parts + 1))
+        self._complaints: dict[str, str] = {}
+
+    @property
+    def unfoldable_keys(self) -> Sequence[str]:
+        """The keys of the models that could not be folded when that was tried last."""
+        return [*self._complaints]
 
     async def run(self) -> None:
         """Folds until it is cancelled. While the database does not answer it logs that and tries again."""
@@ -255,61 +306,109 @@ class AsyncFolder(AsyncAction, Generic[P]):
             await asyncio.sleep(self._interval_s)
 
     async def fold_all(self) -> None:
-        """Folds each model that has too many parts."""
-        groups = await self.database.query_view(self._design_doc, reduce=True, group_level=1)
-        for group in groups:
-            if group.value > self._max_parts:
-                await self.fold(group.key[0])
-                await self.clean_up(group.key[0])
+        """Folds each model that has too many parts, as far as there is time.
+
+        Raises:
+            TransportError: CouchDB did not answer. The next call begins with the other models.
+        """
+        rows = await self.database.query_view(self._design_doc, reduce=True, group_level=1, **_OF_MODELS)
+        keys = [key for key, count in _part_counts(rows).items() if count > self._max_parts]
+        self._complaints = {key: self._complaints[key] for key in keys if key in self._complaints}
+        for key in sorted(keys, key=self._complaints.__contains__):
+            if deadline.current().remaining_s() <= 0:
+                return
+            await self._fold_apart(key)
+
+    async def _fold_apart(self, key: str) -> None:
+        try:
+            await self.fold(key)
+            await self.clean_up(key)
+        except TransportError as error:  # of this model alone, or because the database is down
+            self._complaints[key] = str(error)
+            raise
+        except Exception as error:  # noqa: BLE001 - a model's own code may raise what it likes
+            self._complain(key, error)
+        else:
+            self._complaints.pop(key, None)
+
+    def _complain(self, key: str, error: Exception) -> None:
+        complaint = f"{type(error).__name__}: {error}"
+        if self._complaints.get(key) != complaint:  # once, and not in each round
+            trace = None if isinstance(error, CouchDBError) else error
+            _logger.error("can't fold %r of %s: %s", key, self._design_doc, complaint, exc_info=trace)
+        self._complaints[key] = complaint
 
     async def fold(self, key: str) -> None:
-        """Writes a snapshot of the model, if it has too many parts that no other part stands for."""
-        parts = await self._settled_parts(key)
-        uncovered = [part for part in parts if _cover_of(part, parts) is None]
-        snapshot = joined(uncovered)
-        if snapshot is not None and len(uncovered) > self._max_parts:
-            await AsyncPersister(snapshot.as_snapshot(), database=self.database).persist()
+        """Writes a snapshot of the model, if it has too many parts that no other part stands for.
+
+        Of a history that is too long for one step there are several.
+        """
+        async for parts in self._windows(key, self._window):
+            uncovered = [part for part, cover in _covered(parts) if cover is None]
+            snapshot = joined(uncovered)
+            if snapshot is not None and len(uncovered) > self._max_parts:
+                await AsyncPersister(snapshot.as_snapshot(), database=self.database).persist()
 
     async def clean_up(self, key: str) -> None:
         """Deletes the parts that a snapshot stands for, but for those with attachments, which it lacks."""
-        parts = await self._settled_parts(key)
         overlap_s = _CLUSTER_OVERLAP_S if await self.database.copies() > 1 else 0.0
-        snapshots_until = _ago(overlap_s)
-        covers_of = ((part, _cover_of(part, parts)) for part in parts)
-        folded = [
-            part
-            for part, cover in covers_of
-            if cover and not part.attachments and str(cover.folded_on) <= snapshots_until
-        ]
-        await asyncio.gather(*(self._delete(part) for part in folded))
+        # A snapshot is behind the parts that it stands for, so its window has to begin among these.
+        async for parts in self._windows(key, self._window // 2):
+            snapshots_until = _ago(overlap_s)
+            folded = [
+                part
+                for part, cover in _covered(parts)
+                if cover and not part.attachments and str(cover.folded_on) <= snapshots_until
+            ]
+            await asyncio.gather(*(self._delete(part) for part in folded))
 
     async def _delete(self, part: P) -> None:
         # Another folder may have deleted it already.
         with contextlib.suppress(ConflictError):
             await AsyncDeleter(part, database=self.database).delete()
 
-    async def _settled_parts(self, key: str) -> list[P]:
-        until = _ago(self._settle_s)
-        parts = await self._retriever(key, self.database).fetch_parts()
-        return [part for part in parts if part.updated_on <= until or part.folded_on is not None]
+    async def _windows(self, key: str, step: int) -> AsyncIterator[list[P]]:
+        """The settled parts of a model, a window at a time, each `step` parts after the one before.
+
+        What is written or deleted meanwhile moves the parts: then some are left to the next round.
+        """
+        retriever = self._retriever(key, self.database)
+        skip, has_more = 0, True
+        while has_more:
+            parts, has_more = await retriever.fetch_window(skip, self._window)
+            until = _ago(self._settle_s)
+            yield [part for part in parts if part.updated_on <= until or part.folded_on is not None]
+            skip += step
 
     async def _has_lease(self) -> bool:
         name, revisions = f"{self._design_doc}_folder", self.database.revisions
-        lease = await revisions.read_local(name)
-        if lease is not None and lease["holder"] != self._name and lease["until"] > now():
+        if self._is_of_another(await revisions.read_local(name)):
             return False
         with contextlib.suppress(ConflictError):
             await revisions.write_local(name, {"holder": self._name, "until": _ago(-self._lease_s)})
         return True
 
+    def _is_of_another(self, document: Document | None) -> bool:
+        """Whether the document is a lease of another process. Anything else may be overwritten."""
+        try:
+            lease = msgspec.convert(document, _Lease)
+        except msgspec.ValidationError:
+            return False
+        return lease.holder != self._name and now() < lease.until < _ago(-_LONGEST_LEASE * self._lease_s)
 
-def _cover_of(part: P, parts: Sequence[P]) -> P | None:
-    """A snapshot that stands for all entries of the part; of two equal ones the one with the smaller id."""
-    return next((other for other in parts if other is not part and _stands_for(other, part)), None)
+
+def _covered(parts: Sequence[P]) -> Iterator[tuple[P, P | None]]:
+    """Each part, with a snapshot that stands for all its entries, if there is one.
+
+    Of two equal snapshots the one with the smaller id stands for the other.
+    """
+    snapshots = [part for part in parts if part.folded_on is not None]
+    for part in parts:
+        yield part, next((each for each in snapshots if each is not part and _stands_for(each, part)), None)
 
 
 def _stands_for(snapshot: AppendedModel, part: AppendedModel) -> bool:
-    if snapshot.folded_on is None or not covers(snapshot.entries, part.entries):
+    if not covers(snapshot.entries, part.entries):
         return False
     is_equal = part.folded_on is not None and covers(part.entries, snapshot.entries)
     return not is_equal or str(snapshot.id) < str(part.id)

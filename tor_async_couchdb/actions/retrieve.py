@@ -94,6 +94,7 @@ class BaseAsyncModelRetriever(AsyncAction, abc.ABC, Generic[M]):
 
     async def _opened_all(self, docs: Sequence[Document]) -> list[M]:
         """The models of those documents that fit and were not tampered with."""
+        docs = [doc for doc in docs if self._has_id_or_is_left_out(doc)]
         open_document = await self.database.guard.opener(self.model_class, docs)
         opening = [self._opened_or_left_out(doc, open_document) for doc in docs]
         # Without a history nothing is waited for, and tasks would only cost time.
@@ -103,6 +104,13 @@ class BaseAsyncModelRetriever(AsyncAction, abc.ABC, Generic[M]):
             else [await each for each in opening]
         )
         return [model for model in models if model is not None]
+
+    def _has_id_or_is_left_out(self, doc: Document) -> bool:
+        # It may be a view's value, and what that is, a map function decides.
+        if isinstance(doc.get("_id"), str):
+            return True
+        self._leave_out(InvalidDocumentError("has no _id, so it is none that is stored"))
+        return False
 
     async def _opened_or_left_out(self, doc: Document, open_document: Open) -> M | None:
         try:

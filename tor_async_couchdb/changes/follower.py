@@ -10,6 +10,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from tor_async_couchdb import deadline
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.revisions import Change, Changes
@@ -30,6 +32,10 @@ _PAUSE = equal_jitter(base_s=0.2, cap_s=30.0)
 
 def _everything(change: Change) -> bool:
     return True
+
+
+class _Checkpoint(msgspec.Struct, frozen=True):
+    since: str | int = START
 
 
 class Follower:
@@ -74,6 +80,7 @@ class Follower:
         self._checkpoint_interval_s = checkpoint_interval_s
         self._sleep = sleep
         self._failures = 0
+        self._complaint = ""
         self._pending = 0
         self._handled_at_s = 0.0
 
@@ -162,5 +169,10 @@ class Follower:
 
     async def _read_checkpoint(self) -> str | int:
         checkpoint = await self._database.revisions.read_local(self._name)
-        since: str | int = START if checkpoint is None else checkpoint.get("since", START)
-        return since
+        try:
+            return msgspec.convert(checkpoint or {}, _Checkpoint).since
+        except msgspec.ValidationError as error:
+            if str(error) != self._complaint:  # it is read again and again
+                self._complaint = str(error)
+                _logger.warning("%s: from the start, as its checkpoint is none: %s", self._name, error)
+            return START

@@ -186,7 +186,7 @@ class SharedFeed(Generic[T]):
         The number in front of a sequence is the sum of all updates. On another copy it may be lower, too;
         then some changes come again.
         """
-        now = _number_of(str((await self._database.information())["update_seq"]))
+        now = _number_of(str(await self._database.revisions.update_seq()))
         return _number_of(since) > now
 
 

@@ -16,7 +16,7 @@ from tor_async_couchdb.documents.nonces import Nonces
 from tor_async_couchdb.documents.revisions import Revisions
 from tor_async_couchdb.documents.sealing import Sealer, Written
 from tor_async_couchdb.documents.writer import Rule
-from tor_async_couchdb.errors import ConflictError, ConnectError, TransportError
+from tor_async_couchdb.errors import ConflictError, ConnectError, InvalidDocumentError, TransportError
 from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
@@ -39,7 +39,12 @@ class _Copies(msgspec.Struct, frozen=True):
 
 
 class _Information(msgspec.Struct, frozen=True):
+    db_name: str  # else it is not a database that answers
     cluster: _Copies = _Copies()
+
+
+class _Identity(msgspec.Struct, frozen=True):
+    database_id: str
 
 
 async def has_majority(endpoint: Endpoint, node: yarl.URL | None = None) -> bool:
@@ -79,9 +84,9 @@ class ChosenRule:
         if self._copies is None:
             try:
                 response = await self._endpoint.request("GET /{db}", "")
+                self._copies = response.decode(_Information).cluster.n
             except TransportError as error:
                 raise ConnectError(f"CouchDB did not say how many copies it keeps: {error}") from error
-            self._copies = response.decode(_Information).cluster.n
         return self._copies
 
     async def __call__(self) -> Rule:
@@ -113,7 +118,10 @@ class ChosenRule:
                 await self._revisions.write_local(_IDENTITY, {"database_id": secrets.token_urlsafe(6)})
             await asyncio.sleep(_NAMING_TIME_S)
             identity = await self._revisions.read_local(_IDENTITY)
-        return "" if identity is None else str(identity["database_id"])
+        try:
+            return "" if identity is None else msgspec.convert(identity, _Identity).database_id
+        except msgspec.ValidationError as error:
+            raise InvalidDocumentError(str(error), document_id=f"_local/{_IDENTITY}") from error
 
 
 class _Requests:

@@ -98,10 +98,15 @@ class _NewIds(msgspec.Struct, frozen=True):
     uuids: Annotated[list[str], msgspec.Meta(min_length=1)]
 
 
+class _Cluster(msgspec.Struct, frozen=True):
+    n: int = 1
+
+
 class _Information(msgspec.Struct, frozen=True):
     db_name: str
     doc_count: int
     sizes: dict[str, int] = {}
+    cluster: _Cluster = _Cluster()
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -115,8 +120,6 @@ class _ViewInformation(msgspec.Struct, frozen=True):
 def _basic_login(username: str | None, password: str | None, url: yarl.URL) -> BasicLogin | None:
     if username is None and password is None:
         return login_of_url(url)
-    if ":" in (username or ""):
-        raise ValueError("a username must not contain a colon")
     return BasicLogin(username or "", password or "")
 
 

@@ -1,32 +1,33 @@
 """What a replicator and the reconciler need: leaf revisions, the changes feed, revisions of other servers."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import yarl
 
-from tor_async_couchdb.errors import CouchDBError, NotFoundError
+from tor_async_couchdb.errors import CouchDBError, InvalidDocumentError, NotFoundError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire import document_json
 from tor_async_couchdb.wire.bulk_requests import Written, written
 from tor_async_couchdb.wire.document_json import UnreadableDocumentError
 from tor_async_couchdb.wire.endpoint import Endpoint, quote_id
 from tor_async_couchdb.wire.json_parts import elements, members
+from tor_async_couchdb.wire.revision import Rev
 
 
 class _Leaf(msgspec.Struct, frozen=True):
-    rev: str
+    rev: Rev
+
+
+_Leaves = Annotated[list[_Leaf], msgspec.Meta(min_length=1)]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included.
-
-    If the document can't be decoded, `doc` has those of its members that can be.
-    """
+    """A document that has changed, as it is now; `changes` are all its leaves, tombstones included."""
 
     id: str
-    changes: list[_Leaf]
+    changes: _Leaves
     doc: Document | None = None
     deleted: bool = False
 
@@ -34,6 +35,22 @@ class Change(msgspec.Struct, frozen=True):
     def rev(self) -> str:
         """The winning revision."""
         return self.changes[0].rev if self.doc is None else str(self.doc["_rev"])
+
+    @property
+    def error(self) -> InvalidDocumentError | None:
+        """Why `doc` is not whole; None if it is."""
+        return None
+
+
+class UnreadableChange(Change, frozen=True):
+    """A change of a document that can't be decoded: `doc` has only those of its members that can be."""
+
+    reason: str = ""
+
+    @property
+    def error(self) -> InvalidDocumentError:
+        """Why `doc` is not whole."""
+        return InvalidDocumentError(self.reason, document_id=self.id)
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -47,6 +64,10 @@ class Changes(msgspec.Struct, frozen=True):
     pending: int | None = 0
 
 
+class _Information(msgspec.Struct, frozen=True):
+    update_seq: str | int
+
+
 def _changes_apart(text: bytes) -> Changes:
     found = members(text)
     results = [_change(result) for result in elements(found["results"])]
@@ -57,12 +78,12 @@ def _changes_apart(text: bytes) -> Changes:
 def _change(text: bytes) -> Change:
     parts = members(text)
     doc = document_json.decode_apart(parts.pop("doc", b"null"))
-    return Change(
-        id=msgspec.json.decode(parts["id"], type=str),
-        changes=msgspec.json.decode(parts["changes"], type=list[_Leaf]),
-        doc=doc.document if isinstance(doc, UnreadableDocumentError) else doc,
-        deleted=parts.get("deleted", b"").strip() == b"true",
-    )
+    document_id = msgspec.json.decode(parts["id"], type=str)
+    leaves = msgspec.json.decode(parts["changes"], type=_Leaves)
+    is_deleted = parts.get("deleted", b"").strip() == b"true"
+    if not isinstance(doc, UnreadableDocumentError):
+        return Change(document_id, leaves, doc, is_deleted)
+    return UnreadableChange(document_id, leaves, doc.document, is_deleted, doc.reason)
 
 
 class Revisions:
@@ -135,7 +156,19 @@ class Revisions:
         response = await self._endpoint.request(
             "GET /{db}/_changes", "_changes", options, node=node, may_be_slow=True
         )
-        return response.decode(Changes, _changes_apart)
+        changes = response.decode(Changes, _changes_apart)
+        try:
+            for change in changes.results:
+                if change.doc is not None:
+                    document_json.check_is_stored(change.doc)
+        except msgspec.ValidationError as error:
+            raise response.unusable(error) from error
+        return changes
+
+    async def update_seq(self) -> str | int:
+        """The sequence of the database's last change."""
+        response = await self._endpoint.request("GET /{db}", "")
+        return response.decode(_Information).update_seq
 
     async def read_local(self, name: str) -> Document | None:
         """The local document of this name, which is not replicated; None if there is none."""

@@ -12,9 +12,10 @@ import ssl
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 
@@ -31,7 +32,56 @@ _ALREADY_EXISTS = 412
 _COOKIE = "AuthSession"
 _SUCCESSES = (200, 201, 202)  # 202: not yet accepted by a majority of a cluster's nodes
 
+Document = dict[str, Any]
+
 _Send = Callable[[], requests.Response]
+
+T = TypeVar("T")
+
+
+class _Description(msgspec.Struct, frozen=True):
+    doc_count: int
+    props: dict[str, Any] = {}
+
+
+class _Row(msgspec.Struct, frozen=True):
+    key: str
+    value: dict[str, Any] | None = None  # of a document that never existed there is none
+    doc: Document | None = None
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    rows: list[_Row]
+
+
+class _Written(msgspec.Struct, frozen=True):
+    id: str
+    error: str | None = None
+    reason: Any = None
+
+
+class _Revision(msgspec.Struct, frozen=True):
+    rev: str
+
+
+class _Shards(msgspec.Struct, frozen=True):
+    shards: dict[str, Any]
+
+
+class _Shard(msgspec.Struct, frozen=True):
+    range: str
+
+
+class _PendingUpdates(msgspec.Struct, frozen=True):
+    total: int
+
+
+class _Index(msgspec.Struct, frozen=True):
+    updates_pending: _PendingUpdates
+
+
+class _DesignDocument(msgspec.Struct, frozen=True):
+    view_index: _Index
 
 
 class AdminClient:
@@ -96,6 +146,40 @@ class AdminClient:
         """
         quoted = "/".join(quote(segment, safe="") for segment in path)
         return _decoded(self.request(method, quoted, params=query, json=body, read_timeout_s=read_timeout_s))
+
+    def ask_for(
+        self,
+        answer_type: type[T],
+        method: str,
+        *path: str,
+        query: dict[str, str] | None = None,
+        body: object = None,
+    ) -> T:
+        """CouchDB's answer as an `answer_type`; see `ask`.
+
+        Raises:
+            TransportError: the answer is something else, so it is not CouchDB that answered.
+        """
+        answer = self.ask(method, *path, query=query, body=body)
+        try:
+            return msgspec.convert(answer, answer_type)
+        except msgspec.ValidationError as error:
+            raise TransportError(
+                f"something that is not CouchDB answers {method} /{'/'.join(path)}: {error}"
+            ) from error
+
+    def fetch_document(self, database: str, document_id: str) -> Document | None:
+        """The document; None if there is none. Raises as `ask_for` does."""
+        try:
+            document = self.ask_for(dict[str, Any], "GET", database, document_id)
+            document_json.check_is_stored(document)
+        except NotFoundError:
+            return None
+        except msgspec.ValidationError as error:
+            raise TransportError(
+                f"something that is not CouchDB answers GET /{database}/{document_id}: {error}"
+            ) from error
+        return document
 
     def request(
         self, method: str, path: str, *, read_timeout_s: float = _READ_TIMEOUT_S, **arguments: Any
@@ -199,8 +283,6 @@ def one_line(reason: object) -> str:
     return " ".join(str(reason).split())
 
 
-Document = dict[str, Any]
-
 # https://docs.couchdb.org/en/stable/api/database/common.html#put--db
 _NAME = re.compile(r"[a-z][a-z0-9_$()+/-]*")
 
@@ -230,7 +312,7 @@ class AdminDatabase:
     def exists(self) -> bool:
         """Whether the database exists."""
         try:
-            self.server.ask("GET", self.name)
+            self._description()
         except NotFoundError:
             return False
         return True
@@ -247,8 +329,7 @@ class AdminDatabase:
 
     def is_partitioned(self) -> bool:
         """Whether the documents' ids begin with a partition."""
-        props = self.server.ask("GET", self.name).get("props", {})
-        return props.get("partitioned") is True
+        return self._description().props.get("partitioned") is True
 
     def set_revs_limit(self, count: int) -> None:
         """Sets how many revisions of a document's history CouchDB remembers by name.
@@ -259,38 +340,34 @@ class AdminDatabase:
 
     def fetch(self, document_ids: Iterable[str]) -> dict[str, Document]:
         """Those of the documents that exist, by their ids."""
-        answer = self.server.ask(
-            "POST",
-            self.name,
-            "_all_docs",
-            query={"include_docs": "true"},
-            body={"keys": list(document_ids)},
-        )
-        return {row["key"]: row["doc"] for row in answer["rows"] if row.get("doc") is not None}
+        query, body = {"include_docs": "true"}, {"keys": list(document_ids)}
+        answer = self.server.ask_for(_Rows, "POST", self.name, "_all_docs", query=query, body=body)
+        return {row.key: row.doc for row in answer.rows if row.doc is not None}
 
     def states(self, document_ids: Iterable[str]) -> dict[str, str]:
         """Which of the documents "exists", and which "was deleted", by their ids.
 
         Those that never existed are left out.
         """
-        answer = self.server.ask("POST", self.name, "_all_docs", body={"keys": list(document_ids)})
+        body = {"keys": list(document_ids)}
+        answer = self.server.ask_for(_Rows, "POST", self.name, "_all_docs", body=body)
         return {
-            row["key"]: "was deleted" if row["value"].get("deleted") else "exists"
-            for row in answer["rows"]
-            if "value" in row
+            row.key: "was deleted" if row.value.get("deleted") else "exists"
+            for row in answer.rows
+            if row.value is not None
         }
 
     def count_documents(self) -> int:
         """The number of documents, including design documents."""
-        return int(self.server.ask("GET", self.name)["doc_count"])
+        return self._description().doc_count
 
     def document_ids(self, after: str | None, limit: int) -> list[str]:
         """The ids of the first `limit` documents after the one with the id `after`, in CouchDB's order."""
         query = {"limit": str(limit + 1)}
         if after is not None:
             query["startkey"] = json.dumps(after)
-        rows = self.server.ask("GET", self.name, "_all_docs", query=query)["rows"]
-        return [row["id"] for row in rows if row["id"] != after][:limit]
+        rows = self.server.ask_for(_Rows, "GET", self.name, "_all_docs", query=query).rows
+        return [row.key for row in rows if row.key != after][:limit]
 
     def fetch_leaves(
         self,
@@ -314,16 +391,17 @@ class AdminDatabase:
         try:
             results = [members(result) for result in elements(members(response.content)["results"])]
             leaves = [members(leaf) for result in results for leaf in elements(result["docs"])]
-        except (ValueError, KeyError) as error:
+            outcomes = document_json.stored_apart(leaf["ok"] for leaf in leaves if "ok" in leaf)
+        except (ValueError, KeyError, msgspec.ValidationError) as error:
             raise TransportError("something that is not CouchDB answers a _bulk_get") from error
         documents = []
-        for text in [leaf["ok"] for leaf in leaves if "ok" in leaf]:
-            try:
-                documents.append(document_json.decode(text))
-            except UnreadableDocumentError as error:
-                if on_unreadable is None:
-                    raise
-                on_unreadable(error)
+        for each in outcomes:
+            if not isinstance(each, UnreadableDocumentError):
+                documents.append(each)
+            elif on_unreadable is None:
+                raise each
+            else:
+                on_unreadable(each)
         return documents
 
     def write(self, documents: Iterable[Document]) -> dict[str, str]:
@@ -331,12 +409,13 @@ class AdminDatabase:
 
         https://docs.couchdb.org/en/stable/api/database/bulk-api.html#db-bulk-docs
         """
-        rows = self.server.ask("POST", self.name, "_bulk_docs", body={"docs": list(documents)})
-        return {row["id"]: f"{row['error']}: {one_line(row['reason'])}" for row in rows if "error" in row}
+        body = {"docs": list(documents)}
+        results = self.server.ask_for(list[_Written], "POST", self.name, "_bulk_docs", body=body)
+        return {each.id: f"{each.error}: {one_line(each.reason)}" for each in results if each.error}
 
     def put_design_document(self, name: str, body: Document) -> str:
         """Creates a design document, whose functions CouchDB compiles; returns its revision."""
-        return str(self.server.ask("PUT", self.name, "_design", name, body=body)["rev"])
+        return self.server.ask_for(_Revision, "PUT", self.name, "_design", name, body=body).rev
 
     def delete_design_document(self, name: str, revision: str) -> None:
         """Deletes a design document."""
@@ -362,13 +441,13 @@ class AdminDatabase:
 
         https://docs.couchdb.org/en/stable/api/database/shard.html
         """
-        missing = set(self.server.ask("GET", self.name, "_shards")["shards"])
+        missing = set(self.server.ask_for(_Shards, "GET", self.name, "_shards").shards)
         partitions = []
         for number in range(_MAX_PARTITIONS_TRIED):
             if not missing:
                 break
             partition = f"p{number}"
-            shard = self.server.ask("GET", self.name, "_shards", f"{partition}:")["range"]
+            shard = self.server.ask_for(_Shard, "GET", self.name, "_shards", f"{partition}:").range
             if shard in missing:
                 missing.remove(shard)
                 partitions.append(partition)
@@ -376,5 +455,8 @@ class AdminDatabase:
 
     def count_pending_updates(self, design_document: str) -> int:
         """The number of changes that the indexes of a design document have not processed yet."""
-        info = self.server.ask("GET", self.name, "_design", design_document, "_info")
-        return int(info["view_index"]["updates_pending"]["total"])
+        path = (self.name, "_design", design_document, "_info")
+        return self.server.ask_for(_DesignDocument, "GET", *path).view_index.updates_pending.total
+
+    def _description(self) -> _Description:
+        return self.server.ask_for(_Description, "GET", self.name)

@@ -12,7 +12,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from tor_async_couchdb.errors import ConflictError, NotFoundError, UnauthorizedError
+import msgspec
+
+from tor_async_couchdb.errors import ConflictError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
@@ -23,6 +25,18 @@ _logger = logging.getLogger(__package__)
 _USERS = "_users"
 _ADMINISTRATOR = "_admin"
 _MAX_TRIES = 5
+
+
+class _Security(msgspec.Struct, frozen=True):
+    members: dict[str, list[str]] = {}
+
+
+class _User(msgspec.Struct, frozen=True):
+    roles: list[str]
+
+
+class _Session(msgspec.Struct, frozen=True):
+    user: _User = msgspec.field(name="userCtx")
 
 
 def member_role(database_name: str) -> str:
@@ -40,8 +54,7 @@ def restrict_to_members(database: AdminDatabase) -> None:
     """
     role = member_role(database.name)
     for _ in range(_MAX_TRIES):
-        security = database.server.ask("GET", database.name, "_security")
-        members = security.get("members", {})
+        security, members = _security(database)
         if role in members.get("roles", []):
             _logger.info("No need to let members use %s: they may", database)
             return
@@ -49,11 +62,20 @@ def restrict_to_members(database: AdminDatabase) -> None:
         administrators = security.get("admins", {"roles": [_ADMINISTRATOR]})
         body = security | {"admins": administrators, "members": members}
         database.server.ask("PUT", database.name, "_security", body=body)
-        stored = database.server.ask("GET", database.name, "_security")
-        if role in stored.get("members", {}).get("roles", []):
+        _, members = _security(database)
+        if role in members.get("roles", []):
             _logger.info("Successfully let members use %s", database)
             return
     raise InstallerError(f"{database}: another client goes on changing its _security")
+
+
+def _security(database: AdminDatabase) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Who may use the database, with what this code does not know, and the names and roles of its members."""
+    security = database.server.ask_for(dict[str, Any], "GET", database.name, "_security")
+    try:
+        return security, msgspec.convert(security, _Security).members
+    except msgspec.ValidationError as error:
+        raise InstallerError(f"{database}: its _security is not as CouchDB describes it: {error}") from error
 
 
 def install_member(
@@ -84,7 +106,7 @@ def install_member(
 
 def delete_user(server: AdminClient, name: str) -> None:
     """Deletes a user; one that does not exist is no error."""
-    stored = _fetch(server, name)
+    stored = server.fetch_document(_USERS, _document_id(name))
     if stored is not None:
         server.ask("DELETE", _USERS, _document_id(name), query={"rev": stored["_rev"]})
 
@@ -92,7 +114,7 @@ def delete_user(server: AdminClient, name: str) -> None:
 def _install_once(
     server: AdminClient, user: UserPassword, role: str, change_password: bool, verify_host_ssl_cert: bool
 ) -> None:
-    stored = _fetch(server, user.user)
+    stored = server.fetch_document(_USERS, _document_id(user.user))
     if stored is None:
         _create(server, user, role, verify_host_ssl_cert)
         return
@@ -131,14 +153,6 @@ def _document_id(name: str) -> str:
     return f"org.couchdb.user:{name}"
 
 
-def _fetch(server: AdminClient, name: str) -> Document | None:
-    try:
-        document: Document = server.ask("GET", _USERS, _document_id(name))
-    except NotFoundError:
-        return None
-    return document
-
-
 def _put(server: AdminClient, name: str, body: Document) -> None:
     server.ask("PUT", _USERS, _document_id(name), body=body)
 
@@ -150,7 +164,6 @@ def _roles_in_session(
     login = SessionLogin(user.user, user.password)
     with AdminClient(server.host, credentials=login, verify_host_ssl_cert=verify_host_ssl_cert) as client:
         try:
-            context: dict[str, Any] = client.ask("GET", "_session")["userCtx"]
+            return client.ask_for(_Session, "GET", "_session").user.roles
         except UnauthorizedError:
             return None
-    return list(context["roles"])

@@ -73,7 +73,10 @@ def user_colon_password(value: str) -> UserPassword:
     user, colon, password = value.partition(":")
     if not (user and colon and password):
         raise ArgumentTypeError("required format is 'user:password'")
-    return UserPassword(user, password)
+    try:
+        return UserPassword(user, password)
+    except ValueError as error:  # argparse would show the text
+        raise ArgumentTypeError(str(error)) from error
 
 
 def boolean(value: str) -> bool:

@@ -13,7 +13,15 @@ import urllib3
 from tor_async_couchdb.installer import option_types
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
-from tor_async_couchdb.wire.login import KINDS, Login, login_of_environment, secret_of_environment, text_of
+from tor_async_couchdb.wire.login import (
+    KINDS,
+    Login,
+    check_password,
+    check_user,
+    login_of_environment,
+    secret_of_environment,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from tor_async_couchdb.protection.signing import Signer
@@ -110,7 +118,11 @@ def service_user_of(options: argparse.Namespace) -> UserPassword | None:
     if not options.serviceuser or ":" in options.serviceuser or options.serviceuser.startswith("_"):
         raise InstallerError("--serviceuser: a username has no colon and does not begin with an underscore")
     try:
-        password = secret_of_environment("COUCHDB_SERVICE_PASSWORD", os.environ)
+        check_user(options.serviceuser)
+    except ValueError as error:
+        raise InstallerError(f"--serviceuser: {error}") from error
+    try:
+        password = secret_of_environment("COUCHDB_SERVICE_PASSWORD", os.environ, check_password)
     except ValueError as error:
         raise InstallerError(str(error)) from error
     if password is None:

@@ -47,6 +47,8 @@ class Master:
         Raises:
             InstallerError: it is not the URL of a database.
         """
+        if not url.isprintable():  # urlsplit leaves some of the others out
+            raise InstallerError("a database's URL must consist of printable characters, in UTF-8")
         parts = urlsplit(url.partition(",http")[0])
         host = parts.netloc.rpartition("@")[2]
         # Before the database there may be a path, as of a proxy. A slash in its name is quoted.
@@ -57,9 +59,10 @@ class Master:
         if parts.query or parts.fragment:
             raise InstallerError("a database's URL has no query and no fragment")
         if parts.username is not None:
-            credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
-            if ":" in credentials.user:
-                raise InstallerError("a username must not contain a colon")
+            try:
+                credentials = UserPassword(unquote(parts.username), unquote(parts.password or ""))
+            except ValueError as error:
+                raise InstallerError(str(error)) from error
         return cls(f"{parts.scheme}://{host}{prefix}", name, credentials)
 
     @property
@@ -142,7 +145,7 @@ def _start(server: AdminClient, source: Master, target: Master) -> None:
 
 def _start_unless_it_runs(server: AdminClient, document_id: str, source: Master, target: Master) -> None:
     wanted = {"source": source.as_endpoint(), "target": target.as_endpoint(), "continuous": True}
-    stored = _fetch(server, document_id)
+    stored = server.fetch_document(_REPLICATOR, document_id)
     if stored is not None and _is_as(wanted, stored) and not _is_down(server, document_id, stored):
         _logger.info("No need to start replication from %s to %s: it runs", source.url, target.url)
         return
@@ -154,7 +157,7 @@ def _start_unless_it_runs(server: AdminClient, document_id: str, source: Master,
 def _stop(server: AdminClient, source: Master, target: Master) -> None:
     document_id = _document_id(source, target)
     for tries in range(1, _MAX_TRIES + 1):
-        stored = _fetch(server, document_id)
+        stored = server.fetch_document(_REPLICATOR, document_id)
         if stored is None:
             return
         try:
@@ -172,14 +175,6 @@ def _document_id(source: Master, target: Master) -> str:
     return f"{source.database.replace('/', '.')}-to-{target.database.replace('/', '.')}-{digest}"
 
 
-def _fetch(server: AdminClient, document_id: str) -> dict[str, Any] | None:
-    try:
-        document: dict[str, Any] = server.ask("GET", _REPLICATOR, document_id)
-    except NotFoundError:
-        return None
-    return document
-
-
 def _is_as(wanted: dict[str, Any], stored: dict[str, Any]) -> bool:
     return all(stored.get(name) == value for name, value in wanted.items())
 
@@ -188,7 +183,7 @@ def _is_down(server: AdminClient, document_id: str, stored: dict[str, Any]) -> b
     if stored.get("_replication_state") in _ENDED_STATES:
         return True
     try:
-        answer = server.ask("GET", "_scheduler", "docs", _REPLICATOR, document_id)
+        answer = server.ask_for(dict[str, Any], "GET", "_scheduler", "docs", _REPLICATOR, document_id)
     except ResponseError as error:
         if error.status not in _NO_SUCH_JOB:
             raise

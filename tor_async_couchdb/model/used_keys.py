@@ -52,13 +52,17 @@ def with_key(
 ) -> tuple[UsedKey, ...]:
     """The keys with a new one, without those that are older than the window; the oldest comes first.
 
+    A key that was used as long after the present is left out, too: it was written by a clock that was wrong,
+    and would be kept for ever.
+
     Raises:
         KeysFullError: there are `max_keys` that are younger.
     """
     present = datetime.datetime.fromisoformat(now())
-    kept = [used for used in used_keys if _age_s(used, present) <= window_s + _CLOCKS_APART_S]
+    kept_for_s = window_s + _CLOCKS_APART_S
+    kept = [used for used in used_keys if abs(_age_s(used, present)) <= kept_for_s]
     if len(kept) >= max_keys:
-        raise KeysFullError(window_s + _CLOCKS_APART_S - _age_s(kept[0], present))
+        raise KeysFullError(min(kept_for_s - _age_s(used, present) for used in kept))
     return (*kept, new)
 
 

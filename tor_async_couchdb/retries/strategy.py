@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from tor_async_couchdb import deadline
-from tor_async_couchdb.errors import ConflictError, CouchDBError
+from tor_async_couchdb.errors import MAX_RETRY_AFTER_S, ConflictError, CouchDBError
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import Pause, immediately
@@ -70,7 +70,7 @@ class RetryStrategy:
                 retry += 1
                 if not self._retry_if(error) or retry > self._max_retries or self._budget.is_empty:
                     raise
-                pause_s = max(self._pause(retry, pause_s), error.retry_after_s)
+                pause_s = max(self._pause(retry, pause_s), min(error.retry_after_s, MAX_RETRY_AFTER_S))
                 attempt_took_s = self._now() - started_s
                 # The limit is read now, because it may have been moved meanwhile.
                 if self._now() + pause_s + attempt_took_s > min(deadline_s, limit.at_s):

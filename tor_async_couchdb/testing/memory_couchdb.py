@@ -44,7 +44,7 @@ class MemoryCouchDB:
             return 413, {"error": "too_large", "reason": "the request entity is too large"}
         request = json.loads(body) if body else {}
         if path == "":
-            return 200, {"cluster": {"n": 1}}
+            return 200, {"db_name": "db", "cluster": {"n": 1}}
         if path == "_uuids":
             return 200, {"uuids": [next(self._ids) for _ in range(int(url.query["count"]))]}
         if path == "_bulk_get":

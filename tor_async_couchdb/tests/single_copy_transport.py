@@ -21,5 +21,5 @@ class SingleCopyTransport(Transport):
     async def exchange(self, method: str, url: yarl.URL, body: bytes | None, deadline_s: float) -> Response:
         """See `Transport.exchange`."""
         if method == "GET" and url.raw_path.count("/") == 1:
-            return Response(200, b'{"cluster":{"n":1}}', method, url.raw_path)
+            return Response(200, b'{"db_name":"db","cluster":{"n":1}}', method, url.raw_path)
         return await super().exchange(method, url, body, deadline_s)

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import yarl
@@ -140,7 +140,10 @@ class BulkRequests:
     ) -> list[list[Document] | CouchDBError]:
         r = {} if copies is None else {"r": copies}
         found = await self._bulk_get(node, document_ids, revs=True, **r)
-        return [_leaves(document_id, leaves) for document_id, leaves in zip(document_ids, found, strict=True)]
+        return [
+            _leaves(document_id, leaves, with_history=True)
+            for document_id, leaves in zip(document_ids, found, strict=True)
+        ]
 
     async def _bulk_get(
         self, node: yarl.URL | None, document_ids: Sequence[str], **options: int
@@ -227,7 +230,9 @@ def _id_rows_apart(text: bytes) -> _IdRows:
     return _IdRows(rows)
 
 
-def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBError:
+def _leaves(
+    document_id: str, found: list[_Leaf], *, with_history: bool = False
+) -> list[Document] | CouchDBError:
     """The leaf revisions of a document, or the error if CouchDB could not read them."""
     if not found:
         return TransportError(f"the answer leaves out document {document_id!r}")
@@ -235,14 +240,13 @@ def _leaves(document_id: str, found: list[_Leaf]) -> list[Document] | CouchDBErr
         if leaf.error is not None and leaf.error.error != "not_found":
             return _refused(document_id, leaf.error.error, leaf.error.reason, "_bulk_get")
     try:
-        return [msgspec.json.decode(leaf.ok) for leaf in found if leaf.ok]
-    except UNDECODABLE:
-        outcomes = _decoded_apart(found)
-        return next(each for each in outcomes if isinstance(each, UnreadableDocumentError))
-
-
-def _decoded_apart(found: list[_Leaf]) -> list[Document | UnreadableDocumentError]:
-    return [document_json.decode_apart(leaf.ok) for leaf in found if leaf.ok]
+        outcomes = document_json.stored_apart(
+            (leaf.ok for leaf in found if leaf.ok), with_history=with_history
+        )
+    except (msgspec.ValidationError, ValueError) as error:
+        return TransportError(f"for document {document_id!r} the answer is not what CouchDB answers: {error}")
+    unreadable = (each for each in outcomes if isinstance(each, UnreadableDocumentError))
+    return next(unreadable, None) or cast("list[Document]", outcomes)
 
 
 def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
@@ -261,7 +265,7 @@ def _winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
 
 def _readable_winner(document_id: str, found: list[_Leaf]) -> Document | CouchDBError:
     """The winner of leaves of which some can't be decoded: it may be one of the others."""
-    outcomes = _decoded_apart(found)
+    outcomes = [document_json.decode_apart(leaf.ok) for leaf in found if leaf.ok]
     errors = {each.document["_rev"]: each for each in outcomes if isinstance(each, UnreadableDocumentError)}
     documents = [each.document if isinstance(each, UnreadableDocumentError) else each for each in outcomes]
     winner = _winner_of(document_id, documents)

@@ -107,7 +107,12 @@ class Endpoint:
             UnreadableDocumentError: it can't be decoded.
         """
         response = await self.request(operation, path, options, node=node, may_be_slow=may_be_slow)
-        return response.decode(dict[str, Any], document_json.refuse)
+        document = response.decode(dict[str, Any], document_json.refuse)
+        try:
+            document_json.check_is_stored(document)
+        except msgspec.ValidationError as error:
+            raise response.unusable(error) from error
+        return document
 
     async def _send(
         self,

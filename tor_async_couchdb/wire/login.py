@@ -5,18 +5,51 @@ https://docs.couchdb.org/en/stable/api/server/authn.html
 
 import abc
 import dataclasses
+import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
 import aiohttp
 import yarl
 
+from tor_async_couchdb.model.canonical import HALF_A_SURROGATE_PAIR
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.wire.secret_file import SecretFile
+from tor_async_couchdb.wire.secret_file import Check, SecretFile
 from tor_async_couchdb.wire.sessions import SessionAuthenticator
 from tor_async_couchdb.wire.transport import Authenticator, HeaderAuthenticator
 
 Secret = str | SecretFile
+
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_user(text: str) -> None:
+    """Checks that the text can be the user of a login, by RFC 7617, section 2.
+
+    Raises:
+        ValueError: it can't. The message does not show it.
+    """
+    if ":" in text:
+        raise ValueError("a username must not contain a colon")
+    _check_text(text, "a username")
+
+
+def check_password(text: str) -> None:
+    """Checks that the text can be the password of a login. Raises as `check_user` does."""
+    _check_text(text, "a password")
+
+
+def check_token(text: str) -> None:
+    """Checks that the text can be a token in a header. Raises as `check_user` does."""
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError("a token must consist of printable ASCII characters")
+
+
+def _check_text(text: str, what: str) -> None:
+    if HALF_A_SURROGATE_PAIR.search(text):
+        raise ValueError(f"{what} must be UTF-8")
+    if _CONTROL_CHARACTER.search(text):
+        raise ValueError(f"{what} must not contain a control character")
 
 
 class Login(abc.ABC):
@@ -41,10 +74,17 @@ class HeaderLogin(Login):
 
 @dataclasses.dataclass(frozen=True)
 class BasicLogin(HeaderLogin):
-    """HTTP's basic authentication: the password goes with each request."""
+    """HTTP's basic authentication: the password goes with each request.
+
+    Raises:
+        ValueError: the user or the password can't be used. The message does not show the secret.
+    """
 
     user: Secret
     password: Secret = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_all(self, user=check_user, password=check_password)
 
     def authorization(self) -> str:
         """See `HeaderLogin.authorization`."""
@@ -56,9 +96,15 @@ class TokenLogin(HeaderLogin):
     """A JSON Web Token, which another server issues and CouchDB verifies.
 
     https://docs.couchdb.org/en/stable/api/server/authn.html#jwt-authentication
+
+    Raises:
+        ValueError: the token can't be used. The message does not show it.
     """
 
     token: Secret = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_all(self, token=check_token)
 
     def authorization(self) -> str:
         """See `HeaderLogin.authorization`."""
@@ -67,10 +113,17 @@ class TokenLogin(HeaderLogin):
 
 @dataclasses.dataclass(frozen=True)
 class SessionLogin(Login):
-    """CouchDB's sessions: the password is sent once in a while, and a cookie goes with each request."""
+    """CouchDB's sessions: the password is sent once in a while, and a cookie goes with each request.
+
+    Raises:
+        ValueError: the user or the password can't be used. The message does not show the secret.
+    """
 
     user: Secret
     password: Secret = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check_all(self, user=check_user, password=check_password)
 
     def form(self) -> bytes:
         """The body of a login, as a form."""
@@ -82,6 +135,16 @@ class SessionLogin(Login):
         return SessionAuthenticator(self.form, urls, observer)
 
 
+def _check_all(login: Login, **checks: Check) -> None:
+    """Checks the secrets of a login; from now on files are only replaced by what passes the check, too."""
+    for name, check in checks.items():
+        secret: Secret = getattr(login, name)
+        if isinstance(secret, str):
+            check(secret)
+        else:
+            object.__setattr__(login, name, secret.checked_by(check))
+
+
 def text_of(secret: Secret) -> str:
     """The secret as it is now."""
     return secret if isinstance(secret, str) else secret.current()
@@ -91,12 +154,10 @@ def login_of_url(url: yarl.URL) -> BasicLogin | None:
     """The login by the user and the password in a URL; None if it has neither.
 
     Raises:
-        ValueError: the user can't be used.
+        ValueError: the user or the password can't be used.
     """
     if url.user is None and url.password is None:
         return None
-    if ":" in (url.user or ""):
-        raise ValueError("a username must not contain a colon")
     return BasicLogin(url.user or "", url.password or "")
 
 
@@ -116,7 +177,7 @@ def login_of_environment(
             shows no secret.
     """
     if kind == "jwt":
-        token = secret_of_environment("COUCHDB_JWT", environment)
+        token = secret_of_environment("COUCHDB_JWT", environment, check_token)
         if token is None:
             raise ValueError("a login by jwt needs the environment variable COUCHDB_JWT_FILE, or COUCHDB_JWT")
         return TokenLogin(token)
@@ -132,9 +193,8 @@ def login_of_environment(
 
 
 def _user_and_password(environment: Mapping[str, str]) -> BasicLogin | None:
-    user, password = (
-        secret_of_environment(name, environment) for name in ("COUCHDB_USER", "COUCHDB_PASSWORD")
-    )
+    user = secret_of_environment("COUCHDB_USER", environment, check_user)
+    password = secret_of_environment("COUCHDB_PASSWORD", environment, check_password)
     if user is None and password is None:
         return None
     if user is None:
@@ -145,25 +205,24 @@ def _user_and_password(environment: Mapping[str, str]) -> BasicLogin | None:
         raise ValueError(
             "environment variable COUCHDB_USER is set, but COUCHDB_PASSWORD is not (each may end in _FILE)"
         )
-    if ":" in text_of(user):
-        raise ValueError("environment variable COUCHDB_USER: a username must not contain a colon")
     return BasicLogin(user, password)
 
 
-def secret_of_environment(name: str, environment: Mapping[str, str]) -> Secret | None:
+def secret_of_environment(name: str, environment: Mapping[str, str], check: Check) -> Secret | None:
     """The secret in the variable `name`, or in the file that the variable `name`_FILE names.
 
     None if neither is set. An empty variable is not set: Compose files set variables to "".
 
     Raises:
-        ValueError: both are set, or the file can't be used.
+        ValueError: both are set, the file can't be used, or the secret fails the `check`.
     """
     text, path = environment.get(name), environment.get(f"{name}_FILE")
     if text and path:
         raise ValueError(f"environment variables {name} and {name}_FILE are both set: which of them counts?")
-    if not path:
-        return text or None
     try:
-        return SecretFile(path)
+        if path:
+            return SecretFile(path, check)
+        check(text or "")
     except ValueError as error:
-        raise ValueError(f"environment variable {name}_FILE: {error}") from error
+        raise ValueError(f"environment variable {name}{'_FILE' if path else ''}: {error}") from None
+    return text or None

@@ -16,6 +16,8 @@ import yarl
 # How long requests avoid a node that has failed. Then one request tries it again.
 AVOIDED_FOR_S = 5.0
 
+_UNPRINTABLE = "a database's URL must consist of printable characters, in UTF-8"
+
 
 def rendezvous_order(nodes: Sequence[str], document_id: str) -> list[str]:
     """The nodes in the order in which they are responsible for a document."""
@@ -54,7 +56,11 @@ def database_urls(text: str) -> list[yarl.URL]:
 
 
 def _database_url(text: str) -> yarl.URL:
+    if not text.isprintable():  # yarl leaves out what it can't encode, so that another database is meant
+        raise ValueError(_UNPRINTABLE)
     url = yarl.URL(text)
+    if not url.path.isprintable():
+        raise ValueError(_UNPRINTABLE)
     if url.scheme not in ("http", "https") or not url.host or not url.path.strip("/"):
         raise ValueError("a database's URL is http[s]://host:port/database")
     if url.query_string or url.fragment:

@@ -2,9 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
 
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.model.canonical import canonical_bytes
+
+# A generation, which `int` converts whatever a server makes of it, and a hash.
+Rev = Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,18}-\S+\Z")]
 
 
 def generation_and_hash(rev: str) -> tuple[int, str]:

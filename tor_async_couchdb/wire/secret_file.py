@@ -2,11 +2,18 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 _logger = logging.getLogger(__name__)
 
 _Version = tuple[int, ...]
+
+Check = Callable[[str], None]
+
+
+def _accept(text: str) -> None:
+    """The check of a secret that may be any text."""
 
 
 class SecretFile:
@@ -16,12 +23,16 @@ class SecretFile:
     these: what a link leads to counts. If the new file can't be used, the secret stays as it was, and the log
     has a warning.
 
+    `check` raises ValueError for a text that its use can't take; the message must not show it.
+
     Raises:
-        ValueError: it can't be read, is empty, or has more than one line. The message names the file.
+        ValueError: it can't be read, is empty, has more than one line, or fails the check. The message names
+            the file.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], check: Check = _accept) -> None:
         self.path = Path(path)
+        self._check = check
         self._version = self._found_version()
         self._text = self._read()
         self._complaint = ""
@@ -34,6 +45,14 @@ class SecretFile:
 
     def __hash__(self) -> int:
         return hash(self.path)
+
+    def checked_by(self, check: Check) -> "SecretFile":
+        """The secret of the same file, for a use that can't take each text.
+
+        Raises:
+            ValueError: as the constructor does.
+        """
+        return SecretFile(self.path, check)
 
     def current(self) -> str:
         """The secret as it is now."""
@@ -68,4 +87,8 @@ class SecretFile:
             raise ValueError(f"{self.path}: it is empty, but should hold a secret")
         if len(lines) > 1:
             raise ValueError(f"{self.path}: it has more than one line, but should hold one secret")
+        try:
+            self._check(lines[0])
+        except ValueError as error:
+            raise ValueError(f"{self.path}: {error}") from None
         return lines[0]

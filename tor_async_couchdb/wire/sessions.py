@@ -5,10 +5,10 @@ https://docs.couchdb.org/en/stable/api/server/authn.html#cookie-authentication
 
 import asyncio
 import dataclasses
-import http.cookies
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import yarl
 
@@ -30,6 +30,7 @@ _PAUSE_AFTER_FAILURE_S = 1.0
 _TIMEOUT_S = 10.0
 # CouchDB's default. With allow_persistent_cookies=false it does not say how long a session is.
 _DEFAULT_LIFE_S = 600.0
+_MAX_LIFE_S = 86_400.0
 # A session is renewed after this part of its life. CouchDB knows its age to the second.
 _RENEWED_AFTER = 0.75
 # A login that takes longer says something about the node, and not about the caller's deadline.
@@ -41,6 +42,12 @@ class _Session:
     cookie: str
     renewed_at_s: float
     expires_at_s: float
+
+
+class _Cookie(NamedTuple):
+    name: str
+    value: str
+    max_age: str
 
 
 class SessionAuthenticator(Authenticator):
@@ -185,16 +192,31 @@ class _Node:
         Raises:
             UnreachableError: it has given none.
         """
-        cookies = http.cookies.SimpleCookie()
-        for header in response.set_cookies:
-            cookies.load(header)
-        if response.status != 200 or _COOKIE not in cookies:
+        cookies = map(_cookie, response.set_cookies)
+        cookie = next((each for each in cookies if each.name == _COOKIE and _can_be_sent(each.value)), None)
+        if response.status != 200 or cookie is None:
             raise UnreachableError(
                 f"POST {self._url} was answered with {response.status} and gave no session"
             )
-        cookie = cookies[_COOKIE]
-        max_age = cookie["max-age"]
-        life_s = float(max_age) if max_age.isascii() and max_age.isdigit() else _DEFAULT_LIFE_S
-        return _Session(
-            f"{_COOKIE}={cookie.coded_value}", started_s + _RENEWED_AFTER * life_s, started_s + life_s
-        )
+        has_life = cookie.max_age.isascii() and cookie.max_age.isdigit()
+        life_s = min(float(cookie.max_age), _MAX_LIFE_S) if has_life else _DEFAULT_LIFE_S
+        return _Session(f"{_COOKIE}={cookie.value}", started_s + _RENEWED_AFTER * life_s, started_s + life_s)
+
+
+def _cookie(header: str) -> _Cookie:
+    """The cookie in a Set-Cookie header, as RFC 6265, section 5.2, takes it apart.
+
+    Nothing in it is an error: a gateway may set cookies of its own, and `http.cookies` refuses some.
+    """
+    pair, *attributes = header.split(";")
+    name, _, value = pair.partition("=")
+    max_age = ""
+    for attribute in attributes:
+        key, _, text = attribute.partition("=")
+        if key.strip().lower() == "max-age":
+            max_age = text.strip()
+    return _Cookie(name.strip(), value.strip(), max_age)
+
+
+def _can_be_sent(value: str) -> bool:
+    return bool(value) and value.isascii() and value.isprintable()

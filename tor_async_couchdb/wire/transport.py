@@ -18,7 +18,13 @@ import yarl
 from tor_async_couchdb import deadline
 from tor_async_couchdb.calls import Call, CallTracer, Outcome
 from tor_async_couchdb.deadline import acquired_before
-from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
+from tor_async_couchdb.errors import (
+    MAX_RETRY_AFTER_S,
+    ConnectError,
+    CouchDBError,
+    ResponseError,
+    TransportError,
+)
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.retries.pauses import full_jitter
@@ -36,8 +42,6 @@ _CONNECT_TIMEOUT_S = 2.0
 # Enough for a hiccup; a caller learns within 0.2 s that the database is down.
 _MAX_RETRIES = 2
 _PAUSE = full_jitter(base_s=0.05, cap_s=1.0)
-# What is asked for beyond that is as good as "never", and no use to a client.
-_MAX_RETRY_AFTER_S = 3600.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,9 +77,13 @@ class Response:
             if apart is not None:
                 with contextlib.suppress(*UNDECODABLE, ValueError, KeyError):
                     return apart(self.body)
-            raise TransportError(
-                f"the answer to {self.method} {self.path} is not what CouchDB answers: {error}"
-            ) from error
+            raise self.unusable(error) from error
+
+    def unusable(self, reason: object) -> TransportError:
+        """The error for an answer that is not what CouchDB answers."""
+        return TransportError(
+            f"the answer to {self.method} {self.path} is not what CouchDB answers: {reason}"
+        )
 
     def raise_for_status(self, *, is_read: bool = False) -> Self:
         """The response itself if it is a success.
@@ -402,4 +410,4 @@ def _retry_after_s(header: str) -> float:
             asked_for_s = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
     except (ValueError, OverflowError):
         return 0.0
-    return min(max(0.0, asked_for_s), _MAX_RETRY_AFTER_S)
+    return min(max(0.0, asked_for_s), MAX_RETRY_AFTER_S)

@@ -85,6 +85,8 @@ class Client:
         if len(found) > 1:
             raise ValueError("the user and the password are not the same everywhere")
         credentials = found.pop() if found else None
+        if credentials is not None and any("\ud800" <= each <= "\udfff" for each in "".join(credentials)):
+            raise ValueError("the user and the password must be UTF-8")  # e.g. of the environment
         transports = [transport(endpoint.url, tls) for endpoint in endpoints]
         self.gateway = Gateway(transports, credentials, timeout_s, require_leader)
         self._reads: Coalescer[Range] | None = None

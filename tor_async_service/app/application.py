@@ -65,7 +65,8 @@ class ServiceApplication(tornado.web.Application):
 
     `/_health?quick=false` and `/readyz` run `health_checks` and the check of the database, and show failures
     by their names. `/_metrics` shows `own_metrics`. `problems` are the answers to errors of this service's
-    own. `background_work` runs until the service ends. Handlers find `settings` in `self.settings`.
+    own. `background_work` runs until the service ends; if it fails, it ends the service. Handlers find
+    `settings` in `self.settings`.
     """
 
     def __init__(

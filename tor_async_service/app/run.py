@@ -1,7 +1,7 @@
 """The life of a service, from its command line to its exit status."""
 
 import asyncio
-import contextlib
+import functools
 import gc
 import logging
 import os
@@ -22,6 +22,7 @@ from tor_async_couchdb.guard import Guard
 from tor_async_couchdb.model import timestamps
 from tor_async_service.app import logs, options, systemd, tls
 from tor_async_service.app.application import Parts, ServiceApplication
+from tor_async_service.app.background import Background
 from tor_async_service.app.options import Configuration, GuardOptions, Option
 from tor_async_service.app.server import serve
 from tor_async_service.app.shutdown import ENDING_SIGNALS, Shutdown
@@ -122,18 +123,19 @@ async def _serve(
             _url_of(sockets[0], "http" if certificate is None else "https"),
             database.url,
         )
-        tasks = [asyncio.create_task(work()) for work in app.background_work]
+        background = Background(shutdown)
+        for work in app.background_work:
+            background.start(work)
         if certificate is not None:
-            tasks.append(asyncio.create_task(tls.renew(certificate, server.use)))
-        for task in tasks:
-            task.add_done_callback(lambda _: shutdown.begin())  # background work only ends with an error
+            background.start(functools.partial(tls.renew, certificate, server.use))
         checking = asyncio.create_task(_warn_if_unusable(database))
         _tune_garbage_collection()
         systemd.notify(systemd.READY)
         await shutdown.wanted()
         systemd.notify(systemd.STOPPING)
         await shutdown.run(server)
-        await _end([checking, *tasks])
+        checking.cancel()
+        await background.end()
     for number in ENDING_SIGNALS:  # the process ends now, with its own status
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
@@ -163,11 +165,3 @@ def _tune_garbage_collection() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_ALLOCATIONS_PER_COLLECTION)
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for task in tasks:
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -40,6 +40,7 @@ class Shutdown:
         self._is_wanted = asyncio.Event()
         self._is_urgent = asyncio.Event()
         self._was_interrupted = False
+        self._reason = ""
 
     async def wanted(self) -> None:
         """Returns once the service shall end."""
@@ -56,13 +57,14 @@ class Shutdown:
             self._is_urgent.set()
         self._is_wanted.set()
 
-    def begin(self) -> None:
-        """The service shall end, as after the first SIGTERM."""
+    def begin(self, reason: str) -> None:
+        """The service shall end, as after the first SIGTERM; health checks show the reason."""
+        self._reason = self._reason or reason
         self._is_wanted.set()
 
     async def run(self, server: Server) -> None:
         """Ends the service: after the delay the server stops to listen, and then the drain waits."""
-        self._drain.announce()
+        self._drain.announce(self._reason)
         await self._let_others_know()
         server.stop()
         _logger.info("Shutting down ...")

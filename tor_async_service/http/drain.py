@@ -26,6 +26,7 @@ class Drain:
     def __init__(self) -> None:
         self.started = asyncio.Event()
         self._is_announced = False
+        self.reason = ""
         self._in_flight: set[tornado.web.RequestHandler] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
@@ -36,8 +37,12 @@ class Drain:
         """Whether the service will end: it is not ready any more, and each answer closes its connection."""
         return self._is_announced
 
-    def announce(self) -> None:
-        """The service will end: it goes on answering, and its streams go on, until `wait` is called."""
+    def announce(self, reason: str = "") -> None:
+        """The service will end: it goes on answering, and its streams go on, until `wait` is called.
+
+        The `reason` is for those who ask for its health; it has none if it was asked to end.
+        """
+        self.reason = reason
         self._is_announced = True
 
     @property

@@ -31,7 +31,14 @@ class Problem:
 
     def headers(self) -> dict[str, str]:
         """The headers of the answer."""
-        return {"Retry-After": str(math.ceil(self.retry_after_s))} if self.status == 503 else {}
+        return {"Retry-After": str(_whole_seconds(self.retry_after_s))} if self.status == 503 else {}
+
+
+def _whole_seconds(retry_after_s: float) -> int:
+    """No more than an hour, whatever an error asks for; a second if that is no number."""
+    if math.isnan(retry_after_s):
+        return 1
+    return math.ceil(min(max(0.0, retry_after_s), errors.MAX_RETRY_AFTER_S))
 
 
 _LOST_RACE = Problem(

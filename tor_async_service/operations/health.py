@@ -39,7 +39,7 @@ class HealthHandler(ServiceHandler):
         is_quick = quickness.asked_for(self, default=True)
         details = {}
         if self.service.drain.is_draining:
-            details["service"] = _red("draining")
+            details["service"] = _red(": ".join(filter(None, ("draining", self.service.drain.reason))))
         if not is_quick:
             failed = await failures(self.service.health_checks, self.service.deadline_s)
             details |= {name: _red(reason) for name, reason in failed.items()}

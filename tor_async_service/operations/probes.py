@@ -60,5 +60,5 @@ class ReadyzHandler(_ProbeHandler):
         """200, or 503 and the reasons."""
         failed = dict(await self.service.failed_checks())
         if self.service.drain.is_draining:
-            failed[_SHUTDOWN] = "the service ends"
+            failed[_SHUTDOWN] = ": ".join(filter(None, ("the service ends", self.service.drain.reason)))
         self.answer(["ping", _SHUTDOWN, *self.service.health_checks], failed)

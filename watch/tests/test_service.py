@@ -238,3 +238,13 @@ def test_without_a_token_of_the_run_it_does_not_start(monkeypatch: pytest.Monkey
     monkeypatch.delenv("SUITE_CONTROL_TOKEN", raising=False)
     with pytest.raises(SystemExit, match="SUITE_CONTROL_TOKEN"):
         make_app(Database("http://127.0.0.1:1/none"), control="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("token", ["s3cr3t\udcff", "s3cr3t\n", "s3cr3té"])
+def test_with_a_token_that_can_t_be_sent_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("SUITE_CONTROL_TOKEN", token)
+    with pytest.raises(SystemExit, match="SUITE_CONTROL_TOKEN: a token must") as caught:
+        make_app(Database("http://127.0.0.1:1/none"), control="http://127.0.0.1:1")
+    assert "s3cr3t" not in str(caught.value)

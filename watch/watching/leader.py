@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -14,6 +13,13 @@ from watch.watching.world import World
 
 _SAMPLE = "leader"
 _ANSWER_TIMEOUT = aiohttp.ClientTimeout(total=2.0)
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    leader: str | None
+    term: int
+    count: int
+    is_me: bool
 
 
 class LeaderWatcher:
@@ -34,19 +40,19 @@ class LeaderWatcher:
         now_s = time.time()
         for answer in answers:
             if answer is not None:
-                self._leadership.seen(now_s, answer["leader"], answer["term"], answer["count"])
+                self._leadership.seen(now_s, answer.leader, answer.term, answer.count)
         seen = self._leadership.as_json(now_s)
         processes = [
             {
                 "label": service["label"],
                 "is_running": service["is_running"],
-                "is_leader": bool(answer and answer["is_me"] and seen["leader"]),
+                "is_leader": bool(answer and answer.is_me and seen["leader"]),
             }
             for service, answer in zip(services, answers, strict=True)
         ]
         self._world.set("leader", seen | {"processes": processes})
 
-    async def _ask(self, service: Service) -> dict[str, Any] | None:
+    async def _ask(self, service: Service) -> _Answer | None:
         if not service["is_running"]:
             return None
         try:
@@ -54,6 +60,6 @@ class LeaderWatcher:
             async with self._session.get(url, timeout=_ANSWER_TIMEOUT) as answer:
                 if not answer.ok:
                     return None
-                return msgspec.json.decode(await answer.read(), type=dict[str, Any])
+                return msgspec.json.decode(await answer.read(), type=_Answer)
         except EXPECTED:
             return None

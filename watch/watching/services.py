@@ -59,6 +59,15 @@ class LadderWatcher:
             return None
 
 
+class _Detail(msgspec.Struct, frozen=True):
+    reason: str = ""
+
+
+class _Health(msgspec.Struct, frozen=True):
+    status: str = "red"
+    details: dict[str, _Detail] = {}
+
+
 class HealthWatcher:
     """Asks each service for its thorough health, and sets the part "health", by label."""
 
@@ -78,12 +87,11 @@ class HealthWatcher:
         url = f"{service['url']}/_health?quick=false"
         try:
             async with self._session.get(url, timeout=_ANSWER_TIMEOUT) as answer:
-                health = msgspec.json.decode(await answer.read(), type=dict[str, Any])
+                health = msgspec.json.decode(await answer.read(), type=_Health)
         except EXPECTED:
             return {"status": "red", "reasons": ["does not answer"]}
-        details = health.get("details", {})
-        reasons = [f"{name}: {detail.get('reason', '')}" for name, detail in details.items()]
-        return {"status": health.get("status", "red"), "reasons": reasons}
+        reasons = [f"{name}: {detail.reason}" for name, detail in health.details.items()]
+        return {"status": health.status, "reasons": reasons}
 
 
 class LaneWatcher:

@@ -115,6 +115,8 @@ def test_credentials_come_from_the_environment_or_the_url(
         ("ann", "", "set both COUCHDB_USER and COUCHDB_PASSWORD"),
         ("", "secret", "set both COUCHDB_USER and COUCHDB_PASSWORD"),
         ("a:b", "secret", "no colon"),
+        ("ann\udcff", "secret", "COUCHDB_USER: it must be UTF-8"),
+        ("ann", "secret\x85", "COUCHDB_PASSWORD: it must be UTF-8, without control characters"),
     ],
 )
 def test_credentials_that_cannot_be_meant_are_refused(

@@ -1,8 +1,11 @@
 import asyncio
 import itertools
+import math
 import random
+from typing import Any
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,11 +18,12 @@ from tor_async_couchdb.actions.append_only import (
     Journal,
     joined,
 )
+from tor_async_couchdb.actions.retrieve import Cursor
 from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import OutcomeUnknownError
+from tor_async_couchdb.errors import OutcomeUnknownError, TransportError
 from tor_async_couchdb.model.appended import AppendedModel, Entry
-from tor_async_couchdb.testing.fault_proxy import FaultProxy, answered, cut_before
+from tor_async_couchdb.testing.fault_proxy import Fault, FaultProxy, Request, answered, cut_before
 from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.things import Documents
 
@@ -291,6 +295,155 @@ async def test_folder_goes_on_when_the_database_is_back(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert await count_of(database) == MAX_PARTS + 3
+
+
+def refused(status: int, key: str) -> Fault:
+    """CouchDB refuses what is written of one thing."""
+
+    async def fault(request: Request) -> web.StreamResponse:
+        if f'"key":"{key}"'.encode() in request.body:
+            return await answered(status, '{"error": "x", "reason": "y"}')(request)
+        return await request.forward()
+
+    return fault
+
+
+async def part_counts(database: Database, keys: str) -> dict[str, int]:
+    return {key: len(await Retriever(key, database).fetch_parts()) for key in keys}
+
+
+@pytest.mark.parametrize("status", [403, 413])
+async def test_model_that_can_not_be_folded_holds_up_no_other_and_is_reported_once(
+    database: Database, proxy: FaultProxy, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    for key in "abc":
+        await appended(database, MAX_PARTS + 1, Journal(), key)
+    proxy.inject(refused(status, "b"), "_bulk_docs", times=math.inf)
+    folder = folder_of(database)
+    for _ in range(3):
+        await folder.fold_all()
+    assert await part_counts(database, "abc") == {"a": 1, "b": MAX_PARTS + 1, "c": 1}
+    assert folder.unfoldable_keys == ["b"]
+    assert [record.message for record in caplog.records if "can't fold 'b'" in record.message]
+    assert len([record for record in caplog.records if "can't fold" in record.message]) == 1
+    proxy.clear()
+    await folder.fold_all()
+    assert folder.unfoldable_keys == []
+    assert await part_counts(database, "b") == {"b": 1}
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), KeyError("missing"), RecursionError()])
+async def test_model_whose_own_code_fails_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    join = Thing.joined
+
+    def fail_for_a(one: Thing, other: Thing) -> Thing:
+        if one.key == "a":
+            raise error
+        return join(one, other)
+
+    for key in "ab":
+        await appended(database, MAX_PARTS + 1, Journal(), key)
+    monkeypatch.setattr(Thing, "joined", fail_for_a)
+    folder = folder_of(database)
+    await folder.fold_all()
+    assert folder.unfoldable_keys == ["a"]
+    assert await part_counts(database, "b") == {"b": 1}
+
+
+async def test_model_that_can_not_be_folded_in_time_holds_up_no_other_for_ever(
+    database: Database, proxy: FaultProxy
+) -> None:
+    for key in "ab":
+        await appended(database, MAX_PARTS + 1, Journal(), key)
+    folder = folder_of(database)
+    proxy.inject(cut_before, "%22a%22", times=math.inf)
+    with pytest.raises(TransportError):
+        await folder.fold_all()
+    assert folder.unfoldable_keys == ["a"]
+    with pytest.raises(TransportError):
+        await folder.fold_all()
+    assert await part_counts(database, "b") == {"b": 1}
+
+
+ODD_KEYS = ["a", 7, None, {}, {"a": 1}, [], [7, "x"], [None], [["a"], "x"], [True], ["a"], [{}]]
+
+
+async def test_rows_whose_keys_are_of_no_model_hold_up_nothing(
+    database: Database, documents: Documents
+) -> None:
+    design_document = documents.get(f"_design/{VIEW}")
+    emit_all = "function(doc) { emit('odd' in doc ? doc.odd : [doc.key, doc.updated_on], doc); }"
+    documents.put(**design_document | {"views": {VIEW: {"map": emit_all, "reduce": "_count"}}})
+    for key in [*ODD_KEYS, *ODD_KEYS]:
+        documents.put(odd=key)
+    for key in "ab":
+        await appended(database, 2, Journal(), key)
+    folder = AsyncFolder(Retriever, database=database, max_parts=1, settle_s=0.0)
+    await folder.fold_all()
+    assert folder.unfoldable_keys == []
+    pages = PagesRetriever(VIEW, database=database)
+    assert [each.entry_count for each in await pages.fetch()] == [2, 2]
+    assert [each.key for each in (await pages.fetch_page(1)).models] == ["a"]
+    assert [each.key for each in (await pages.fetch_page(1, Cursor("b", ""))).models] == ["b"]
+
+
+async def test_value_without_an_id_is_left_out(database: Database, documents: Documents) -> None:
+    await appended(database, 2, Journal())
+    design_document = documents.get(f"_design/{VIEW}")
+    emit_text = design_document["views"][VIEW]["map"].replace(", doc);", ", {key: doc.key});")
+    documents.put(**design_document | {"views": {VIEW: {"map": emit_text, "reduce": "_count"}}})
+    assert await count_of(database) == 0
+    assert await PagesRetriever(VIEW, database=database).fetch() == []
+
+
+async def test_long_history_is_folded_in_steps_and_counts_the_same(
+    database: Database, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(append_only, "_WINDOW", 10)
+    parts = [part(number, minute=number) for number in range(43)]
+    await asyncio.gather(*(AsyncPersister(each, database=database).persist() for each in parts))
+    for _ in range(6):
+        await folder_of(database).fold_all()
+        assert await count_of(database) == 43
+    assert await part_counts(database, "a") == {"a": 1}
+    windows = [each.path for each in proxy.requests if "skip=" in each.path]
+    assert windows
+    assert all("limit=10" in path for path in windows)
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        {},
+        {"holder": 7, "until": "2999"},
+        {"holder": "x", "until": {}},
+        {"holder": "x", "until": None},
+        {"holder": "x", "until": "2999-01-01T00:00:00.000000+00:00"},
+    ],
+)
+async def test_lease_that_no_folder_writes_is_overwritten(database: Database, lease: dict[str, Any]) -> None:
+    await database.revisions.write_local(f"{VIEW}_folder", lease)
+    assert await folder_of(database)._has_lease()
+    stored = await database.revisions.read_local(f"{VIEW}_folder")
+    assert stored is not None
+    assert "until" in stored
+    assert not await folder_of(database)._has_lease()
+
+
+async def test_folder_goes_on_after_an_answer_that_is_not_couchdbs(
+    database: Database, proxy: FaultProxy
+) -> None:
+    await appended(database, MAX_PARTS + 1, Journal())
+    proxy.inject(answered(200, "{}"), "_local", times=2)
+    folder = AsyncFolder(Retriever, database=database, max_parts=MAX_PARTS, settle_s=0.0, interval_s=0.01)
+    running = asyncio.create_task(folder.run())
+    async with asyncio.timeout(20):
+        while len(await Retriever("a", database).fetch_parts()) > 1:  # noqa: ASYNC110 - only the database knows
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_pages_have_each_model_once(database: Database) -> None:

@@ -314,12 +314,55 @@ async def test_restored_checkpoint_counts_more_than_what_was_handled(
     assert "another checkpoint" in caplog.text
 
 
-@pytest.mark.parametrize("checkpoint", [{"since": "99-garbage"}, {"words": "of another program"}])
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        {"since": "99-garbage"},
+        {"words": "of another program"},
+        {"since": {"seq": 7}},
+        {"since": [7, "7-a"]},
+        {"since": True},
+        {"since": None},
+        {"since": 7.5},
+    ],
+)
 async def test_checkpoint_of_no_use_means_the_start(
-    database: Database, documents: Documents, checkpoint: dict[str, str]
+    database: Database, documents: Documents, checkpoint: dict[str, Any]
 ) -> None:
     receiver = Receiver()
     await database.revisions.write_local("follower", checkpoint)
     document = documents.put(n=1)
     async with following(receiver.handle, database):
         await receiver.has(document)
+
+
+@pytest.mark.parametrize("path", ["_local", "_changes"])
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", '{"_id":"x","results":7}'])
+async def test_answer_that_is_not_couchdbs_is_asked_for_again(
+    database: Database, documents: Documents, proxy: FaultProxy, path: str, answer: str
+) -> None:
+    receiver = Receiver()
+    proxy.inject(answered(200, answer), path, times=4)
+    async with following(receiver.handle, database):
+        await receiver.has(documents.put(n=1))
+        await checkpointed(proxy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        '{"id":"a","changes":[]}',
+        '{"id":"a","changes":[{"rev":7}]}',
+        '{"id":"a","changes":[{"rev":"1-a"}],"doc":{"n":1}}',
+        '{"id":"a","changes":[{"rev":"1-a"}],"doc":{"_id":"a","_rev":null}}',
+        '{"id":null,"changes":[{"rev":"1-a"}]}',
+    ],
+)
+async def test_change_that_is_not_couchdbs_is_asked_for_again(
+    database: Database, documents: Documents, proxy: FaultProxy, change: str
+) -> None:
+    receiver = Receiver()
+    proxy.inject(answered(200, f'{{"results":[{change}],"last_seq":7,"pending":0}}'), "_changes", times=2)
+    async with following(receiver.handle, database):
+        await receiver.has(document := documents.put(n=1))
+    assert set(receiver.told) == {document["_id"]}

@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+import pytest
+
 from tor_async_couchdb.changes.shared_feed import START, SharedFeed
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.revisions import Change
@@ -187,6 +189,18 @@ async def test_sequence_that_is_none_stands_for_the_start(database: Database, do
     document = documents.put(n=1)
     async with feeding(database) as feed, reader.reading(feed):
         await reader.has(document)
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '{"db_name":"a","doc_count":7}', '{"update_seq":{}}'])
+async def test_answer_that_is_not_couchdbs_is_asked_for_again(
+    database: Database, documents: Documents, proxy: FaultProxy, answer: str
+) -> None:
+    reader = Reader()
+    proxy.inject(answered(200, answer), f"/{documents.name}", times=6)
+    async with feeding(database) as feed, reader.reading(feed):
+        await reader.has(documents.put(n=1))
+        await wait_until(lambda: polls(proxy) > 6, TIMEOUT_S)
+        await reader.has(documents.put(n=2))
 
 
 async def test_reader_on_a_cluster_goes_on_from_its_own_sequence(

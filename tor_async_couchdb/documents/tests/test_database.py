@@ -108,6 +108,8 @@ async def test_name_of_a_database_may_hold_any_character_that_couchdb_allows(
         '{"db_name":"fruits","doc_count":"7"}',
         '{"db_name":"fruits","doc_count":7,"sizes":{"file":"x"}}',
         '{"db_name":"fruits","doc_count":7,"sizes":[]}',
+        '{"db_name":"fruits","doc_count":7,"cluster":[]}',
+        '{"db_name":"fruits","doc_count":7,"cluster":{"n":"3"}}',
     ],
 )
 async def test_answer_without_the_information_of_a_database_is_an_error(
@@ -350,6 +352,60 @@ async def test_nothing_is_written_while_the_database_does_not_say_how_many_copie
     proxy.clear()
     rev = await database.save({"_id": "a"})
     assert documents.content("a") == {"_id": "a", "_rev": rev}
+
+
+@pytest.mark.parametrize("answer", ["{}", "[7]", '{"db_name":"fruits","cluster":{"n":null}}'])
+async def test_nothing_is_written_after_an_answer_that_is_not_of_a_database(
+    proxy: FaultProxy, connect: Connect, answer: str
+) -> None:
+    database = connect()
+    proxy.inject(answered(200, answer))
+    with pytest.raises(ConnectError, match="not what CouchDB answers"):
+        await database.save({"_id": "a"})
+    assert {request.method for request in proxy.requests} == {"GET"}
+    await database.save({"_id": "a"})
+
+
+STRANGE_DOCUMENTS = [
+    "{}",
+    '{"_id":"a"}',
+    '{"_rev":"1-a"}',
+    '{"_id":7,"_rev":"1-a"}',
+    '{"_id":"a","_rev":"x-a"}',
+    '{"_id":"a","_rev":{}}',
+    '{"_id":"a","_rev":"1-a","_conflicts":[null]}',
+    '{"_id":"a","_rev":"1-a","_revisions":{"start":"1","ids":["a"]}}',
+]
+
+
+@pytest.mark.parametrize("document", STRANGE_DOCUMENTS)
+async def test_document_without_what_couchdb_adds_to_each_is_a_transport_error(
+    proxy: FaultProxy, database: Database, document: str
+) -> None:
+    proxy.inject(answered(200, document), times=math.inf)
+    asked: list[Any] = [database.fetch("a"), database.fetch_revision("a", "1-a")]
+    asked += [database.revisions.read_local("a"), database.revisions.fetch_live_leaves("a")]
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(answer, TransportError), answer
+        assert "not what CouchDB answers" in str(answer)
+
+
+@pytest.mark.parametrize(
+    "document", [*STRANGE_DOCUMENTS, '{"_id":"a","_rev":"1-a"}', "7", f"{'[' * 2000}{']' * 2000}"]
+)
+async def test_document_of_a_batch_that_couchdb_does_not_return_so_fails_alone(
+    proxy: FaultProxy, database: Database, document: str
+) -> None:
+    history = '"_revisions":{"start":1,"ids":["b"]}'
+    sound = f'{{"_id":"b","_rev":"1-b",{history}}}'
+    results = ",".join(
+        f'{{"id":"{name}","docs":[{{"ok":{text}}}]}}' for name, text in (("a", document), ("b", sound))
+    )
+    proxy.inject(answered(200, f'{{"results":[{results}]}}'), times=math.inf)
+    bulk = database._bulk
+    bad, good = await bulk.fetch_leaves(["a", "b"])
+    assert isinstance(bad, TransportError)
+    assert isinstance(good, list)
 
 
 async def test_stale_revision_is_a_conflict(database: Database, documents: Documents) -> None:

@@ -3,7 +3,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tor_async_couchdb.errors import ResponseError, TransportError, UnauthorizedError
-from tor_async_couchdb.installer.admin import AdminClient
+from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.option_types import UserPassword
 from tor_async_couchdb.testing.couchdb import CouchDBServer
 from tor_async_couchdb.wire.login import SessionLogin, TokenLogin
@@ -104,6 +104,40 @@ def test_another_server_is_not_taken_for_couchdb(stub: Stub, body: bytes) -> Non
     stub.body = body
     with AdminClient(stub.host) as server, pytest.raises(TransportError, match="not CouchDB"):
         server.check()
+
+
+ASKED: dict[str, Callable[[AdminDatabase], object]] = {
+    "exists": AdminDatabase.exists,
+    "is_partitioned": AdminDatabase.is_partitioned,
+    "count_documents": AdminDatabase.count_documents,
+    "fetch": lambda database: database.fetch(["a"]),
+    "states": lambda database: database.states(["a"]),
+    "document_ids": lambda database: database.document_ids(None, 1),
+    "fetch_leaves": lambda database: database.fetch_leaves(["a"]),
+    "write": lambda database: database.write([{"_id": "a"}]),
+    "put_design_document": lambda database: database.put_design_document("a", {}),
+    "one_partition_per_shard": AdminDatabase.one_partition_per_shard,
+    "count_pending_updates": lambda database: database.count_pending_updates("a"),
+    "fetch_document": lambda database: database.server.fetch_document(database.name, "a"),
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{}",
+        "[7]",
+        "null",
+        '{"rows":[{"key":7}],"doc_count":"7","rev":{},"shards":[],"view_index":[],"results":[{"id":"a"}]}',
+        '{"rows":{},"doc_count":null,"view_index":{"updates_pending":{}},"results":[{"docs":[{"ok":7}]}]}',
+        '{"_id":"a","results":[{"docs":[{"ok":{"_id":"a"}}]}]}',
+    ],
+)
+@pytest.mark.parametrize("name", ASKED)
+def test_answer_that_is_not_couchdbs_is_an_error_whatever_was_asked(stub: Stub, name: str, body: str) -> None:
+    stub.body = body.encode()
+    with AdminClient(stub.host) as server, pytest.raises(TransportError, match="not CouchDB"):
+        ASKED[name](AdminDatabase(server, "database"))
 
 
 def test_redirect_is_not_followed(stub: Stub) -> None:

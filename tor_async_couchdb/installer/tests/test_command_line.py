@@ -181,6 +181,8 @@ def test_user_without_password_or_password_without_user_is_an_error(
         ("pears", ["COUCHDB_SERVICE_PASSWORD", "COUCHDB_SERVICE_PASSWORD_FILE"], "are both set"),
         ("pe:ars", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
         ("", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username has no colon"),
+        ("pears\t", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username must not contain a control"),
+        ("pears\udcff", ["COUCHDB_SERVICE_PASSWORD"], "--serviceuser: a username must be UTF-8"),
     ],
 )
 def test_service_user_without_a_name_or_a_password_is_an_error(

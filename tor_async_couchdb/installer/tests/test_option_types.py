@@ -94,6 +94,13 @@ def test_incomplete_credentials_are_refused_without_repeating_them(text: str) ->
         option_types.user_colon_password(text)
 
 
+@pytest.mark.parametrize("text", ["dave:s3cret\n", "dave:s3cret\udcff", "da\x00ve:s3cret"])
+def test_credentials_that_can_t_be_sent_are_refused_without_repeating_them(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match=r"a (username|password) must") as caught:
+        option_types.user_colon_password(text)
+    assert "s3cret" not in str(caught.value)
+
+
 def test_password_is_not_in_the_repr() -> None:
     assert "secret" not in repr(option_types.user_colon_password("dave:secret"))
 

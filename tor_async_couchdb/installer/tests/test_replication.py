@@ -129,6 +129,9 @@ def test_database_does_not_replicate_with_itself(masters: tuple[Master, Master])
         ("http://h/db?x=1", "no query and no fragment"),
         ("http://h/db#x", "no query and no fragment"),
         ("http://a%3Ab:s3cr3t@h/db", "a username must not contain a colon"),
+        ("http://a:s3cr3t%00@h/db", "a password must not contain a control character"),
+        ("http://h/d\nb", "printable characters"),
+        ("http://h/d\udcffb", "printable characters"),
     ],
 )
 def test_url_of_which_a_part_would_be_lost_is_refused(url: str, words: str) -> None:

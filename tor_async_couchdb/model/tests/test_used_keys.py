@@ -51,3 +51,17 @@ def test_young_key_is_never_dropped_for_a_new_one() -> None:
         with_key(keys, used("new"), window_s=300.0, max_keys=2)
     assert full.value.retry_after_s == 110.0
     assert len(with_key([used("a", 311.0), *keys[1:]], used("new"), window_s=300.0, max_keys=2)) == 2
+
+
+@pytest.mark.parametrize("moment", ["9998-12-31T23:59:59.999999+00:00", "0001-01-01T00:00:00.000000+00:00"])
+def test_key_from_a_clock_that_is_wrong_is_not_kept_for_ever(moment: str) -> None:
+    keys = [UsedKey(f"{number}", "red", moment) for number in range(3)]
+    assert with_key(keys, new := used("new"), window_s=300.0, max_keys=3) == (new,)
+
+
+@pytest.mark.parametrize("ages_s", [[-309.0, 200.0], [200.0, -309.0], [-309.0, -309.0]])
+def test_client_is_asked_to_wait_until_the_first_key_ends_and_no_longer(ages_s: list[float]) -> None:
+    keys = [used(f"{age_s}", age_s) for age_s in ages_s]
+    with pytest.raises(KeysFullError) as full:
+        with_key(keys, used("new"), window_s=300.0, max_keys=2)
+    assert 0.0 < full.value.retry_after_s <= (110.0 if 200.0 in ages_s else 620.0)

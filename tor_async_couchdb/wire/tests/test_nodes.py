@@ -131,3 +131,22 @@ def test_list_that_is_wrong_is_refused_without_showing_a_password(text: str, mes
     with pytest.raises(ValueError, match=message) as caught:
         database_urls(text)
     assert not any(secret in str(caught.value) for secret in ("s3", "cr3t", "0th3r"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/d\udcff",
+        "http://h/\ud800d",
+        "http://h/d%00",
+        "http://h/d\x01",
+        "http://h/d%0A",
+        "http://h\x7f/d",
+    ],
+)
+@pytest.mark.parametrize("others", ["", "http://i/d,"])
+def test_url_with_characters_that_can_t_be_sent_is_refused_and_names_no_other_database(
+    url: str, others: str
+) -> None:
+    with pytest.raises(ValueError, match="printable characters"):
+        database_urls(others + url)

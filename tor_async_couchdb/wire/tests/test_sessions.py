@@ -220,6 +220,9 @@ class Server:
     life_s: str = "600"
     password: bytes = b"right"
     login_takes_s: float = 0.0
+    value: str | None = None  # of the cookie; by default another one each time
+    attributes: str = ""
+    foreign: tuple[str, str] = ("other=1; Path=/", "")  # cookies before and after that of the session
     error: Exception | None = None
     logins: list[bytes] = dataclasses.field(default_factory=list)
     asked: list[str] = dataclasses.field(default_factory=list)
@@ -240,8 +243,9 @@ class Server:
             raise self.error
         if body != self.password:
             return Response(401, b'{"error":"unauthorized","reason":"wrong"}', method, path)
-        cookie = f"AuthSession={next(self._numbers)}; Version=1; Path=/; HttpOnly{self._max_age}"
-        return Response(200, b"{}", method, path, set_cookies=("other=1; Path=/", cookie))
+        value = next(self._numbers) if self.value is None else self.value
+        cookie = f"AuthSession={value}; Version=1; Path=/; HttpOnly{self._max_age}{self.attributes}"
+        return Response(200, b"{}", method, path, set_cookies=(self.foreign[0], cookie, self.foreign[1]))
 
     @property
     def _max_age(self) -> str:
@@ -281,6 +285,47 @@ async def test_session_is_renewed_in_the_last_quarter_of_its_life_while_requests
     await asyncio.sleep(0.02 * longest_s)
     await client.ask()
     assert server.cookies[-1] == "AuthSession=1"
+    assert len(server.logins) == 2
+
+
+FOREIGN = ["{x}=1; Path=/", "a,b=c", "=", "", ";", "ä=\x01", "AuthSession", "xAuthSession=no; Max-Age=1"]
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+@pytest.mark.parametrize("is_first", [True, False])
+@on_a_fake_clock
+async def test_cookies_of_others_are_passed_over(foreign: str, is_first: bool) -> None:
+    server = Server(life_s="600")
+    server.foreign = (foreign, "") if is_first else ("", foreign)
+    assert await Client(server).ask() == 200
+    assert server.cookies == ["AuthSession=0"]
+
+
+@pytest.mark.parametrize("attributes", ["; {x}=1", "; Max-Age", "; =", ";;;", "; max-age=600; Max-Age=x"])
+@on_a_fake_clock
+async def test_odd_attributes_of_the_cookie_are_passed_over(attributes: str) -> None:
+    server = Server(life_s="")
+    server.attributes = attributes
+    assert await Client(server).ask() == 200
+
+
+@pytest.mark.parametrize("value", ["", "a\x01b", "é", "漢", "\ud800"])
+@on_a_fake_clock
+async def test_cookie_that_can_t_be_sent_is_no_session(value: str) -> None:
+    server = Server(life_s="600")
+    server.value = value
+    with pytest.raises(ConnectError, match="gave no session"):
+        await Client(server).ask()
+
+
+@on_a_fake_clock
+async def test_session_without_an_end_is_renewed_every_day() -> None:
+    server = Server(life_s="9" * 400)
+    client = Client(server)
+    await client.ask()
+    await asyncio.sleep(0.8 * 86_400)
+    await client.ask()
+    await asyncio.sleep(0.1)
     assert len(server.logins) == 2
 
 

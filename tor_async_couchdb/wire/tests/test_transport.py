@@ -149,7 +149,7 @@ async def test_credentials_are_in_no_error_log_or_repr(
     proxy: FaultProxy, caplog: pytest.LogCaptureFixture, fault: Fault
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    proxy.inject(answered(200, '{"cluster":{"n":1}}'))
+    proxy.inject(answered(200, '{"db_name":"db","cluster":{"n":1}}'))
     proxy.inject(fault, times=math.inf)
     quoted = "s3cr3t%2Fp%40ss%3Aw0rd%3F"
     url = proxy.url.replace("://", f"://fred:{quoted}@")

@@ -231,6 +231,13 @@ def test_contradictory_credentials_are_refused(urls: str | list[str], credential
         Client(urls, **credentials)  # type: ignore[arg-type]  # strings
 
 
+@pytest.mark.parametrize("credentials", [("a\udcff", "b"), ("a", "\ud800")])
+def test_credentials_that_are_not_utf_8_are_refused(credentials: tuple[str, str]) -> None:
+    username, password = credentials
+    with pytest.raises(ValueError, match="must be UTF-8"):
+        Client("http://127.0.0.1:1", username=username, password=password)
+
+
 def test_username_without_password_is_refused() -> None:
     with pytest.raises(TypeError, match="belong together"):
         Client(username="root")

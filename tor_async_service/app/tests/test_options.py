@@ -104,6 +104,13 @@ def test_credentials_that_can_not_be_used_are_named_and_not_shown(
         (["--port", "9" * 5000], "is not a port"),
         (["--deadline", "9" * 5000], "is not a positive number of seconds"),
         (["--database", "http://h/db?x=1"], "argument --database: a database's URL has no query"),
+        (
+            ["--database", "http://h/db\udcff"],
+            "argument --database: a database's URL must consist of printable",
+        ),
+        (["--database", "http://h/db%00"], "argument --database: a database's URL must consist of printable"),
+        (["--database", "http://a:\udcff@h/db"], "argument --database: a database's URL must consist of"),
+        (["--database", "http://a:p%00@h/db"], "argument --database: a password must not contain a control"),
         (["--database", "http://h/db#x"], "argument --database: a database's URL has no query"),
         (["--database", "http://h/db,http://i/bd"], "argument --database: all URLs of a database must end"),
         (

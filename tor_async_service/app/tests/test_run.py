@@ -327,20 +327,31 @@ async def test_request_behind_an_answer_is_answered_or_never_accepted(
 FAILING = """
 from tor_async_service import ServiceApplication, run
 
-async def fail():
-    raise RuntimeError("background work failed")
+async def work():
+    {statement}
 
 def make_app(database, parts):
-    return ServiceApplication([], database, version="1", background_work=[fail], parts=parts)
+    return ServiceApplication([], database, version="1", background_work=[work], parts=parts)
 
 run(make_app, "x")
 """
 
 
-async def test_service_whose_background_work_fails_ends_and_says_why(tmp_path: Path) -> None:
-    async with running_text(FAILING, tmp_path) as service:
+@pytest.mark.parametrize(
+    ("statement", "how", "last_line"),
+    [
+        ('raise RuntimeError("broken")', "failed: RuntimeError('broken')", "RuntimeError: broken"),
+        ('{}["a"]', "failed: KeyError('a')", "KeyError: 'a'"),
+        ("return", "returned", "tor_async_service.app.background.BackgroundWorkError: work returned"),
+    ],
+)
+async def test_service_whose_background_work_ends_says_why_and_ends(
+    tmp_path: Path, statement: str, how: str, last_line: str
+) -> None:
+    async with running_text(FAILING.replace("{statement}", statement), tmp_path) as service:
         assert await service.status() == 1
-    assert service.log[-1] == "RuntimeError: background work failed"
+    assert [line for line in service.log if f"the service ends, as its background work work {how}" in line]
+    assert service.log[-1] == last_line
 
 
 async def test_service_logs_in_by_the_secrets_of_files_and_takes_new_ones_without_a_restart(

@@ -99,6 +99,16 @@ async def test_service_is_not_ready_during_the_delay_and_closes_connections(app:
             assert response.headers["Connection"] == "close"
 
 
+async def test_health_checks_say_why_a_service_ends_by_itself(app: ServiceApplication) -> None:
+    async with ending(app, delay_s=60) as service:
+        service.shutdown.begin("its background work feed.run has ended")
+        await wait_until(lambda: service.app.service.drain.is_draining)
+        for path in ("/readyz", "/_health"):
+            response = await get(service.url + path)
+            assert response.status == 503
+            assert "its background work feed.run has ended" in await response.text()
+
+
 async def test_second_sigterm_ends_the_delay(app: ServiceApplication) -> None:
     async with ending(app, delay_s=60) as service:
         await service.signalled(signal.SIGTERM, signal.SIGTERM)

@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import tornado.web
 
 from tor_async_couchdb import errors
-from tor_async_service.http.problems import OUTCOME_UNKNOWN, problem_of
+from tor_async_service.http.problems import OUTCOME_UNKNOWN, Problem, problem_of
 
 
 def response_error(status: int) -> errors.ResponseError:
@@ -86,3 +88,25 @@ def test_client_is_asked_to_wait_as_long_as_couchdb_asked_for(asked_for_s: float
     error = errors.ResponseError(503, "busy", "later", method="GET", path="/")
     error.retry_after_s = asked_for_s
     assert problem_of(error).headers() == {"Retry-After": said}
+
+
+@pytest.mark.parametrize(
+    ("asked_for_s", "header"),
+    [
+        (0.0, "1"),
+        (1.2, "2"),
+        (3600.5, "3600"),
+        (1e300, "3600"),
+        (math.inf, "3600"),
+        (-math.inf, "1"),
+        (math.nan, "1"),
+    ],
+)
+def test_retry_after_is_a_number_of_seconds_that_a_client_can_wait(asked_for_s: float, header: str) -> None:
+    for error in (errors.KeysFullError(asked_for_s), errors.CouchDBError("x"), response_error(429)):
+        error.retry_after_s = asked_for_s
+        assert problem_of(error).headers() == {"Retry-After": header}
+    later = Problem(503, "Later.", retry_after_s=asked_for_s)
+    own: dict[type[Exception], Problem] = {ZeroDivisionError: later}
+    own_header = "0" if asked_for_s <= 0 else header
+    assert problem_of(ZeroDivisionError(), own).headers() == {"Retry-After": own_header}
