@@ -10,8 +10,8 @@ become a count, under the name of the day alone, so that a document does not gro
 
     {"2026-10-27": [(1, 812)], "2026-11-26.kX3v_9QhT2aL": [(1, 4), (6, 6)]}     812 + 5 changes
 
-A merge keeps the count of the latest day and drops the changes before that day, as the count contains them.
-That holds for changes that reached the database in which it was made within `FOLDED_AFTER_DAYS` days. One that
+A merge keeps the count of the latest day and drops the changes before that day: the count contains them. That
+holds for changes that reached the database in which it was made within `FOLDED_AFTER_DAYS` days. One that
 came later is not counted. No change is ever counted twice.
 """
 
