@@ -203,7 +203,7 @@ class Try:
 
 
 class Databases(RuleBasedStateMachine):
-    """Databases that replicate, each with one document and two processes; no outage is longer than a month."""
+    """Databases that replicate, with one document and two processes each; no outage is too long."""
 
     is_bounded = True
 
