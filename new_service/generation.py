@@ -41,8 +41,7 @@ class Plan:
     def options(self) -> tuple[str, ...]:
         """The service's own options, with names in braces for what is made for it."""
         protected = ("--protection", "{protection}") if self._is_encrypting else ()
-        # Which of several masters it is, only a deployment with several of them has to say.
-        return tuple(option.replace("{master}", "one") for option in (*self.sample.row.options, *protected))
+        return (*self.sample.row.options, *protected)
 
     @property
     def _is_encrypting(self) -> bool:

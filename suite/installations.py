@@ -49,16 +49,14 @@ class _Installation:
         values = self._given | self._stack.enter_context(resources_of(self._without_given(sample)))
         if sample.masters:
             urls = self._masters(sample)
-            each = [values | {"master": master} for master in sample.masters]
         else:
             key_set = values.get("key_set")
             url = self._own(sample, key_set) if sample.has_own_database else self._shared()
-            urls, each = [url] * sample.processes, [values] * sample.processes
+            urls = [url] * sample.processes
+        options = filled(sample.options, values)
         return [
-            ServiceCommand(
-                sample, url, self._couchdb.environment_of(url), number, filled(sample.options, own_values)
-            )
-            for number, url, own_values in zip(sample.numbers, urls, each, strict=True)
+            ServiceCommand(sample, url, self._couchdb.environment_of(url), number, options)
+            for number, url in zip(sample.numbers, urls, strict=True)
         ]
 
     def _without_given(self, sample: Sample) -> Sample:

@@ -21,8 +21,8 @@ class Sample:
 
     `options` are what its service can't start without. A name in braces stands for something that the suite
     makes before it starts the sample and removes after it (suite/resources.py): `{key_set}`, `{protection}`,
-    `{etcd}`, `{webhook}`. `{master}` is the process's own name among the `masters`: databases that replicate
-    with each other, one for each process.
+    `{etcd}`, `{webhook}`. `masters` are the names of databases that replicate with each other, one for each
+    process.
     """
 
     name: str
@@ -70,7 +70,7 @@ SAMPLES = (
     Sample("crud/exp_backoff", 8447, is_under_load=True),
     Sample("health", 8448),
     Sample("metrics", 8449),
-    Sample("crud/multi_master", 8450, 2, ("--master", "{master}"), masters=("east", "west")),
+    Sample("crud/multi_master", 8450, 2, masters=("east", "west")),
     # The database holds only signed documents: an unsigned one would be reported as tampered with.
     Sample("crud/tampering", 8452, options=("--keyset", "{key_set}"), has_own_database=True),
     # Its fruits have properties that the other samples refuse.

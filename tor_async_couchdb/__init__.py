@@ -65,9 +65,11 @@ from tor_async_couchdb.errors import (
 )
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.appended import AppendedModel, Entry
+from tor_async_couchdb.model.change_sets import ChangeNamer, ChangeSet, count_changes, with_change
 from tor_async_couchdb.model.properties import (
     AddsWin,
     ChangeCount,
+    CountedOnce,
     Counter,
     Immutable,
     Latest,
@@ -123,11 +125,14 @@ __all__ = [
     "Batch",
     "Change",
     "ChangeCount",
+    "ChangeNamer",
+    "ChangeSet",
     "ChangedError",
     "ConflictError",
     "ConflictResolver",
     "ConnectError",
     "CouchDBError",
+    "CountedOnce",
     "Counter",
     "Cursor",
     "Database",
@@ -174,6 +179,7 @@ __all__ = [
     "UnmergeableError",
     "UsedKey",
     "ViewMetrics",
+    "count_changes",
     "decorrelated_jitter",
     "earlier_use",
     "equal_jitter",
@@ -184,5 +190,6 @@ __all__ = [
     "next_after",
     "now",
     "retry",
+    "with_change",
     "with_key",
 ]

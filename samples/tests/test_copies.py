@@ -85,8 +85,7 @@ async def test_copy_of_a_sample_runs_under_another_name_and_describes_itself(
     shutil.copytree(folder, tmp_path / "my_own_service", ignore=shutil.ignore_patterns("__pycache__"))
     sample = sample_named(name_of(folder))
     with resources_of(sample) as values:
-        own_options = filled(sample.options, values | {"master": "one"})
-        arguments = ("--port", "0", "--database", database_url, *own_options)
+        arguments = ("--port", "0", "--database", database_url, *filled(sample.options, values))
         await _run_copy(arguments, couchdb, tmp_path)
 
 

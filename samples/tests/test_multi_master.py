@@ -1,4 +1,4 @@
-"""Several processes and several masters: one process reconciles, and tampering on one master is caught."""
+"""Several processes and several masters: each change counts once, one reconciles, tampering is caught."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,17 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from samples.crud.multi_master.model import Fruit
 from samples.crud.multi_master.service import make_app
 from samples.tests.folders import ROOT
+from tor_async_couchdb.conflicts.counts import counts_of
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import TamperingSigner
 from tor_async_couchdb.testing.couchdb import CouchDBServer
+from tor_async_couchdb.testing.fault_proxy import FaultProxy, Request
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.wire.revision import child
 from tor_async_etcd.kv.keyset import prefix_end
@@ -78,7 +82,7 @@ async def two_processes(
     couchdb: CouchDBServer, database_url: str, etcd: EtcdServer
 ) -> AsyncIterator[list[Process]]:
     """Two processes of the service on one database, and the first one leads."""
-    options = ("--port", "0", "--database", database_url, "--master", "one", "--etcd", etcd.url)
+    options = ("--port", "0", "--database", database_url, "--etcd", etcd.url)
     async with contextlib.AsyncExitStack() as stack:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
         client = await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout))
@@ -97,20 +101,23 @@ async def two_processes(
         yield processes
 
 
-def make_conflict(documents: Documents, couchdb: CouchDBServer) -> str:
+def make_conflict(documents: Documents) -> str:
     """A fruit that was changed on two masters at the same time; its document's id."""
     moment = "2026-01-01T00:00:00.000000+00:00"
     fruit = {
-        "type": "fruit_v2.0",
+        "type": "fruit_v3.0",
         "fruit_id": "f" * 32,
         "superseded": {},
         "created_on": moment,
         "updated_on": moment,
     }
-    base = documents.put(**fruit, color="green", change_counts={})
-    leaves = [child(base, {**fruit, "color": name, "change_counts": {name: 1}}) for name in ("east", "west")]
-    body = {"docs": leaves, "new_edits": False}
-    couchdb.succeed("POST", f"{documents.name}/_bulk_docs", json=body)
+    base = documents.put(**fruit, color="green", changes={})
+    documents.put_leaves(
+        [
+            child(base, {**fruit, "color": name, "changes": {f"2026-01-01.{name}": [[1, 1]]}})
+            for name in ("east", "west")
+        ]
+    )
     return str(base["_id"])
 
 
@@ -123,19 +130,19 @@ async def process_ids_of_candidates(etcd: EtcdServer) -> list[int]:
 
 
 async def test_process_that_is_killed_is_followed_when_its_lease_ends(
-    two_processes: list[Process], documents: Documents, couchdb: CouchDBServer
+    two_processes: list[Process], documents: Documents
 ) -> None:
     first, second = two_processes
     assert not await second.is_leading()
     first.service.process.kill()
     await until(second.is_leading)
-    fruit_id = make_conflict(documents, couchdb)
+    fruit_id = make_conflict(documents)
 
     async def is_merged() -> bool:
         return "_conflicts" not in documents.get(fruit_id, conflicts="true")
 
     await until(is_merged)
-    assert documents.get(fruit_id)["change_counts"] == {"east": 1, "west": 1}
+    assert documents.get(fruit_id)["changes"] == {"2026-01-01.east": [[1, 1]], "2026-01-01.west": [[1, 1]]}
 
 
 async def test_process_that_ends_normally_does_not_let_the_next_one_wait_for_its_lease(
@@ -176,12 +183,12 @@ async def test_service_works_without_etcd_and_logs_that_no_process_reconciles(
     assert any("not leading" in line for process in two_processes for line in process.service.log)
 
 
-# --- several masters, and an attacker on one of them ---
+# --- several masters ---
 
 
 @dataclasses.dataclass
 class Master:
-    """A service that reconciles, and its database as its administrator sees it."""
+    """A service, and its database as its administrator sees it."""
 
     client: aiohttp.ClientSession
     documents: Documents
@@ -217,7 +224,7 @@ class Master:
 
         async def is_witnessed() -> bool:
             record = await store.fetch(f"id/{document['_id']}")
-            counts = document["change_counts"]
+            counts = counts_of(Fruit, document)
             return record is not None and counts.items() <= record["seen"].get(master, {}).items()
 
         try:
@@ -226,14 +233,99 @@ class Master:
             await store.close()
 
 
-@contextlib.asynccontextmanager
-async def running_master(
-    name: str, couchdb: CouchDBServer, etcd: EtcdServer, keys: Path
-) -> AsyncIterator[Master]:
+@contextlib.contextmanager
+def new_database(couchdb: CouchDBServer) -> Iterator[tuple[str, Documents]]:
+    """The URL of a database with the samples' views, and its documents."""
     with couchdb.new_database() as url:
         documents = Documents(couchdb, url)
         for document_id, design_doc in DESIGN_DOCS.items():
             documents.put(_id=document_id, **design_doc)
+        yield url, documents
+
+
+# --- changes that are written more than once, or beside one another ---
+
+
+@contextlib.asynccontextmanager
+async def unsigned_master(
+    couchdb: CouchDBServer, url: str, documents: Documents
+) -> AsyncIterator[tuple[Master, FaultProxy]]:
+    """A master that does not reconcile in the background, and a proxy in front of its database."""
+    async with (
+        FaultProxy(url) as proxy,
+        Database(proxy.url, username=couchdb.username, password=couchdb.password) as database,
+        serving(make_app(database)) as client,
+    ):
+        yield Master(client, documents, couchdb), proxy
+
+
+def leaf_of(request: Request, documents: Documents) -> Document:
+    """The one document that a request writes, as a leaf that one copy of a cluster has taken."""
+    [written] = json.loads(request.body)["docs"]
+    body = {name: value for name, value in written.items() if name not in ("_id", "_rev")}
+    leaf = child(written, body)
+    documents.put_leaves([leaf])
+    return leaf
+
+
+async def test_try_that_lost_and_comes_back_in_a_merge_counts_once(couchdb: CouchDBServer) -> None:
+    with new_database(couchdb) as in_east, new_database(couchdb) as in_west:
+        async with (
+            unsigned_master(couchdb, *in_east) as (east, proxy),
+            unsigned_master(couchdb, *in_west) as (west, _),
+        ):
+            fruit_id = (await east.request("POST", "", 201, "green"))["fruit_id"]
+            west.pull(east)
+            await west.put(fruit_id, "blue")
+
+            async def lose(request: Request) -> web.StreamResponse:
+                """The try is replicated before it is buried, and comes back merged."""
+                lost = leaf_of(request, east.documents)
+                west.pull(east)
+                east.documents.put_leaves([child(lost, {"_deleted": True, "undone": {"rev": lost["_rev"]}})])
+                await west.request("GET", f"/{fruit_id}", 200)
+                east.pull(west)
+                return await request.forward()
+
+            proxy.inject(lose, "_bulk_docs")
+            changed = await east.put(fruit_id, "red")
+            assert (changed["change_count"], changed["color"]) == (2, "red")
+            west.pull(east)
+            assert await west.request("GET", f"/{fruit_id}", 200) == changed
+
+
+async def test_changes_of_one_revision_by_two_processes_both_count(couchdb: CouchDBServer) -> None:
+    with new_database(couchdb) as of_both:
+        async with (
+            unsigned_master(couchdb, *of_both) as (one, proxy),
+            unsigned_master(couchdb, *of_both) as (other, _),
+        ):
+            fruit_id = (await one.request("POST", "", 201, "green"))["fruit_id"]
+
+            async def accept_both(request: Request) -> web.StreamResponse:
+                """Two copies take a change each, as those of a cluster may."""
+                await other.put(fruit_id, "blue")
+                leaf = leaf_of(request, one.documents)
+                return web.json_response([{"ok": True, "id": leaf["_id"], "rev": leaf["_rev"]}], status=201)
+
+            proxy.inject(accept_both, "_bulk_docs")
+            await one.put(fruit_id, "red")
+            for process in (one, other):
+                fruit = await process.request("GET", f"/{fruit_id}", 200)
+                assert (fruit["change_count"], fruit["superseded"].keys() | {fruit["color"]}) == (
+                    2,
+                    {"red", "blue"},
+                )
+
+
+# --- an attacker on one of the masters ---
+
+
+@contextlib.asynccontextmanager
+async def running_master(
+    name: str, couchdb: CouchDBServer, etcd: EtcdServer, keys: Path
+) -> AsyncIterator[Master]:
+    with new_database(couchdb) as (url, documents):
         keyset, witness = TamperingSigner.from_file(keys), witness_store(f"etcd:{etcd.url}")
         parts = Parts(metrics=ServiceMetrics())
         async with Database(
@@ -243,7 +335,7 @@ async def running_master(
             guard=MASTERS.make(master=name, keyset=keyset, witness=witness),
             observer=parts.metrics,
         ) as database:
-            app = make_app(database, name, etcd=etcd_client(etcd.url), parts=parts)
+            app = make_app(database, etcd=etcd_client(etcd.url), parts=parts)
             [work] = app.background_work
             task = asyncio.create_task(work())
             try:

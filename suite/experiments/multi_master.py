@@ -12,6 +12,8 @@ import aiohttp
 
 from suite.errors import SuiteError
 from suite.experiments.sites import Site
+from tor_async_couchdb import ChangeSet, count_changes
+from tor_async_couchdb.model.entry_sets import covers
 
 _CONVERGED_WITHIN_S = 300.0
 _QUIET_S = 3.0
@@ -54,14 +56,16 @@ class Figures:
 
 
 class _Books:
-    """The answers that clients got, by fruit and site: changes acknowledged, and of unknown outcome."""
+    """The answers that clients got: changes acknowledged, by fruit and by site, and of unknown outcome."""
 
     def __init__(self) -> None:
-        self.acknowledged: Counter[tuple[str, str]] = Counter()
-        self.unknown: Counter[tuple[str, str]] = Counter()
+        self.acknowledged: Counter[str] = Counter()
+        self.acknowledged_at: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
 
-    def acknowledged_at(self, site: str) -> int:
-        return sum(count for (_, at), count in self.acknowledged.items() if at == site)
+    def acknowledge(self, fruit_id: str, site: str) -> None:
+        self.acknowledged[fruit_id] += 1
+        self.acknowledged_at[site] += 1
 
     def lost(self, documents: Sequence[Mapping[str, Any]]) -> int:
         """How many acknowledged changes the documents lack.
@@ -69,14 +73,13 @@ class _Books:
         Raises:
             SuiteError: a document counts more changes than were sent.
         """
-        counts = {document["fruit_id"]: document["change_counts"] for document in documents}
+        counts = {document["fruit_id"]: count_changes(document["changes"]) for document in documents}
         lost = 0
-        for key, acknowledged in self.acknowledged.items():
-            fruit_id, site = key
-            counted = counts.get(fruit_id, {}).get(site, 0)
+        for fruit_id, acknowledged in self.acknowledged.items():
+            counted = counts.get(fruit_id, 0)
             lost += max(0, acknowledged - counted)
-            if counted > acknowledged + self.unknown[key]:
-                raise SuiteError(f"fruit {fruit_id} has {counted} changes of {site}, of {acknowledged} made")
+            if counted > acknowledged + self.unknown[fruit_id]:
+                raise SuiteError(f"fruit {fruit_id} has {counted} changes, of {acknowledged} made")
         return lost
 
 
@@ -109,7 +112,7 @@ class _Run:
             await site.read_metrics()
         metrics = self._sites[0].metrics + self._sites[1].metrics
         return Figures(
-            acknowledged={site.name: self._books.acknowledged_at(site.name) for site in self._sites},
+            acknowledged={site.name: self._books.acknowledged_at[site.name] for site in self._sites},
             unknown=self._books.unknown.total(),
             conflicts=conflicts,
             merged=metrics["merged"],
@@ -176,17 +179,16 @@ async def _create(site: Site) -> str:
 
 
 async def _change(site: Site, fruit_id: str, books: _Books) -> None:
-    key = (fruit_id, site.name)
     color = random.choice(_COLORS)  # noqa: S311
     try:
         async with site.session.put(f"{site.url}/v1.0/fruits/{fruit_id}", json={"color": color}) as answer:
             if answer.status == 200:
-                books.acknowledged[key] += 1
+                books.acknowledge(fruit_id, site.name)
             elif answer.status != 409:
-                books.unknown[key] += 1
+                books.unknown[fruit_id] += 1
     except (aiohttp.ClientError, TimeoutError):
         # Even if nothing listens now, aiohttp may have sent the change before on a connection that broke.
-        books.unknown[key] += 1
+        books.unknown[fruit_id] += 1
         await asyncio.sleep(_POLL_INTERVAL_S)
 
 
@@ -205,14 +207,24 @@ async def _have_all(sites: Sequence[Site], fruit_ids: Sequence[str]) -> bool:
 
 async def _has_resumed(sites: Sequence[Site], alone: Sequence[list[dict[str, Any]]]) -> bool:
     """Whether each site has received changes of the other since `alone`."""
-    for site, before, other in zip(sites, alone, reversed(sites), strict=True):
-        known = {doc["_id"]: doc["change_counts"].get(other.name, 0) for doc in before}
+    for site, before, others in zip(sites, alone, reversed(alone), strict=True):
+        own, other = _changes(before), _changes(others)
         docs = await site.documents()
-        if not any(
-            "_conflicts" in doc or doc["change_counts"].get(other.name, 0) > known[doc["_id"]] for doc in docs
-        ):
+        if not any("_conflicts" in doc or _has_more(doc, own, other) for doc in docs):
             return False
     return True
+
+
+def _changes(documents: Sequence[Mapping[str, Any]]) -> dict[str, ChangeSet]:
+    return {document["_id"]: document["changes"] for document in documents}
+
+
+def _has_more(
+    document: Mapping[str, Any], own: Mapping[str, ChangeSet], other: Mapping[str, ChangeSet]
+) -> bool:
+    """Whether the document has changes of the other site that it had not before."""
+    document_id, changes = document["_id"], document["changes"]
+    return covers(changes, other[document_id]) and not covers(own[document_id], other[document_id])
 
 
 async def _has_converged(sites: Sequence[Site]) -> bool:

@@ -16,7 +16,6 @@ from suite.services import wait_until_listening
 from suite.table import ANY_PORT, sample_named
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.installer.replication import Master
-from tor_async_service.local.resources import filled
 
 _SAMPLE = sample_named("crud/multi_master")
 _REQUEST_TIMEOUT_S = 30.0
@@ -77,8 +76,7 @@ class OwnSite(Site):
         """Returns once the service listens."""
         self._starts += 1
         log = self._logs / f"multi_master_{self.name}_{self._starts}.log"
-        own_options = filled(_SAMPLE.options, {"master": self.name})
-        options = ("--port", str(ANY_PORT), "--database", self._database.url, *own_options)
+        options = ("--port", str(ANY_PORT), "--database", self._database.url, *_SAMPLE.options)
         command = [sys.executable, "-m", _SAMPLE.module, *options]
         self._process = Process(f"multi_master ({self.name})", command, log, self._environment)
         self.url = await asyncio.to_thread(wait_until_listening, self._process)

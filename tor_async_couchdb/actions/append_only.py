@@ -26,12 +26,13 @@ from tor_async_couchdb.documents.database import Database, Row
 from tor_async_couchdb.errors import ConflictError, CouchDBError, OutcomeUnknownError, TransportError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.model.appended import AppendedModel, Entry
+from tor_async_couchdb.model.entry_names import EntryNamer
 from tor_async_couchdb.model.entry_sets import covers, one_entry
 from tor_async_couchdb.model.timestamps import Timestamp, next_after, now
 
 P = TypeVar("P", bound=AppendedModel)
 
-# A process starts again with another name before it remembers the numbers of more models than this.
+# A process forgets to which models it has appended before these are more.
 _MAX_KEYS = 100_000
 
 # On a cluster the rows of a view come from several nodes, not all at the same moment: entries stay so long
@@ -159,17 +160,17 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self._restart()
+        self._namer = EntryNamer()
+        self._forget()
 
-    def _restart(self) -> None:
-        self._writer = secrets.token_urlsafe(9)
-        self._last: dict[str, tuple[int, Timestamp]] = {}
+    def _forget(self) -> None:
+        self._latest: dict[str, Timestamp] = {}
         self._gone: set[str] = set()
         self._in_flight: dict[str, list[asyncio.Future[None]]] = {}
 
     def expects(self, key: str) -> bool:
         """Whether this process has appended to the model before, and does not know that it is gone."""
-        return key in self._last and key not in self._gone
+        return key in self._latest and key not in self._gone
 
     def met_deleted(self, key: str) -> None:
         """The model is gone: it is read before anything is appended to it again."""
@@ -180,21 +181,19 @@ class Journal:
         self, key: str, after: Timestamp | None
     ) -> Iterator[tuple[Entry, list["asyncio.Future[None]"]]]:
         """A new entry that is later than this process's others and than `after`, and the writes before it."""
-        if len(self._last) > _MAX_KEYS and not self._in_flight:
-            self._restart()
-        number, moment = self._last.get(key, (0, None))
-        latest = max((each for each in (moment, after) if each is not None), default=None)
-        number, moment = number + 1, now() if latest is None else next_after(latest)
-        self._last[key] = number, moment
+        if len(self._latest) > _MAX_KEYS and not self._in_flight:
+            self._forget()
+        known = (each for each in (self._latest.get(key), after) if each is not None)
+        latest = max(known, default=None)
+        moment = now() if latest is None else next_after(latest)
+        self._latest[key] = moment
+        writer, number = self._namer.writer, self._namer.next_number(key)
         earlier = self._in_flight.setdefault(key, [])
         own: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         before = [*earlier]
         earlier.append(own)
         try:
-            yield (
-                Entry(f"{self._writer}.{number:09}", one_entry(self._writer, number), moment),
-                before,
-            )
+            yield Entry(f"{writer}.{number:09}", one_entry(writer, number), moment), before
         finally:
             own.set_result(None)
             earlier.remove(own)

@@ -18,9 +18,11 @@ from tor_async_couchdb.errors import UnmergeableError
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.canonical import canonical, canonical_bytes
+from tor_async_couchdb.model.change_sets import ChangeSet, merged_changes
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
 from tor_async_couchdb.model.properties import (
     AddsWin,
+    CountedOnce,
     Counter,
     Immutable,
     Latest,
@@ -32,7 +34,7 @@ from tor_async_couchdb.model.properties import (
 )
 
 # These strategies make new values, and no two masters could encrypt or hash a new value alike.
-_MAKING_NEW_VALUES = (Superseded, Counter, AddsWin, MergedBy)
+_MAKING_NEW_VALUES = (Superseded, Counter, CountedOnce, AddsWin, MergedBy)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,8 @@ def _why_unmergeable(
             return f"keeps what {of!r} lost, which has to be a str"
         case Counter() | Superseded() if typing.get_origin(hints[declared.name]) is not dict:
             return "has to be a dict"
+        case CountedOnce() if hints[declared.name] != ChangeSet:
+            return "has to be a ChangeSet"
         case AddsWin() if typing.get_origin(hints[declared.name]) is not list:
             return "has to be a list"
         case _:
@@ -133,6 +137,8 @@ def _merged_value(declared: Property, leaves: Sequence[Leaf], properties: Mappin
             return _superseded(name, of, timestamp, latest, leaves)
         case Counter():
             return _highest_of_each(values)
+        case CountedOnce():
+            return merged_changes(values)
         case AddsWin():
             return _distinct(item for value in values for item in value)
         case MergedBy(function):

@@ -1,9 +1,9 @@
 """A witness for several databases that all accept writes and replicate with each other.
 
 A replica may lag behind for any time, so what one master wrote says nothing about another's database. But
-within one database the changes of each master never become fewer: its live leaves together have at least
-those that they had before. So a record keeps, for each master, how far the document had come *in that
-master's database*, and a master compares only with its own part.
+within one database changes never become fewer, of whichever master or process: its live leaves together have
+at least those that they had before. So a record keeps, for each master, how far the document had come *in
+that master's database*, and a master compares only with its own part.
 
 Changes disappear legitimately in two ways, and both leave evidence that can't be forged. A service that
 deletes a document first records the deletion, with the changes that the document had: these may be missing
@@ -18,18 +18,18 @@ deletion looks like one that another master has not deleted yet.
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
-from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of, highest_of
+from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of, highest_of, missing_from
 from tor_async_couchdb.conflicts.plan import counts_in_tombstone
 from tor_async_couchdb.errors import NotYetReplicatedError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.witness import BaseWitness, WitnessStore
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.properties import Counter, OnDeleteConflict
+from tor_async_couchdb.model.properties import CountedOnce, Counter, OnDeleteConflict
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
 
 _TYPE = "masters_witness_v1.0"
-# Stands beside the masters' counts and says that the document exists. No master has this name.
+# Stands beside the counts and says that the document exists. No master and no process has this name.
 _EXISTS = {"": 0}
 
 
@@ -74,8 +74,7 @@ class MastersWitness(BaseWitness):
     def _missing(self, model: Model | None, record: Document) -> ChangeCounts:
         seen: ChangeCounts = record["seen"].get(self._master, {})
         there = {} if model is None else _EXISTS | _counts(model)
-        allowed = highest_of([there, record["deletion"]])
-        return {master: count for master, count in seen.items() if count > allowed.get(master, -1)}
+        return missing_from(highest_of([there, record["deletion"]]), seen)
 
     async def _raise_for(
         self,
@@ -89,7 +88,7 @@ class MastersWitness(BaseWitness):
             for leaf in await fetch_leaves(document_id)
             if signing.verify(self._signer, leaf) and (counts := counts_in_tombstone(leaf)) is not None
         )
-        if all(count <= merged.get(master, -1) for master, count in self._missing(model, record).items()):
+        if not missing_from(merged, self._missing(model, record)):
             raise NotYetReplicatedError(document_id)
         raise TamperedError(document_id)
 
@@ -98,15 +97,16 @@ def check_witnessable(model_class: type[Model]) -> None:
     """Checks that documents of the model never lose changes by themselves.
 
     Raises:
-        TypeError: the model counts no changes by master, or keeps deletions that conflict with changes.
+        TypeError: the model counts no changes on several masters, or keeps deletions that conflict with them.
     """
     merges = [declared.merge for declared in model_class.properties.values()]
     if (
-        not any(isinstance(merge, Counter) for merge in merges)
+        not any(isinstance(merge, Counter | CountedOnce) for merge in merges)
         or model_class.on_delete_conflict is OnDeleteConflict.KEEP_DELETION
     ):
         raise TypeError(
-            f"{model_class.__name__} needs a Counter, and must not keep deletions, to be witnessed"
+            f"{model_class.__name__} needs a Counter or CountedOnce, and must not keep deletions,"
+            " to be witnessed"
         )
 
 

@@ -19,8 +19,9 @@ from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import ConflictError, CouchDBError, NotFoundError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.change_sets import count_changes
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME
-from tor_async_couchdb.model.properties import Counter
+from tor_async_couchdb.model.properties import CountedOnce, Counter
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.signing import Signer
 
@@ -227,6 +228,8 @@ def _change_count(model: Model) -> int:
         value: Any = getattr(model, declared.name)
         if isinstance(declared.merge, Counter):
             count += sum(value.values())
+        elif isinstance(declared.merge, CountedOnce):
+            count += count_changes(value)
         elif declared.change_count is not None:
             count += value
     return count

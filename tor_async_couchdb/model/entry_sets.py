@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 EntrySet = Mapping[str, Sequence[tuple[int, int]]]
 
 
-def one_entry(writer: str, number: int) -> EntrySet:
+def one_entry(writer: str, number: int) -> dict[str, list[tuple[int, int]]]:
     """The set of one entry."""
     return {writer: [(number, number)]}
 
 
-def union(*sets: EntrySet) -> EntrySet:
+def union(*sets: EntrySet) -> dict[str, list[tuple[int, int]]]:
     """The entries that are in any of the sets."""
     writers = sorted({writer for each in sets for writer in each})
     return {writer: list(_joined(sorted(_ranges(sets, writer)))) for writer in writers}

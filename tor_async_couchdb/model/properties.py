@@ -4,7 +4,7 @@
         fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
         color: Annotated[str, LatestBy("updated_on")]
         updated_on: Annotated[Timestamp, Latest()]
-        change_counts: Annotated[dict[str, int], Counter()]
+        changes: Annotated[ChangeSet, CountedOnce()]
 
 Only models whose conflicts are merged need merge strategies. A property that declares no protection is stored
 as it is. If one property of a model declares a protection, all must, so that a new property can't be stored
@@ -58,8 +58,18 @@ class Superseded(MergeStrategy):
 class Counter(MergeStrategy):
     """A map of counts that only grow, by the name of the master that counts: the highest of each.
 
-    The total is their sum. No change is lost or counted twice, because each master raises only its own count,
-    and always the last value that it wrote. (A G-Counter: Shapiro et al., INRIA, 2011.)
+    The total is their sum. No change is lost or counted twice, as long as each master raises only its own
+    count, and always the last value that it wrote. (A G-Counter: Shapiro et al., INRIA, 2011.) That needs one
+    process for each master, or a database on one node in front of which all processes write. On a cluster use
+    `CountedOnce`: there a write that was refused can come back later.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CountedOnce(MergeStrategy):
+    """A set of changes, a `ChangeSet`: the union, in which each change counts once.
+
+    Any number of processes may make changes, on any master, and try them again; see change_sets.py.
     """
 
 

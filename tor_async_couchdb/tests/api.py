@@ -34,10 +34,13 @@ from tor_async_couchdb import (
     Change,
     ChangeCount,
     ChangedError,
+    ChangeNamer,
+    ChangeSet,
     ConflictError,
     ConflictResolver,
     ConnectError,
     CouchDBError,
+    CountedOnce,
     Counter,
     Cursor,
     Database,
@@ -84,6 +87,7 @@ from tor_async_couchdb import (
     UnmergeableError,
     UsedKey,
     ViewMetrics,
+    count_changes,
     decorrelated_jitter,
     earlier_use,
     equal_jitter,
@@ -94,6 +98,7 @@ from tor_async_couchdb import (
     next_after,
     now,
     retry,
+    with_change,
     with_key,
 )
 
@@ -116,11 +121,16 @@ class Fruit(Model, tag="fruit_v1.0"):
     labels: Annotated[list[str], AddsWin()]
     updated_on: Annotated[Timestamp, Latest()]
     sales: Annotated[dict[str, int], Counter()]
+    changes: Annotated[ChangeSet, CountedOnce()]
     change_count: Annotated[int, ChangeCount(), Latest()] = 0
 
     def change_color(self, color: str) -> "Fruit":
         """A copy in another color."""
         return self.replace(color=color, updated_on=next_after(self.updated_on))
+
+    def change(self, namer: ChangeNamer) -> int:
+        """How many changes a copy with one more has."""
+        return count_changes(with_change(self.changes, namer.name(self.fruit_id)))
 
 
 def new_fruit() -> Fruit:
@@ -134,6 +144,7 @@ def new_fruit() -> Fruit:
         labels=[],
         updated_on=now(),
         sales={},
+        changes={},
     )
     document: Document = fruit.as_doc_for_store()
     shown: dict[str, Any] = Fruit.from_doc(document).representation()

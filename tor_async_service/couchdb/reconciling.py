@@ -27,7 +27,10 @@ from tor_async_service.etcd.client import ETCD
 if TYPE_CHECKING:
     from tor_async_etcd import Client
 
-MASTER = Option("master", "NAME", "this database's name among the masters")
+# By this name the witness knows the database.
+MASTER = Option(
+    "master", "NAME", "this database's name among the masters", is_optional=True, needs=OPTIONAL_KEY_SET.name
+)
 
 
 class Reconciling:
@@ -73,16 +76,25 @@ class Reconciling:
         self._unresolved.set(rows[0].value if rows else 0)
 
 
-def masters_guard(master: str, keyset: Signer | None = None, witness: WitnessStore | None = None) -> Guard:
-    """A guard that signs if there is a key set and, with a witness, also detects rollbacks and deletions."""
+def masters_guard(
+    master: str | None = None, keyset: Signer | None = None, witness: WitnessStore | None = None
+) -> Guard:
+    """A guard that signs if there is a key set and, with a witness, also detects rollbacks and deletions.
+
+    Raises:
+        ValueError: there is a witness, which needs the name of the `master`, and no name.
+    """
     if keyset is None:
         return Guard()
-    history = None if witness is None else MastersWitness(witness, keyset, master)
-    return ProtectingGuard(signer=keyset, witness=history)
+    if witness is None:
+        return ProtectingGuard(signer=keyset)
+    if master is None:
+        raise ValueError("a witness needs the name of the master")
+    return ProtectingGuard(signer=keyset, witness=MastersWitness(witness, keyset, master))
 
 
 MASTERS = GuardOptions(
-    (MASTER, OPTIONAL_KEY_SET, dataclasses.replace(WITNESS, needs="keyset")), masters_guard
+    (MASTER, OPTIONAL_KEY_SET, dataclasses.replace(WITNESS, needs=MASTER.name)), masters_guard
 )
 
-RECONCILING = (MASTER, ETCD)
+RECONCILING = (ETCD,)

@@ -49,7 +49,7 @@ async function showLatest(label) {
 function rowOf(label, document) {
   const cell = (text, className = "") => make("td", { class: className, textContent: text ?? "–" });
   const conflicts = document._conflicts?.length ?? 0;
-  const count = document.change_count ?? sum(document.change_counts);
+  const count = document.change_count ?? size(document.changes);
   const button = make("button", { type: "button", textContent: "Leaves", "aria-label": `Leaves of ${document._id}` });
   button.addEventListener("click", () => act(button, () => showLeaves(label, document._id)));
   return make(
@@ -65,7 +65,12 @@ function rowOf(label, document) {
   );
 }
 
-const sum = (counts) => (counts ? Object.values(counts).reduce((total, count) => total + count, 0) : undefined);
+// A set of changes has ranges of numbers by writer; see tor_async_couchdb/model/change_sets.py.
+function size(changes) {
+  if (!changes) return undefined;
+  const ranges = Object.values(changes).flat();
+  return ranges.reduce((total, [first, last]) => total + last - first + 1, 0);
+}
 
 // The path of a leaf may have a thousand revisions: the newest are shown.
 function shortened(leaf) {

@@ -7,6 +7,7 @@ from tor_async_couchdb import (
     AsyncMergedModelRetriever,
     AsyncMergedModelsRetriever,
     AsyncPersister,
+    ChangeSet,
     Database,
     retries,
 )
@@ -41,11 +42,11 @@ class AsyncFruitCreator:
 
 @dataclass(frozen=True)
 class AsyncFruitUpdater:
-    """Changes the color of a fruit; `master` is the name of this database among those that replicate."""
+    """Changes the color of a fruit; `change` is the name of this change, the same in all tries."""
 
     fruit_id: str
     color: Color
-    master: str
+    change: ChangeSet
     database: Database
 
     @retries.retry(retries.full_jitter(), max_retries=None)
@@ -54,7 +55,7 @@ class AsyncFruitUpdater:
         fruit = await AsyncFruitRetriever(self.fruit_id, self.database).fetch()
         if fruit is None:
             return None
-        changed = fruit.change_color(self.color, self.master)
+        changed = fruit.change_color(self.color, self.change)
         return await AsyncPersister(changed, database=self.database).persist()
 
 

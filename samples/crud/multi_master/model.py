@@ -6,21 +6,24 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from tor_async_couchdb import (
-    Counter,
+    ChangeSet,
+    CountedOnce,
     Immutable,
     Latest,
     LatestBy,
     Model,
     Superseded,
     Timestamp,
+    count_changes,
     next_after,
     now,
+    with_change,
 )
 
 Color = Annotated[str, msgspec.Meta(min_length=1)]
 
 
-class Fruit(Model, tag="fruit_v2.0"):
+class Fruit(Model, tag="fruit_v3.0"):
     """A fruit and its color; `change_count` says how often the color was set after the fruit was made.
 
     `superseded` has the colors that were set on another master at the same time and lost to a later one,
@@ -32,7 +35,7 @@ class Fruit(Model, tag="fruit_v2.0"):
     superseded: Annotated[dict[Color, Timestamp], Superseded("color")]
     created_on: Annotated[Timestamp, Immutable()]
     updated_on: Annotated[Timestamp, Latest()]
-    change_counts: Annotated[dict[str, int], Counter()]
+    changes: Annotated[ChangeSet, CountedOnce()]
 
     @classmethod
     def create(cls, color: Color) -> Self:
@@ -44,21 +47,21 @@ class Fruit(Model, tag="fruit_v2.0"):
             superseded={},
             created_on=moment,
             updated_on=moment,
-            change_counts={},
+            changes={},
         )
 
     @property
     def change_count(self) -> int:
         """The changes on all masters."""
-        return sum(self.change_counts.values())
+        return count_changes(self.changes)
 
-    def change_color(self, color: Color, master: str) -> Self:
-        """The fruit in another color, or again in the same one, set on a master."""
+    def change_color(self, color: Color, change: ChangeSet) -> Self:
+        """The fruit in another color, or again in the same one; `change` is the name of this change."""
         return self.replace(
             color=color,
             superseded={},
             updated_on=next_after(self.updated_on),
-            change_counts=self.change_counts | {master: self.change_counts.get(master, 0) + 1},
+            changes=with_change(self.changes, change),
         )
 
     def representation(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from tor_async_couchdb import Database
+from tor_async_couchdb import ChangeNamer, Database
 from tor_async_service import Parts, ServiceApplication, ServiceHandler, run
 from tor_async_service.couchdb.reconciling import MASTERS, RECONCILING, Reconciling
 
@@ -42,24 +42,24 @@ class FruitHandler(ServiceHandler):
 
     async def put(self, fruit_id: str) -> None:
         color = self.json_body(FruitBody).color
-        master = self.settings["master"]
-        self.write_model(await actions.AsyncFruitUpdater(fruit_id, color, master, self.database).update())
+        change = self.settings["namer"].name(fruit_id)
+        self.write_model(await actions.AsyncFruitUpdater(fruit_id, color, change, self.database).update())
 
     async def delete(self, fruit_id: str) -> None:
         self.found(await actions.AsyncFruitDeleter(fruit_id, self.database).delete())
 
 
 def make_app(
-    database: Database, master: str, etcd: Client | None = None, parts: Parts | None = None
+    database: Database, etcd: Client | None = None, parts: Parts | None = None
 ) -> ServiceApplication:
-    """The service on a database that is named `master`; with `etcd` one process at a time reconciles it."""
+    """The service on the database of one master; with `etcd` one process at a time reconciles it."""
     routes = [(r"/v1\.0/fruits", FruitsHandler), (r"/v1\.0/fruits/([0-9a-f]{32})", FruitHandler)]
     reconciling = Reconciling(Fruit, database=database, etcd=etcd)
     return ServiceApplication(
         routes,
         database,
         version="1.0.0",
-        settings={"master": master},
+        settings={"namer": ChangeNamer()},
         own_metrics=[reconciling],
         background_work=[reconciling.run],
         parts=parts,

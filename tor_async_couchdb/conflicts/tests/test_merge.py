@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from tor_async_couchdb.conflicts.merge import Leaf, check_mergeable, merge
 from tor_async_couchdb.errors import InvalidDocumentError, UnmergeableError
 from tor_async_couchdb.model import Document, Model
+from tor_async_couchdb.model.change_sets import ChangeSet
 from tor_async_couchdb.model.properties import (
     AddsWin,
+    CountedOnce,
     Counter,
     Immutable,
     Latest,
@@ -36,11 +38,14 @@ class Basket(Model, tag="basket_v1.0"):
     noted_on: Annotated[int | None, Latest()] = None
     updated_on: Annotated[int, Latest()]
     counts: Annotated[dict[str, int], Counter()]
+    changes: Annotated[ChangeSet, CountedOnce()]
     tags: Annotated[list[Any], AddsWin()]
     size: Annotated[int, MergedBy(only_even)]
 
 
 small = st.integers(0, 3)
+ranges = st.tuples(st.integers(1, 4), small).map(lambda pair: [[pair[0], sum(pair)]])
+writers = st.sampled_from(["2026-01-01.a", "2026-01-02.a", "2026-01-02.b", "2026-01-02", "2026-01-03"])
 colors = st.sampled_from(["red", "green", "blue"])
 
 
@@ -60,6 +65,7 @@ def documents(draw: st.DrawFn) -> Document:
         "noted_on": noted_on,
         "updated_on": updated_on,
         "counts": draw(st.dictionaries(st.sampled_from(["east", "west", "north"]), small)),
+        "changes": draw(st.dictionaries(writers, ranges)),
         "tags": draw(st.lists(st.sampled_from(["a", "b", 1, 2.0]), unique=True)),
         "size": 2 * draw(small),
     }
@@ -78,6 +84,7 @@ def example(**changes: Any) -> Document:
         "superseded": {},
         "updated_on": 1,
         "counts": {},
+        "changes": {},
         "tags": [],
         "size": 2,
     } | changes
@@ -111,6 +118,16 @@ def test_value_that_both_sides_set_is_not_superseded() -> None:
 def test_highest_count_of_each_master_is_kept() -> None:
     result = merged(example(counts={"east": 3, "west": 1}), example(counts={"east": 2, "north": 4}))
     assert result["counts"] == {"east": 3, "north": 4, "west": 1}
+
+
+def test_changes_are_the_union_of_all_revisions() -> None:
+    one = {"2026-11-25.a": [[1, 2], [5, 5]], "2026-11-26.b": [[1, 1]]}
+    other = {"2026-11-25.a": [[2, 3]], "2026-11-26.c": [[4, 4]]}
+    assert merged(example(changes=one), example(changes=other))["changes"] == {
+        "2026-11-25.a": [[1, 3], [5, 5]],
+        "2026-11-26.b": [[1, 1]],
+        "2026-11-26.c": [[4, 4]],
+    }
 
 
 def test_set_is_the_union_of_all_revisions() -> None:
@@ -196,6 +213,7 @@ def test_model_whose_properties_all_declare_a_strategy_is_mergeable() -> None:
         ("declares no merge strategy", {"size": Annotated[int, Protection.PUBLIC], "on": PUBLIC}),
         ("merges by 'on', which has to merge by Latest", {"size": Annotated[int, LatestBy("on")]}),
         ("has to be a dict", {"size": Annotated[int, Counter()]}),
+        ("has to be a ChangeSet", {"size": Annotated[dict[str, int], CountedOnce()]}),
         ("has to be a list", {"size": Annotated[int, AddsWin()]}),
         (
             "keeps what 'on' lost, which has to merge by LatestBy",

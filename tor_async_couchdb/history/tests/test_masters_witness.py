@@ -2,23 +2,27 @@
 
 import asyncio
 import contextlib
+import datetime
 import functools
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, cast
 
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tor_async_couchdb.conflicts.counts import counts_of
 from tor_async_couchdb.conflicts.plan import Resolution, counts_in_tombstone, resolve
 from tor_async_couchdb.errors import ConnectError, NotYetReplicatedError, TamperedError
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.masters_witness import MastersWitness, check_witnessable
 from tor_async_couchdb.history.tests.test_witness import MemoryStore
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.properties import Immutable
+from tor_async_couchdb.model.change_sets import FOLDED_AFTER_DAYS, ChangeNamer, ChangeSet, with_change
+from tor_async_couchdb.model.properties import CountedOnce, Immutable
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.tests.baskets import Basket, FragileBasket
 from tor_async_couchdb.tests.revision_trees import RevisionTrees, StaleRevisionError
@@ -38,11 +42,32 @@ class Signer:
 SIGNER = Signer()
 
 
+class Clock:
+    """The day, as all processes see it."""
+
+    def __init__(self) -> None:
+        self.day = datetime.date(2026, 11, 26)
+
+    def today(self) -> datetime.date:
+        return self.day
+
+    def advance(self, days: int) -> None:
+        self.day += datetime.timedelta(days=days)
+
+
+class ListedBasket(Basket, tag="listed_basket_v1.0"):
+    """Lists its changes and leaves `change_counts` empty."""
+
+    changes: Annotated[ChangeSet, CountedOnce()] = msgspec.field(default_factory=dict)
+
+
 class Master:
     """A database that accepts writes, and the witness of the service in front of it."""
 
-    def __init__(self, name: str, store: MemoryStore) -> None:
+    def __init__(self, name: str, store: MemoryStore, clock: Clock, model_class: type[Basket]) -> None:
         self.name = name
+        self.model_class = model_class
+        self.namer = ChangeNamer(clock.today)
         self.trees = RevisionTrees()
         self.witness = MastersWitness(store, SIGNER, name)
 
@@ -58,7 +83,9 @@ class Master:
         return {"start": int(rev.partition("-")[0]), "ids": hashes}
 
     def resolution(self) -> Resolution:
-        return resolve(Basket, self.trees.leaves(ID), sign=lambda document: signing.sign(SIGNER, document))
+        return resolve(
+            self.model_class, self.trees.leaves(ID), sign=lambda document: signing.sign(SIGNER, document)
+        )
 
     def insert(self, resolution: Resolution) -> None:
         for revision in resolution.revisions:
@@ -67,7 +94,7 @@ class Master:
     async def read(self) -> Basket | None:
         while (resolution := self.resolution()).revisions:
             self.insert(resolution)
-        return None if resolution.document is None else Basket.from_doc(resolution.document)
+        return None if resolution.document is None else self.model_class.from_doc(resolution.document)
 
     def save(self, basket: Basket) -> None:
         doc = {name: value for name, value in basket.as_doc_for_store().items() if value is not None}
@@ -78,7 +105,7 @@ class Master:
 
     async def check_not_rolled_back(self) -> Basket | None:
         return await self.witness.check_not_rolled_back(
-            await self.read(), Sought(Basket, None, ID), self.read, self.fetch_leaves
+            await self.read(), Sought(self.model_class, None, ID), self.read, self.fetch_leaves
         )
 
     async def audit(self) -> None:
@@ -93,23 +120,28 @@ class Master:
         self.trees.save(old | {"_rev": leaf["_rev"]})
 
 
-NEW = Basket(id=ID, key="k", color="green", superseded={}, updated_on=0, change_counts={})
+def new(model_class: type[Basket] = Basket) -> Basket:
+    return model_class(id=ID, key="k", color="green", superseded={}, updated_on=0, change_counts={})
 
 
-def changed(basket: Basket, master: str) -> Basket:
-    return basket.replace(
-        color=f"{master} {basket.updated_on}",
-        superseded={},
-        updated_on=basket.updated_on + 1,
-        change_counts=basket.change_counts | {master: basket.change_counts.get(master, 0) + 1},
+NEW = new()
+
+
+def changed(basket: Basket, master: Master) -> Basket:
+    after = basket.replace(
+        color=f"{master.name} {basket.updated_on}", superseded={}, updated_on=basket.updated_on + 1
     )
+    if isinstance(after, ListedBasket):
+        return after.replace(changes=with_change(after.changes, master.namer.name(ID)))
+    count = basket.change_counts.get(master.name, 0) + 1
+    return after.replace(change_counts=basket.change_counts | {master.name: count})
 
 
-def masters(count: int = 2) -> list[Master]:
+def masters(count: int = 2, clock: Clock | None = None, model_class: type[Basket] = Basket) -> list[Master]:
     """Masters that all have a new basket; the witness of each has recorded it."""
-    store = MemoryStore()
-    all_masters = [Master(name, store) for name in ("east", "west", "north")[:count]]
-    all_masters[0].save(NEW)
+    store, clock = MemoryStore(), clock or Clock()
+    all_masters = [Master(name, store, clock, model_class) for name in ("east", "west", "north")[:count]]
+    all_masters[0].save(new(model_class))
     for master in all_masters:
         master.trees.pull(all_masters[0].trees, ID)
         asyncio.run(master.audit())
@@ -120,7 +152,7 @@ def change(master: Master) -> Basket:
     """A change by the service."""
     basket = asyncio.run(master.check_not_rolled_back())
     assert basket is not None
-    master.save(changed(basket, master.name))
+    master.save(changed(basket, master))
     basket = asyncio.run(master.read())
     assert basket is not None
     asyncio.run(master.witness.wrote(basket))
@@ -130,9 +162,12 @@ def change(master: Master) -> Basket:
 class Mesh(RuleBasedStateMachine):
     """Without tampering no master raises an alarm, in whatever order revisions are replicated."""
 
+    model_class = Basket
+
     @initialize(count=st.integers(2, 3))
     def start(self, count: int) -> None:
-        self.masters = masters(count)
+        self.clock = Clock()
+        self.masters = masters(count, self.clock, self.model_class)
         # The second parts of actions that have begun: they run later, in any order, or never.
         self.begun: list[Callable[[], Awaitable[None]]] = []
 
@@ -156,7 +191,7 @@ class Mesh(RuleBasedStateMachine):
 
         async def finish() -> None:
             with contextlib.suppress(StaleRevisionError):
-                master.save(changed(basket, master.name))
+                master.save(changed(basket, master))
                 written = await master.read()
                 assert written is not None
                 self.later(master.witness.wrote, written)
@@ -221,18 +256,34 @@ class Mesh(RuleBasedStateMachine):
             asyncio.run(master.audit())
 
 
+class ListedMesh(Mesh):
+    """The same with sets of changes, which are folded after days that no link may have outlasted."""
+
+    model_class = ListedBasket
+
+    @rule(days=st.sampled_from([1, 20, 40]))
+    def advance_the_clock(self, days: int) -> None:
+        self.clock.advance(days)
+
+
 TestMesh = Mesh.TestCase
-TestMesh.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestListedMesh = ListedMesh.TestCase
+for test_case in (TestMesh, TestListedMesh):
+    test_case.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+del test_case
 
 
+@pytest.mark.parametrize("model_class", [Basket, ListedBasket])
 @given(steps=st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=12), data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_no_older_revision_is_trusted_where_a_newer_one_was_read(
-    steps: list[tuple[bool, bool]], data: st.DataObject
+    model_class: type[Basket], steps: list[tuple[bool, bool]], data: st.DataObject
 ) -> None:
-    both = masters()
+    clock = Clock()
+    both = masters(2, clock, model_class)
     for is_east, is_linked in steps:
         change(both[not is_east])
+        clock.advance(8)
         if is_linked:
             for to, source in (both, both[::-1], both):
                 to.trees.pull(source.trees, ID)
@@ -240,10 +291,11 @@ def test_no_older_revision_is_trusted_where_a_newer_one_was_read(
     victim = data.draw(st.sampled_from(both))
     now = asyncio.run(victim.check_not_rolled_back())
     assert now is not None
+    current = now.as_doc_for_store()
     older = [
         body
         for body in victim.trees.bodies[ID].values()
-        if "_deleted" not in body and body["change_counts"] != now.change_counts
+        if "_deleted" not in body and counts_of(model_class, body) != counts_of(model_class, current)
     ]
     assume(older)
     victim.roll_back(data.draw(st.sampled_from(older)))
@@ -412,7 +464,7 @@ def test_write_does_not_fail_while_the_witness_is_down_but_a_deletion_does(
 ) -> None:
     store = MemoryStore()
     store.is_down = True
-    master = Master("east", store)
+    master = Master("east", store, Clock(), Basket)
     asyncio.run(master.witness.wrote(NEW))
     assert [r.getMessage() for r in caplog.records] == [
         "document 'basket' is not covered by the witness: down"
@@ -423,10 +475,55 @@ def test_write_does_not_fail_while_the_witness_is_down_but_a_deletion_does(
 
 def test_record_that_would_not_change_is_not_written_again() -> None:
     store = MemoryStore()
-    master = Master("east", store)
+    master = Master("east", store, Clock(), Basket)
     for _ in range(3):
         asyncio.run(master.witness.wrote(NEW))
     assert store.records[f"id/{ID}"]["_rev"] == 1
+
+
+def test_record_forgets_the_processes_whose_changes_are_folded() -> None:
+    clock = Clock()
+    east, west = masters(2, clock, ListedBasket)
+    for _ in range(3):
+        change(east)
+    clock.advance(FOLDED_AFTER_DAYS + 1)
+    change(east)
+    west.trees.pull(east.trees, ID)
+    asyncio.run(west.audit())
+    record = asyncio.run(east.witness._store.fetch(f"id/{ID}"))
+    assert record is not None
+    for master in ("east", "west"):
+        assert record["seen"][master].items() >= {"": 0, "2026-11-27": 3}.items()
+        assert len(record["seen"][master]) == 3
+
+
+def test_rollback_to_a_time_before_changes_were_folded_is_an_alarm() -> None:
+    clock = Clock()
+    east, _ = masters(2, clock, ListedBasket)
+    change(east)
+    [old] = east.trees.live_leaves(ID)
+    clock.advance(FOLDED_AFTER_DAYS + 1)
+    change(east)
+    east.roll_back(old)
+    with pytest.raises(TamperedError):
+        asyncio.run(east.check_not_rolled_back())
+
+
+def test_late_leaf_whose_changes_are_not_counted_is_no_alarm() -> None:
+    clock = Clock()
+    east, west = masters(2, clock, ListedBasket)
+    change(west)
+    clock.advance(FOLDED_AFTER_DAYS + 1)
+    change(east)
+    clock.advance(FOLDED_AFTER_DAYS + 1)
+    change(east)
+    for to, source in ((west, east), (east, west)):
+        to.trees.pull(source.trees, ID)
+        asyncio.run(to.audit())
+
+
+class Listed(Model, tag="listed_v1.0"):
+    changes: Annotated[ChangeSet, CountedOnce()]
 
 
 class Uncounted(Model, tag="uncounted_v1.0"):
@@ -436,5 +533,6 @@ class Uncounted(Model, tag="uncounted_v1.0"):
 @pytest.mark.parametrize("model_class", [FragileBasket, Uncounted])
 def test_model_that_may_lose_changes_by_itself_is_refused(model_class: type[Model]) -> None:
     check_witnessable(Basket)
+    check_witnessable(Listed)
     with pytest.raises(TypeError, match="to be witnessed"):
         check_witnessable(model_class)

@@ -17,7 +17,8 @@ from tor_async_couchdb.errors import ConflictError, ConnectError, NotFoundError,
 from tor_async_couchdb.guard import Sought
 from tor_async_couchdb.history.witness import DatabaseWitnessStore, Witness
 from tor_async_couchdb.model import Document, Model
-from tor_async_couchdb.model.properties import ChangeCount, Counter, UniqueKey
+from tor_async_couchdb.model.change_sets import ChangeSet
+from tor_async_couchdb.model.properties import ChangeCount, CountedOnce, Counter, UniqueKey
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.guard import ProtectingGuard
 from tor_async_couchdb.protection.signing import TamperingSigner
@@ -252,6 +253,16 @@ def test_counts_of_several_masters_are_summed(signer: TamperingSigner) -> None:
     world = World(signer, 0)
     asyncio.run(world.witness.wrote(Counted(id="1", counts={"east": 3, "west": 4})))
     assert world.store.records["id/1"]["change_count"] == 7
+
+
+def test_changes_of_several_processes_are_counted(signer: TamperingSigner) -> None:
+    class Listed(Model, tag="listed_v1.0"):
+        changes: Annotated[ChangeSet, CountedOnce()]
+
+    world = World(signer, 0)
+    changes = {"2026-10-27": [(1, 812)], "2026-11-26.a": [(1, 4), (6, 6)]}
+    asyncio.run(world.witness.wrote(Listed(id="1", changes=changes)))
+    assert world.store.records["id/1"]["change_count"] == 817
 
 
 @pytest.fixture

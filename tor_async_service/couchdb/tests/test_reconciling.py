@@ -115,7 +115,24 @@ def test_model_that_counts_no_changes_can_not_be_witnessed(
         Reconciling(Note, database=Database("http://127.0.0.1:1/absent", guard=guard))
 
 
-def test_witness_of_a_master_needs_a_key_set(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("given", "lacks"),
+    [
+        (["--master=one", "--witness=http://host/witness"], "argument --master: needs --keyset too"),
+        (["--witness=http://host/witness"], "argument --witness: needs --master too"),
+    ],
+)
+def test_witness_of_a_master_needs_its_name_and_a_key_set(
+    capsys: pytest.CaptureFixture[str], given: list[str], lacks: str
+) -> None:
     with pytest.raises(SystemExit, match="2"):
-        parse("x", ["--master=one", "--witness=http://host/witness"], {}, own_options=MASTERS.options)
-    assert "argument --witness: needs --keyset too" in capsys.readouterr().err.splitlines()[-1]
+        parse("x", given, {}, own_options=MASTERS.options)
+    assert lacks in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_guard_of_a_master_without_a_name_has_no_witness(
+    keyset: TamperingSigner, store: WitnessStore
+) -> None:
+    assert not MASTERS.make(keyset=keyset).keeps_history
+    with pytest.raises(ValueError, match="needs the name of the master"):
+        MASTERS.make(keyset=keyset, witness=store)
