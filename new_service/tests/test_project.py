@@ -69,7 +69,7 @@ def test_project_is_a_repository_with_one_commit_and_remembers_its_origin(projec
 def test_project_needs_nothing_of_the_checkout_but_the_distribution(project: Path) -> None:
     lines = (project / "requirements.txt").read_text().splitlines()
     assert [line for line in lines if "==" not in line and not line.startswith("#")] == [
-        next(line for line in lines if line.startswith("tor-async-suite[protection] @ file://"))
+        next(line for line in lines if line.startswith("tor-async-suite[otel,protection] @ file://"))
     ]
     imported = {
         name
