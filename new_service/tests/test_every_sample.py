@@ -29,7 +29,7 @@ def test_sample_becomes_a_service_of_hours_that_keeps_its_color(name: str, tmp_p
 @pytest.mark.parametrize("name", NAMES)
 def test_sample_becomes_a_service_of_people_with_properties_of_all_types(name: str, tmp_path: Path) -> None:
     sample = read_sample(name)
-    takes_properties = sample.document_type is not None and not sample.has_versions
+    takes_properties = sample.has_color and not sample.has_versions
     properties = [f"--property={type_name.replace('-', '_')}_value:{type_name}" for type_name in TYPES]
     options = ["--model=Person", "--plural=people", *(properties if takes_properties else [])]
     assert_passes_its_tests(made(tmp_path / "people", name, *options))
