@@ -15,7 +15,12 @@ from new_service.origin import pristine
 from new_service.tests.making import TIMEOUT_S, assert_passes_its_tests, environment, made
 from tor_async_etcd.testing import free_ports
 
-PROPERTIES = ("--property=amount:int", "--property=background_color:str", "--property=email:str:encrypted")
+PROPERTIES = (
+    "--property=amount:int",
+    "--property=background_color:str",
+    "--property=email:str:encrypted",
+    "--property=tax_number:int:hashed",
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ def running(project: Path, tmp_path: Path) -> Iterator[str]:
 
 def test_what_the_readme_says_to_try_works_on_what_run_sh_runs(project: Path, running: str) -> None:
     commands = re.findall(r"^curl .*$", (project / "README.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     answers = [
         subprocess.run(  # noqa: S603 - what the project's own README says
             ["/usr/bin/env", "bash", "-c", re.sub(r"http://127\.0\.0\.1:\d+", running, command) + " --fail"],
@@ -118,6 +123,8 @@ def test_what_the_readme_says_to_try_works_on_what_run_sh_runs(project: Path, ru
         ).stdout
         for command in commands
     ]
-    created, listed = json.loads(answers[1]), json.loads(answers[2])
+    created, listed, found = map(json.loads, answers[1:4])
     assert (created["amount"], created["background_color"], created["email"]) == (1, "first", "first")
+    assert "tax_number" not in created
     assert created in listed
+    assert created in found
