@@ -70,7 +70,7 @@ def tracer_from_environment(environment: Mapping[str, str] = os.environ) -> Requ
 
 
 class _HashedOnce(Resource):
-    """A resource that keeps its hash: the exporter asks for it with each span, and the SDK makes it of JSON."""
+    """A resource that keeps its hash: exporters ask for it with each span, and the SDK makes it of JSON."""
 
     _hash: int
 
