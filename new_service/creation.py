@@ -8,7 +8,7 @@ from new_service.errors import NewServiceError
 from new_service.generation import Plan, format_python, write
 from new_service.git import commit_all
 from new_service.origin import remember
-from suite.table import SAMPLES
+from suite.table import ROOT, SAMPLES
 
 _FIRST_PORT, _LAST_PORT = 8470, 8999
 
@@ -39,6 +39,8 @@ def check_target(target: Path) -> None:
     Raises:
         NewServiceError: it can't.
     """
+    if target.is_relative_to(ROOT):
+        raise NewServiceError(f"{target}: is in the checkout of tor-async-suite; take a folder outside of it")
     if not target.parent.is_dir():
         raise NewServiceError(f"{target}: there is no folder {target.parent}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):

@@ -6,7 +6,7 @@ is the color becomes one for each property. All other names are left to renaming
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from new_service.properties import Property
 from new_service.source import Source, Span, edited
@@ -19,13 +19,22 @@ def expanded(text: str, properties: Sequence[Property]) -> str:
     """A sample's module with the properties; if none is named, it keeps its color."""
     if not properties:
         return text
-    if len(properties) > 1:
+    if len(properties) > 1 or properties[0].is_hashed:
         text = _with_bodies(text)
-    if any(declared.is_encrypted for declared in properties):
-        text = _protected(text)
+    if any(declared.protection for declared in properties):
+        text = _protected(text, properties)
     source = Source(text)
     types = "\n".join(f"{shielded(declared.word.camel)} = {declared.type.python}" for declared in properties)
-    edits = [(span, _for_each(source, span, separator, properties)) for span, separator in _members(source)]
+    sent, shown = _sent(source), _shown(source)
+    edits = []
+    for span, separator in _members(source):
+        if span in sent:  # by clients: the value itself
+            edits.append((span, _for_each(source, span, separator, properties, _value_of)))
+        elif span in shown:
+            visible = [declared for declared in properties if not declared.is_hashed]
+            edits.append((span, _for_each(source, span, separator, visible)))
+        else:
+            edits.append((span, _for_each(source, span, separator, properties)))
     edits += [(source.span(node), types) for node in source.tree.body if _is_type_of_color(node)]
     return edited(text, edits)
 
@@ -88,18 +97,55 @@ def _is_color(node: ast.expr) -> bool:
     return False
 
 
-def _for_each(source: Source, span: Span, separator: str, properties: Sequence[Property]) -> str:
+def _sent(source: Source) -> set[Span]:
+    """Where the fields of the bodies are that clients send."""
+    return {
+        source.span(field)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef) and "msgspec.Struct" in map(ast.unparse, node.bases)
+        for field in node.body
+    }
+
+
+def _shown(source: Source) -> set[Span]:
+    """Where names of properties are that clients see, each as a text."""
+    return {source.span(node) for node in ast.walk(source.tree) if isinstance(node, ast.Constant)}
+
+
+def _for_each(
+    source: Source,
+    span: Span,
+    separator: str,
+    properties: Sequence[Property],
+    for_one: Callable[[str, Property], str] | None = None,
+) -> str:
     text = source.text[slice(*span)]
-    return separator.join(_for_one(text, declared) for declared in properties)
+    return separator.join((for_one or _for_one)(text, declared) for declared in properties)
+
+
+def _value_of(text: str, declared: Property) -> str:
+    text = re.sub(r"\bColor\b", shielded(declared.word.camel), text)
+    return re.sub(r"\bcolor\b", shielded(declared.name), text)
 
 
 def _for_one(text: str, declared: Property) -> str:
-    type_name = shielded(declared.word.camel)
+    if text == "Color":  # what is imported
+        return _value_of(text, declared)
+    if declared.is_hashed:
+        return _hash_of(text, declared)
     if declared.is_encrypted and "PUBLIC" in text:
         text = text.replace("PUBLIC", "ENCRYPTED")
-        type_name = f"{type_name} | None"  # it reads as None when its data key is deleted
-    text = re.sub(r"\bColor\b", type_name, text)
-    return re.sub(r"\bcolor\b", shielded(declared.name), text)
+        text = re.sub(r"\bColor\b", "Color | None", text)  # it reads as None when its data key is deleted
+    return _value_of(text, declared)
+
+
+def _hash_of(text: str, declared: Property) -> str:
+    """The member for a property whose value only the handlers see: all others have its hash."""
+    if text == "body.color":
+        name = shielded(declared.name)
+        return f'actions.hash_of_{name}(body.{name}, self.settings["protection"])'
+    text = re.sub(r"\bColor\b", "str", text.replace("PUBLIC", "HASHED"))
+    return re.sub(r"\bcolor\b", shielded(declared.stored_name), text)
 
 
 def _with_bodies(text: str) -> str:
@@ -146,9 +192,15 @@ def _later(source: Source, function: Function, statement: ast.stmt) -> Iterator[
                 yield source.span(node), "body.color"
 
 
-def _protected(text: str) -> str:
-    """The module with a declaration of how each property of its model is stored, and with a guard."""
+def _protected(text: str, properties: Sequence[Property]) -> str:
+    """The module with a declaration of how each property of its model is stored.
+
+    It gets a guard if one is encrypted; hashing.py adds what hashes need.
+    """
     source = Source(text)
+    used = ["PUBLIC", *dict.fromkeys(each.protection.upper() for each in properties if each.protection)]
+    constants = f"{', '.join(used)} = {', '.join(f'Protection.{name}' for name in used)}\n\n"
+    has_guard = any(declared.is_encrypted for declared in properties)
     edits: list[tuple[Span, str]] = []
     for node in ast.walk(source.tree):
         match node:
@@ -160,16 +212,16 @@ def _protected(text: str) -> str:
                 ]
             case ast.Assign(targets=[ast.Name(id="Color")]):
                 start, _ = source.span(node)
-                edits.append(
-                    ((start, start), "PUBLIC, ENCRYPTED = Protection.PUBLIC, Protection.ENCRYPTED\n\n")
-                )
+                edits.append(((start, start), constants))
             case ast.ImportFrom(module="tor_async_couchdb", names=names) if _has_name(names, "Model"):
                 _, end = source.span(node)
                 edits.append(((end, end), "\nfrom tor_async_couchdb.model.properties import Protection"))
-            case ast.ImportFrom(module="tor_async_service", names=names) if _has_name(names, "run"):
+            case ast.ImportFrom(module="tor_async_service", names=names) if has_guard and _has_name(
+                names, "run"
+            ):
                 _, end = source.span(node)
                 edits.append(((end, end), "\nfrom tor_async_service.couchdb.protecting import PROTECTING"))
-            case ast.Call(func=ast.Name(id="run")):
+            case ast.Call(func=ast.Name(id="run")) if has_guard:
                 _, end = source.span(node)
                 edits.append(((end - 1, end - 1), ", guard=PROTECTING"))
     return edited(text, edits)

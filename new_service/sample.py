@@ -35,8 +35,6 @@ class Sample:
     design_docs: Mapping[str, str]
     seed_doc: dict[str, Any] | None
     contract: str
-    document_type: str | None
-    """The type of its model's documents; None if it stores no model."""
     guard: str | None
     base: str | None
     """What its model derives from."""
@@ -45,6 +43,12 @@ class Sample:
     """Whether its model keeps values that lost by their text, which only a string has."""
     has_versions: bool
     """Whether it has several versions of its model, which differ in their properties."""
+    has_color: bool
+    """Whether its model has the color, whose place properties take."""
+    takes_bodies: bool
+    """Whether clients send it what to store."""
+    keeps_fingerprints: bool
+    """Whether it stores hashes of what clients send, by which it recognizes a request that is repeated."""
 
     @property
     def name(self) -> str:
@@ -94,12 +98,14 @@ def read_sample(name: str) -> Sample:
         design_docs=_design_docs(modules),
         seed_doc=_seed_doc(document_type),
         contract=_CONTRACT.read_text(),
-        document_type=document_type,
         guard=_guard(modules["service.py"]),
         base=base,
         has_subject=bool(re.search(r"\bSubject\(\)", model)),
         is_superseding=bool(re.search(r"\bdict\[Color\b", model)),
         has_versions=bool(re.search(r"^    reads\b", model, re.MULTILINE)),
+        has_color=bool(re.search(r"^    color: ", model, re.MULTILINE)),
+        takes_bodies="self.json_body(" in modules["service.py"],
+        keeps_fingerprints="self.idempotency_key(" in modules["service.py"],
     )
 
 

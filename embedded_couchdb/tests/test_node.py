@@ -1,6 +1,8 @@
 import hashlib
+import json
 import os
 import stat
+import uuid
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,49 @@ def test_packages_are_installed_once_for_a_lock_file(server_folder: Path, tmp_pa
     (server_folder / "package-lock.json").write_text('{"changed": true}')
     install(node)
     assert len((tmp_path / "calls").read_text().splitlines()) == 2
+
+
+@pytest.fixture
+def checkout(server_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The server's folder in the checkout that the distribution says it was installed from."""
+    folder = tmp_path / "my checkout" / server_folder.name
+    (folder / "node_modules" / "pouchdb").mkdir(parents=True)
+    (folder / "node_modules" / "pouchdb" / "index.js").write_text("// the checkout's")
+    (folder / "package-lock.json").write_text("{}")
+    (folder / "node_modules" / ".installed").write_text(hashlib.sha256(b"{}").hexdigest())
+    installed = tmp_path / "site-packages" / "tor_async_suite-1.0.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tor-async-suite\nVersion: 1.0.0\n")
+    (installed / "direct_url.json").write_text(json.dumps({"url": folder.parent.as_uri(), "dir_info": {}}))
+    monkeypatch.syspath_prepend(installed.parent)
+    return folder
+
+
+def test_packages_of_the_checkout_are_copied(checkout: Path, server_folder: Path, tmp_path: Path) -> None:
+    (server_folder / "node_modules").mkdir()
+    (server_folder / "node_modules" / "older.js").touch()
+    for _ in range(2):
+        install(fake_node(tmp_path / uuid.uuid4().hex, "exit 1"))  # npm is not asked
+    assert {path.name for path in (server_folder / "node_modules").iterdir()} == {"pouchdb", ".installed"}
+    index = server_folder / "node_modules" / "pouchdb" / "index.js"
+    assert index.read_text() == "// the checkout's"
+
+
+@pytest.mark.parametrize("missing", ["package-lock.json", "node_modules/.installed"])
+def test_packages_that_the_checkout_does_not_have_come_from_npm(
+    checkout: Path, server_folder: Path, tmp_path: Path, missing: str
+) -> None:
+    (checkout / missing).unlink()
+    install(fake_node(tmp_path, f"mkdir -p '{server_folder}/node_modules'"))
+    assert [path.name for path in (server_folder / "node_modules").iterdir()] == [".installed"]
+
+
+def test_packages_of_another_lock_file_come_from_npm(
+    checkout: Path, server_folder: Path, tmp_path: Path
+) -> None:
+    (server_folder / "package-lock.json").write_text('{"newer": true}')
+    install(fake_node(tmp_path, f"mkdir -p '{server_folder}/node_modules'"))
+    assert [path.name for path in (server_folder / "node_modules").iterdir()] == [".installed"]
 
 
 def test_npm_runs_with_its_node_first_and_the_environment_kept(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from new_service.__main__ import main
+from suite.table import ROOT
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,23 @@ from new_service.__main__ import main
         (["crud/basic", "new", "--model=Person", "--plural=Two people"], "must be a name in lower case"),
         (["crud/basic", "new", "--model=Invoice", "--property=amount"], "has no type, as in 'amount:str'"),
         (["crud/basic", "new", "--model=Invoice", "--property=amount:money"], "unknown type 'money'"),
-        (["crud/basic", "new", "--model=Invoice", "--property=a:str:signed"], "only ':encrypted' may follow"),
-        (["crud/basic", "new", "--model=Invoice", "--property=a:str:hashed"], "up to the use case"),
+        (
+            ["crud/basic", "new", "--model=Invoice", "--property=a:str:signed"],
+            "only ':encrypted' or ':hashed' may follow",
+        ),
+        (["crud/basic", "new", "--model=Invoice", "--property=a:str:"], "only ':encrypted' or ':hashed' may"),
+        (
+            ["crud/basic", "new", "--model=Invoice", "--property=a:list"],
+            "types are str, int, float, bool, date",
+        ),
+        (
+            ["crud/basic", "new", "--model=Invoice", "--property=a:bool:hashed"],
+            "which no hash hides; str, int,",
+        ),
+        (
+            ["crud/basic", "new", "--model=Invoice", "--property=a:float:hashed"],
+            "not looked up by equality; str",
+        ),
         (["crud/basic", "new", "--model=Invoice", "--property=Amount:int"], "must be in lower case"),
         (["crud/basic", "new", "--model=Invoice", "--property=type:str"], "a name of Python's own"),
         (["crud/basic", "new", "--model=Invoice", "--property=rev:str"], "every model has 'rev' already"),
@@ -49,6 +65,15 @@ from new_service.__main__ import main
             ["crud/basic", "new", "--model=Invoice", "--property=a:int", "--property=a:str"],
             "'a' is given twice",
         ),
+        (
+            ["crud/basic", "new", "--model=Invoice", "--property=a:str:hashed", "--property=a_hash:str"],
+            "--property a_hash:str: 'a_hash' is given twice",
+        ),
+        (["crud/basic", "new", "--model=Invoice", "--property=from:str"], "from: is a name of Python's own"),
+        (["crud/basic", "new", "--model=Invoice", "--property=id:str"], "every model has 'id' already"),
+        (["crud/basic", "new", "--model=FAQ"], "--model FAQ: write it as Faq"),
+        (["crud/basic", str(ROOT / "new"), "--model=Invoice"], "is in the checkout of tor-async-suite"),
+        (["outbox", "new", "--model=Invoice", "--property=a:int"], "sample outbox stores no model"),
         (["health", "new", "--model=Invoice", "--property=a:int"], "sample health stores no model"),
         (
             ["crud/migration", "new", "--model=Invoice", "--property=a:int"],
@@ -59,8 +84,25 @@ from new_service.__main__ import main
             "SIGNING, does not encrypt",
         ),
         (
+            ["changes", "new", "--model=Invoice", "--property=a:str:encrypted"],
+            "reads what others have written",
+        ),
+        (["changes", "new", "--model=Invoice", "--property=a:str:hashed"], "reads what others have written"),
+        (["crud/idempotent", "new", "--model=Invoice", "--property=a:str:encrypted"], "could be guessed"),
+        (["crud/idempotent", "new", "--model=Invoice", "--property=a:str:hashed"], "could be guessed"),
+        (["crud/append_only", "new", "--model=Invoice", "--property=a:str:encrypted"], "is not encrypted"),
+        (
+            ["crud/append_only", "new", "--model=Invoice", "--property=a:str:hashed"],
+            "values that it had before",
+        ),
+        (["crud/multi_master", "new", "--model=Invoice", "--property=a:str:hashed"], "shows them to clients"),
+        (
+            ["crud/hash_and_encrypt", "new", "--model=Invoice", "--property=a:str:hashed"],
+            "as 'email_hash' is",
+        ),
+        (
             ["crud/hash_and_encrypt", "new", "--model=Invoice", "--property=a:str:encrypted"],
-            "key of a person",
+            "key of that person",
         ),
         (["crud/multi_master", "new", "--model=Invoice", "--property=a:int"], "it has to be a str"),
         (["crud/basic", "new", "--model=Invoice", "--suite=full"], "--suite full: neither a git URL"),

@@ -85,5 +85,23 @@ def test_encrypted_property_classifies_all_others() -> None:
     )
 
 
+def test_value_of_a_hashed_property_goes_no_further_than_the_handler() -> None:
+    body = "class B(msgspec.Struct):\n    color: Color\n"
+    assert of(body, "email:str:hashed") == same(body.replace("color", "email").replace("Color", "Email"))
+    action = "class A:\n    color: Color\n\n    def f(self, color: Color): g(self.color, color=color)\n"
+    hashed = action.replace("Color", "str").replace("color", "email_hash")
+    assert of(action, "email:str:hashed") == same(hashed)
+    handler = "async def post(self):\n    await f(self.json_body(B).color, 1)\n"
+    hashed = (
+        "async def post(self):\n    body = self.json_body(B)\n"
+        "    await f(actions.hash_of_email(body.email, self.settings['protection']), 1)"
+    )
+    assert of(handler, "email:str:hashed") == same(hashed)
+
+
+def test_hashed_property_is_not_among_those_that_clients_see() -> None:
+    assert of("names = ('a', 'color')", "amount:int", "email:str:hashed") == "names = ('a', 'amount')"
+
+
 def test_without_properties_nothing_changes() -> None:
     assert expanded("color: Color", []) == "color: Color"

@@ -15,7 +15,12 @@ from new_service.origin import pristine
 from new_service.tests.making import TIMEOUT_S, assert_passes_its_tests, environment, made
 from tor_async_etcd.testing import free_ports
 
-PROPERTIES = ("--property=amount:int", "--property=background_color:str", "--property=email:str:encrypted")
+PROPERTIES = (
+    "--property=amount:int",
+    "--property=background_color:str",
+    "--property=email:str:encrypted",
+    "--property=tax_number:int:hashed",
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +74,7 @@ def test_project_is_a_repository_with_one_commit_and_remembers_its_origin(projec
 def test_project_needs_nothing_of_the_checkout_but_the_distribution(project: Path) -> None:
     lines = (project / "requirements.txt").read_text().splitlines()
     assert [line for line in lines if "==" not in line and not line.startswith("#")] == [
-        next(line for line in lines if line.startswith("tor-async-suite[protection] @ file://"))
+        next(line for line in lines if line.startswith("tor-async-suite[otel,protection] @ file://"))
     ]
     imported = {
         name
@@ -107,7 +112,7 @@ def running(project: Path, tmp_path: Path) -> Iterator[str]:
 
 def test_what_the_readme_says_to_try_works_on_what_run_sh_runs(project: Path, running: str) -> None:
     commands = re.findall(r"^curl .*$", (project / "README.md").read_text(), re.MULTILINE)
-    assert len(commands) == 4
+    assert len(commands) == 5
     answers = [
         subprocess.run(  # noqa: S603 - what the project's own README says
             ["/usr/bin/env", "bash", "-c", re.sub(r"http://127\.0\.0\.1:\d+", running, command) + " --fail"],
@@ -118,6 +123,8 @@ def test_what_the_readme_says_to_try_works_on_what_run_sh_runs(project: Path, ru
         ).stdout
         for command in commands
     ]
-    created, listed = json.loads(answers[1]), json.loads(answers[2])
+    created, listed, found = map(json.loads, answers[1:4])
     assert (created["amount"], created["background_color"], created["email"]) == (1, "first", "first")
+    assert "tax_number" not in created
     assert created in listed
+    assert created in found

@@ -7,12 +7,14 @@ import msgspec
 
 from tor_async_couchdb import Change, InvalidDocumentError, Model, Timestamp, UniqueKey
 
+Color = Annotated[str, msgspec.Meta(min_length=1)]
+
 
 class Fruit(Model, tag="fruit_v1.0"):
     """A fruit, as the services that write fruits store it."""
 
     fruit_id: Annotated[str, UniqueKey("fruit_by_fruit_id")]
-    color: Annotated[str, msgspec.Meta(min_length=1)]
+    color: Color
     created_on: Timestamp
     updated_on: Timestamp
     change_count: Annotated[int, msgspec.Meta(ge=0)] = 0

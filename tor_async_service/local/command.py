@@ -66,7 +66,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     given = sys.argv[1:] if arguments is None else [*arguments]
     end = given.index("--") if "--" in given else len(given)  # argparse takes no options on both sides of it
-    options = parser.parse_args(given[:end], argparse.Namespace(options=given[end + 1 :]))
+    # A script has options of its own behind a second --, after those that it was given.
+    own = [option for option in given[end + 1 :] if option != "--"]
+    options = parser.parse_args(given[:end], argparse.Namespace(options=own))
     try:
         filled(options.options, dict.fromkeys(RESOURCES, ""))
     except (IndexError, KeyError, ValueError) as error:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from tor_async_couchdb.tests.waiting import wait_until
@@ -58,14 +58,21 @@ async def running(
 
     `environment` is added to its own.
     """
-    credentials = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password}
+    own = {"COUCHDB_USER": username, "COUCHDB_PASSWORD": password, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | own | dict(environment or {})
+    async with running_command([sys.executable, "-m", module, *arguments], folder, environment) as service:
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def running_command(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> AsyncIterator[Service]:
+    """The service that a command runs in a folder; it is killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        module,
-        *arguments,
+        *command,
         cwd=folder,
-        env=os.environ | credentials | {"PYTHONPATH": str(ROOT)} | dict(environment or {}),
+        env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -12,10 +12,12 @@ import os
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
+from typing import Self
 
 from opentelemetry.context import Context, attach
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import get_global_textmap
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
@@ -60,9 +62,30 @@ def tracer_from_environment(environment: Mapping[str, str] = os.environ) -> Requ
     for name, supported in _SUPPORTED.items():
         if environment.get(name) not in (None, "", supported):
             raise ValueError(f"{name} is {environment[name]!r}; traces can only be sent by {supported!r}")
-    provider = TracerProvider(shutdown_on_exit=False)  # the SDK's own shutdown may take half a minute
+    resource = _HashedOnce.of(Resource.create())
+    # The SDK's own shutdown may take half a minute.
+    provider = TracerProvider(shutdown_on_exit=False, resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return OpenTelemetryTracer(provider)
+
+
+class _HashedOnce(Resource):
+    """A resource that keeps its hash: exporters ask for it with each span, and the SDK makes it of JSON."""
+
+    _hash: int
+
+    @classmethod
+    def of(cls, resource: Resource) -> Self:
+        """The same resource."""
+        hashed = cls(resource.attributes, resource.schema_url)
+        hashed._hash = hash(resource)
+        return hashed
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 class OpenTelemetryTracer(RequestTracer):

@@ -94,12 +94,12 @@ def _is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_options_of_the_service_follow_two_dashes() -> None:
+def test_options_of_the_service_follow_two_dashes_and_those_of_a_script_two_more() -> None:
     options = parse(["a.service", "--port=1", "--", "--keyset", "{key_set}", "--", "x"])
     assert (options.module, options.port, options.options) == (
         "a.service",
         1,
-        ["--keyset", "{key_set}", "--", "x"],
+        ["--keyset", "{key_set}", "x"],
     )
 
 
