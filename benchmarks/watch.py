@@ -3,16 +3,15 @@
 import argparse
 import collections
 import contextlib
-import shutil
-import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it has no types
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from benchmarks.measuring import report, settings
+from benchmarks.measuring.browser import free_port, running_browser
 from benchmarks.measuring.machine import describe
 from benchmarks.measuring.processor import Measured, ServiceUnderLoad
 from benchmarks.measuring.rounds import alternated
@@ -21,7 +20,6 @@ from suite.background import EventLoopThread
 from suite.control.load import LoadControl
 from suite.control.server import Controls, control_server
 from suite.couchdb import CouchDB
-from suite.errors import SuiteError
 from suite.faults.stage import staged
 from suite.faults.switchboard import Switchboard
 from suite.installations import installed
@@ -83,7 +81,7 @@ def measure(couchdb: CouchDB, rounds: int, seconds: int, logs: Path, watchers: W
     """
     results: Rounds = collections.defaultdict(list)
     load = Load(_CONNECTIONS, seconds, _PERCENT_PUT)
-    with _browser() as browser:
+    with running_browser() as browser:
         for i in range(rounds):
             print(f"Round {i + 1} of {rounds}", flush=True)
             with _services(couchdb, logs) as (off, on), _page(on, couchdb, logs) as url:
@@ -132,30 +130,10 @@ def _page(service: Service, couchdb: CouchDB, logs: Path) -> Iterator[str]:
             Controls(stage, switchboard, LoadControl("http://127.0.0.1:1", stage.supervisor)), loop
         ) as control,
     ):
-        port = _free_port()
+        port = free_port()
         environment = {**service.command.environment, **control.environment}
         with watch_page(port, service.command.database_url, logs, environment):
             yield f"http://127.0.0.1:{port}/"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def _browser() -> Iterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        raise SuiteError("The page needs a Chromium: install it (Debian: apt install chromium).")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @contextlib.contextmanager

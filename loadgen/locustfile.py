@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import gevent  # type: ignore[import-untyped]  # it has no types
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.url import URL
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
@@ -77,7 +77,7 @@ class SendOncePool(HTTPClientPool):
 
 
 class FruitUser(FastHttpUser):
-    """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
+    """Reads or updates one of the load's fruits, at random, as often as `--pace` says."""
 
     session: ClassVar[Session]
     network_timeout = REQUEST_TIMEOUT_S
@@ -190,6 +190,14 @@ def add_options(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     add_option(
+        "--pace",
+        type=options.pace,
+        env_var="LOADGEN_PACE",
+        metavar="N",
+        help="How often a second each user asks at most; without, as fast as the service answers",
+        include_in_web_ui=False,
+    )
+    add_option(
         "--watch-url",
         type=options.service_url,
         env_var="LOADGEN_WATCH_URL",
@@ -245,6 +253,8 @@ def open_session(environment: Environment, web_ui: WebUI | None, **_: object) ->
     Otherwise add the books and the choice of services to the page.
     """
     given: Any = environment.parsed_options
+    if given.pace is not None:
+        FruitUser.wait_time = constant_throughput(given.pace)
     try:
         session = FruitUser.session = Session(environment)
     except argparse.ArgumentTypeError as error:
