@@ -37,7 +37,7 @@ from loadgen.linearizability import Reads
 from loadgen.page import Page
 from loadgen.session import START_ERRORS, Session
 from loadgen.traffic import Request
-from loadgen.writes import REPEAT_PAUSES_S
+from loadgen.writes import REPEAT_PAUSES_S, REPEATED_SHARE
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ class FruitUser(FastHttpUser):
         """Send one request, and record it whatever its answer is.
 
         An update with a key that has no answer is sent again. Its outcome stays unknown unless it succeeds.
+        Some that have succeeded are sent again, too, as clients do whose answer was lost.
         """
         body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
         sent_at_s, started_ns = time.time(), time.monotonic_ns()
@@ -126,6 +127,9 @@ class FruitUser(FastHttpUser):
             duration_s = (time.monotonic_ns() - started_ns) / 1e9
             request = Request(method, fruit_id, self.number, sent_at_s, duration_s, answer, started_ns)
             self.books.record(self.load, request)
+        is_repeated = "Idempotency-Key" in headers and random.random() < REPEATED_SHARE  # noqa: S311 - not a secret
+        if is_repeated and answer.outcome is Outcome.SUCCEEDED:
+            self.send(method, fruit_id, headers, body)
         return answer
 
     def send(

@@ -17,7 +17,7 @@ from suite.couchdb import CouchDB
 from suite.errors import SuiteError
 from suite.processes import Process, signals_wait
 from suite.services import Service
-from suite.table import ROOT
+from suite.table import ROOT, loaded
 from tor_async_couchdb.errors import CouchDBError
 
 _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
@@ -52,13 +52,13 @@ def page_command(services: Sequence[Service], couchdb: CouchDB, port: int, logs:
     Raises:
         SuiteError: their database can't be asked what it promises reads.
     """
-    loaded = [service for service in services if service.sample.is_under_load] or services
-    names = [service.sample.name for service in loaded]
-    urls = ",".join(f"{service.sample.name}={service.url}" for service in loaded)
+    names = loaded(service.sample for service in services)
+    urls = {service.sample.name: service.url for service in reversed(services)}  # each one's first process
+    choice = ",".join(f"{name}={urls[name]}" for name in names)
     first = _SUGGESTED if _SUGGESTED in names else names[0]
-    where = locust_command("--services", urls, "--only", first)
+    where = locust_command("--services", choice, "--only", first)
     history = ["--history", str(logs / "loadgen_page.history.jsonl")]
-    reads = ["--reads", reads_promised(loaded[0], couchdb).value]
+    reads = ["--reads", reads_promised(services[0], couchdb).value]
     return [*where, *history, *reads, "--web-host", "127.0.0.1", "--web-port", str(port)]
 
 

@@ -55,7 +55,7 @@ lost: changes that were acknowledged, but are not in the database"""
 _PARTITION_LEGEND = """\
 conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
 lost: acknowledged, but in neither database when both were the same again"""
-_PAGE_TIMEOUT_S = 20.0
+_PAGE_TIMEOUT_S = 60.0
 _LOOK_INTERVAL_S = 0.5
 
 

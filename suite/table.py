@@ -4,7 +4,7 @@ A new sample gets a row here. Nothing else in the suite lists the samples.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -86,6 +86,13 @@ SAMPLES = (
     Sample("changes", 8463),
     Sample("outbox", 8465, 2, ("--etcd", "{etcd}", "--webhook", "{webhook}")),
 )
+
+
+def loaded(samples: Iterable[Sample]) -> list[str]:
+    """The names of those that locust's page has to offer: those that are meant for load, or else all."""
+    samples = list(samples)
+    names = [sample.name for sample in samples if sample.is_under_load] or [each.name for each in samples]
+    return list(dict.fromkeys(names))
 
 
 def sample_named(name: str) -> Sample:
