@@ -139,7 +139,7 @@ class OpenPage:
         return metrics | {PAGE_HEAP: metrics[PAGE_HEAP] / _KIB}
 
 
-def read(run: Run, duration_s: int, interval_s: int) -> tuple[Readings, Readings]:
+def read(run: Run, duration_s: int, interval_s: int) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     """The memory of the run's processes, and what the page takes, every `interval_s` seconds."""
     memory: dict[str, list[float]] = collections.defaultdict(list)
     of_page: dict[str, list[float]] = collections.defaultdict(list)
@@ -180,19 +180,22 @@ def _rows(readings: Readings, digits: int) -> list[list[str]]:
     rows = []
     for name, values in readings.items():
         size = max(len(values) // _PARTS, 1)
-        shown = (values[0], report.median(values[size : 2 * size]), report.median(values[-size:]), max(values))
+        shown = (
+            values[0],
+            report.median(values[size : 2 * size]),
+            report.median(values[-size:]),
+            max(values),
+        )
         rows.append([name, *(f"{value:,.{digits}f}" for value in shown), f"{growth(values):.2f}"])
     return rows
 
 
-def write(
-    folder: Path, memory: Readings, of_page: Readings, load: str, surroundings: Sequence[str]
-) -> Path:
+def write(folder: Path, memory: Readings, of_page: Readings, load: str, surroundings: Sequence[str]) -> Path:
     """Writes the tables; where they are."""
     header = ("at first", "second sixth", "last sixth", "most", "growth")
     sections = [
         "  \n".join(surroundings),
-        f"{load} Each reading is after a garbage collection in the page. The second and the last sixth of the "
+        f"{load} Each reading of the page follows a garbage collection. The second and the last sixth of the "
         "time are medians of their readings, and growth is their ratio: what is loaded once, and the minutes "
         "that page and services keep, are there after the first sixth. Locust keeps about nine bytes for each "
         "request of a load, so that its percentiles are exact.",
@@ -227,12 +230,15 @@ def run(options: argparse.Namespace) -> int:
         minutes = (time.monotonic() - started_s) / 60
         acknowledged, lost = suite.acknowledged(), suite.lost()
     load = (
-        f"All samples, with the watch page open, for {minutes:.0f} minutes: {options.users} users, each of them "
-        f"{options.pace} times a second at most, on {_FRUITS} fruits in each sample; {acknowledged:,} changes "
-        f"were acknowledged, {lost} lost."
+        f"All samples, with the watch page open, for {minutes:.0f} minutes: {options.users} users, each "
+        f"{options.pace} times a second at most, on {_FRUITS} fruits in each sample; {acknowledged:,} "
+        f"changes were acknowledged, {lost} lost."
     )
     database = "the CouchDB of COUCHDB_URL" if "COUCHDB_URL" in os.environ else "the stand-in"
-    surroundings = [f"{hardware()}; shared by load, services, database and browser.", f"Database: {database}."]
+    surroundings = [
+        f"{hardware()}; shared by load, services, database and browser.",
+        f"Database: {database}.",
+    ]
     print(f"Written to {write(options.results, memory, of_page, load, surroundings)}")
     grown = [name for name, values in {**memory, **of_page}.items() if growth(values) > _MAX_GROWTH]
     for name in grown:

@@ -138,7 +138,7 @@ def comparison_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def _cell(value: float | None) -> str:
-    """A count in at most six characters: "99,999", "100 k", "1.23 M"; milliseconds in five: "99.9", "13 s"."""
+    """A count in up to six characters: "99,999", "100 k", "1.23 M"; milliseconds in five: "99.9", "13 s"."""
     if value is None:
         return "?"
     if isinstance(value, float):

@@ -103,7 +103,9 @@ def test_run_once_shows_what_the_readme_shows_and_leaves_nothing(tmp_path: Path,
         assert _words(run.output) == _words(shown[1])
         _assert_nothing_listens(run.output)
     loaded = [sample.name.removeprefix("crud/") for sample in SAMPLES if sample.is_under_load]
-    assert re.findall(r"^(\w+) +(?:\S+ +){6}0 +\S+ +\S+(?: s)?$", run.output, re.MULTILINE) == loaded  # none lost any
+    assert (
+        re.findall(r"^(\w+) +(?:\S+ +){6}0 +\S+ +\S+(?: s)?$", run.output, re.MULTILINE) == loaded
+    )  # none lost any
     assert re.search(r"updates lost +│ +0 │$", run.output, re.MULTILINE)  # though masters were cut off
 
 

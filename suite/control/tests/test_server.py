@@ -150,11 +150,11 @@ def test_only_samples_that_locust_knows_get_load(process: Process) -> None:
         command = ServiceCommand(sample_named(name), "http://127.0.0.1:1/fruits", {})
         return Service(command, "http://127.0.0.1:2", process)
 
-    with Supervisor([service("crud/retry"), service("health")], Path(), lambda _: None) as supervisor:
-        load = LoadControl("http://127.0.0.1:3", supervisor)
-        assert load.state()["choices"] == ["crud/retry"]
-        with pytest.raises(LoadError, match=r"health gets no load; choose from crud/retry\."):
-            load.start({"samples": ["crud/retry", "health"]})
+    supervisor = Supervisor([service("crud/retry"), service("health")], Path(), lambda _: None)
+    load = LoadControl("http://127.0.0.1:3", supervisor)
+    assert load.state()["choices"] == ["crud/retry"]
+    with pytest.raises(LoadError, match=r"health gets no load; choose from crud/retry\."):
+        load.start({"samples": ["crud/retry", "health"]})
 
 
 def test_service_is_described_and_killed(server: ControlServer, process: Process) -> None:
