@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import psutil  # type: ignore[import-untyped]  # it has no types
 import requests
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import CDPSession, Page, ViewportSize
 
 from benchmarks.measuring import report, settings
 from benchmarks.measuring.browser import free_port, running_browser
@@ -27,7 +27,7 @@ _FRUITS = 5
 _PERCENT_PUT = 80
 _START_TIMEOUT_S = 180.0
 _REQUEST_TIMEOUT_S = 60.0
-_TALL = {"width": 1280, "height": 6000}  # all panels are on the screen: others are not drawn
+_TALL: ViewportSize = {"width": 1280, "height": 6000}  # all panels are on the screen: others are not drawn
 _KIB, _MIB = 2**10, 2**20
 # What is kept of the last minutes, and what is loaded once, is there after the first sixth.
 _PARTS = 6
@@ -172,20 +172,20 @@ def _opened_page(url: str) -> Iterator[tuple[Page, OpenPage]]:
 
 def growth(values: Sequence[float]) -> float:
     """How many times as large it is in the last sixth as in the second one; each is a median."""
+    second, last = _sixths(values)
+    return last / second
+
+
+def _sixths(values: Sequence[float]) -> tuple[float, float]:
     size = max(len(values) // _PARTS, 1)
-    return report.median(values[-size:]) / report.median(values[size : 2 * size])
+    second = values[size : 2 * size] or values  # of a process that has been there for one reading
+    return report.median(second), report.median(values[-size:])
 
 
 def _rows(readings: Readings, digits: int) -> list[list[str]]:
     rows = []
     for name, values in readings.items():
-        size = max(len(values) // _PARTS, 1)
-        shown = (
-            values[0],
-            report.median(values[size : 2 * size]),
-            report.median(values[-size:]),
-            max(values),
-        )
+        shown = (values[0], *_sixths(values), max(values))
         rows.append([name, *(f"{value:,.{digits}f}" for value in shown), f"{growth(values):.2f}"])
     return rows
 
@@ -195,8 +195,8 @@ def write(folder: Path, memory: Readings, of_page: Readings, load: str, surround
     header = ("at first", "second sixth", "last sixth", "most", "growth")
     sections = [
         "  \n".join(surroundings),
-        f"{load} Each reading of the page follows a garbage collection. The second and the last sixth of the "
-        "time are medians of their readings, and growth is their ratio: what is loaded once, and the minutes "
+        f"{load} Each reading of the page follows a garbage collection. The second and the last sixth of "
+        "the time are medians of their readings, and growth is their ratio: what is loaded once, and the minutes "
         "that page and services keep, are there after the first sixth. Locust keeps about nine bytes for each "
         "request of a load, so that its percentiles are exact.",
         report.table(("resident memory, MiB", *header), _rows(dict(sorted(memory.items())), 1)),
