@@ -196,9 +196,9 @@ def write(folder: Path, memory: Readings, of_page: Readings, load: str, surround
     sections = [
         "  \n".join(surroundings),
         f"{load} Each reading of the page follows a garbage collection. The second and the last sixth of "
-        "the time are medians of their readings, and growth is their ratio: what is loaded once, and the minutes "
-        "that page and services keep, are there after the first sixth. Locust keeps about nine bytes for each "
-        "request of a load, so that its percentiles are exact.",
+        "the time are medians of their readings, and growth is their ratio: what is loaded once, and the "
+        "minutes that page and services keep, are there after the first sixth. Locust keeps about nine bytes "
+        "for each request of a load, so that its percentiles are exact.",
         report.table(("resident memory, MiB", *header), _rows(dict(sorted(memory.items())), 1)),
         report.table(("the page in Chromium", *header), _rows(of_page, 0)),
     ]
