@@ -31,6 +31,7 @@ MODULES: Mapping[str, str] = {
     "idempotent": "idempotent",
     "append_only": "append_only",
     "watch": "watch",
+    "long_run": "long_run",
     "tampering_round_trip": "tampering_round_trip",
     "query_server": "query_server.command",
     "query_server_couchdb": "query_server.couchdb",

@@ -13,7 +13,7 @@ from typing import Self
 from embedded_couchdb.errors import EmbeddedCouchDBError
 from embedded_couchdb.node import SERVER_FOLDER
 
-START_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 5.0
 LOG_NAME = "server.log"
 

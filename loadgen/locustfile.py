@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import gevent  # type: ignore[import-untyped]  # it has no types
 from geventhttpclient.client import HTTPClient, HTTPClientPool
 from geventhttpclient.url import URL
-from locust import FastHttpUser, events, task
+from locust import FastHttpUser, constant_throughput, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
@@ -37,7 +37,7 @@ from loadgen.linearizability import Reads
 from loadgen.page import Page
 from loadgen.session import START_ERRORS, Session
 from loadgen.traffic import Request
-from loadgen.writes import REPEAT_PAUSES_S
+from loadgen.writes import REPEAT_PAUSES_S, REPEATED_SHARE
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class SendOncePool(HTTPClientPool):
 
 
 class FruitUser(FastHttpUser):
-    """Reads or updates one of the load's fruits, at random, as fast as the service answers."""
+    """Reads or updates one of the load's fruits, at random, as often as `--pace` says."""
 
     session: ClassVar[Session]
     network_timeout = REQUEST_TIMEOUT_S
@@ -109,6 +109,7 @@ class FruitUser(FastHttpUser):
         """Send one request, and record it whatever its answer is.
 
         An update with a key that has no answer is sent again. Its outcome stays unknown unless it succeeds.
+        Some that have succeeded are sent again, too, as clients do whose answer was lost.
         """
         body = {"color": random.choice(COLORS)} if method == "PUT" else None  # noqa: S311 - not a secret
         sent_at_s, started_ns = time.time(), time.monotonic_ns()
@@ -126,6 +127,9 @@ class FruitUser(FastHttpUser):
             duration_s = (time.monotonic_ns() - started_ns) / 1e9
             request = Request(method, fruit_id, self.number, sent_at_s, duration_s, answer, started_ns)
             self.books.record(self.load, request)
+        is_repeated = "Idempotency-Key" in headers and random.random() < REPEATED_SHARE  # noqa: S311 - not a secret
+        if is_repeated and answer.outcome is Outcome.SUCCEEDED:
+            self.send(method, fruit_id, headers, body)
         return answer
 
     def send(
@@ -190,6 +194,14 @@ def add_options(parser: LocustArgumentParser) -> None:
         include_in_web_ui=False,
     )
     add_option(
+        "--pace",
+        type=options.pace,
+        env_var="LOADGEN_PACE",
+        metavar="N",
+        help="How often a second each user asks at most; without, as fast as the service answers",
+        include_in_web_ui=False,
+    )
+    add_option(
         "--watch-url",
         type=options.service_url,
         env_var="LOADGEN_WATCH_URL",
@@ -245,6 +257,8 @@ def open_session(environment: Environment, web_ui: WebUI | None, **_: object) ->
     Otherwise add the books and the choice of services to the page.
     """
     given: Any = environment.parsed_options
+    if given.pace is not None:
+        FruitUser.wait_time = constant_throughput(given.pace)
     try:
         session = FruitUser.session = Session(environment)
     except argparse.ArgumentTypeError as error:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,17 @@ def percentage(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) <= 100):
         raise argparse.ArgumentTypeError(f"{text!r} is not a percentage: a whole number from 0 to 100")
     return int(text)
+
+
+def pace(text: str) -> float:
+    """How often a second something happens: more than never.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` is something else.
+    """
+    if not (re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) and float(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, such as 0.5")
+    return float(text)
 
 
 def writable_file(text: str) -> Path:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 REPEAT_PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6)
 """The pauses before an update with a key is sent again because no answer came, or none that settles it."""
 
+REPEATED_SHARE = 0.1
+"""How many of the acknowledged updates with a key are sent again all the same. The books don't count them: if
+one is applied twice, the database has more updates than were acknowledged."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demands:

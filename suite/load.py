@@ -3,10 +3,11 @@
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from loadgen.check import check_file
@@ -16,7 +17,7 @@ from suite.couchdb import CouchDB
 from suite.errors import SuiteError
 from suite.processes import Process, signals_wait
 from suite.services import Service
-from suite.table import ROOT
+from suite.table import ROOT, loaded
 from tor_async_couchdb.errors import CouchDBError
 
 _LOCUSTFILE = ROOT / "loadgen" / "locustfile.py"
@@ -24,17 +25,17 @@ _USERS = 25
 _FRUITS = 5
 _PERCENT_PUT = 80
 _SUGGESTED = "crud/retry"  # the service that locust's page offers at first
-# The rows of the table, and their names in the summary of loadgen.
+# The columns of the table, and their names in the summary of loadgen.
 _FIGURES = {
-    "requests": "requests",
-    "succeeded": "succeeded",
-    "conflicts met": "conflicts_met",
+    "sent": "requests",
+    "success": "succeeded",
+    "conflicts": "conflicts_met",
     "resolved": "resolved",
     "given up": "given_up",
-    "outcome unknown": "unknown",
-    "updates lost": "lost",
-    "p50 ms": "p50_ms",
-    "p99 ms": "p99_ms",
+    "unknown": "unknown",
+    "lost": "lost",
+    "p50": "p50_ms",
+    "p99": "p99_ms",
 }
 
 
@@ -51,13 +52,13 @@ def page_command(services: Sequence[Service], couchdb: CouchDB, port: int, logs:
     Raises:
         SuiteError: their database can't be asked what it promises reads.
     """
-    loaded = [service for service in services if service.sample.is_under_load] or services
-    names = [service.sample.name for service in loaded]
-    urls = ",".join(f"{service.sample.name}={service.url}" for service in loaded)
+    names = loaded(service.sample for service in services)
+    urls = {service.sample.name: service.url for service in reversed(services)}  # each one's first process
+    choice = ",".join(f"{name}={urls[name]}" for name in names)
     first = _SUGGESTED if _SUGGESTED in names else names[0]
-    where = locust_command("--services", urls, "--only", first)
+    where = locust_command("--services", choice, "--only", first)
     history = ["--history", str(logs / "loadgen_page.history.jsonl")]
-    reads = ["--reads", reads_promised(loaded[0], couchdb).value]
+    reads = ["--reads", reads_promised(services[0], couchdb).value]
     return [*where, *history, *reads, "--web-host", "127.0.0.1", "--web-port", str(port)]
 
 
@@ -123,29 +124,31 @@ def verdict_on(history: Path, reads: Reads) -> Verdict:
         raise SuiteError(str(error)) from error
 
 
-def comparison_tables(
-    summaries: Mapping[str, Mapping[str, Any]], fits: Callable[[Table], bool]
-) -> list[Table]:
-    """A column for each service, by the name of its sample; several tables if they don't fit into one."""
-    groups: list[dict[str, Mapping[str, Any]]] = [{}]
+def comparison_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
+    """A row for each service, by the name of its sample. It fits on a screen of 80 columns."""
+    load = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
+    title = f"{load}; p50 and p99 in ms"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column()
+    for figure in _FIGURES:
+        table.add_column(figure, justify="right")
     for name, summary in summaries.items():
-        if groups[-1] and not fits(_comparison_table(groups[-1] | {name: summary})):
-            groups.append({})
-        groups[-1][name] = summary
-    return [_comparison_table(group) for group in groups]
-
-
-def _comparison_table(summaries: Mapping[str, Mapping[str, Any]]) -> Table:
-    title = f"{_USERS} users on {_FRUITS} fruits, {_PERCENT_PUT} % of their requests are changes"
-    table = Table("", title=title, title_justify="left")
-    for name in summaries:
-        table.add_column(name.rpartition("/")[2], justify="right")
-    for title, key in _FIGURES.items():
-        table.add_row(title, *(_cell(summary[key]) for summary in summaries.values()))
+        table.add_row(name.rpartition("/")[2], *(_cell(summary[key]) for key in _FIGURES.values()))
     return table
 
 
 def _cell(value: float | None) -> str:
+    """A count in up to six characters: "99,999", "100 k", "1.23 M"; milliseconds in five: "99.9", "13 s"."""
     if value is None:
-        return "not known"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+        return "?"
+    if isinstance(value, float):
+        return _milliseconds(value)
+    if value < 100_000:
+        return f"{value:,}"
+    return f"{value / 1e3:,.0f} k" if value < 999_500 else f"{value / 1e6:.2f} M"
+
+
+def _milliseconds(value: float) -> str:
+    if value < 99.95:
+        return f"{value:.1f}"
+    return f"{value:,.0f}" if value < 9_999.5 else f"{value / 1e3:.0f} s"

@@ -32,7 +32,7 @@ from suite.faults.switchboard import Switchboard
 from suite.faults.table import faults_on
 from suite.installations import installed
 from suite.load import (
-    comparison_tables,
+    comparison_table,
     history_of,
     page_command,
     put_load,
@@ -50,11 +50,12 @@ from tor_async_etcd.testing import EtcdServer
 
 _LEGEND = """\
 resolved: requests that met a conflict and succeeded all the same
-given up: answered 409; lost: acknowledged, but not in the database"""
+given up: answered 409 or 412; unknown: changes that may have been applied
+lost: changes that were acknowledged, but are not in the database"""
 _PARTITION_LEGEND = """\
 conflicts: fruits that both changed; merged: so often, by either; superseded: shown beside the later color
 lost: acknowledged, but in neither database when both were the same again"""
-_PAGE_TIMEOUT_S = 20.0
+_PAGE_TIMEOUT_S = 60.0
 _LOOK_INTERVAL_S = 0.5
 
 
@@ -206,8 +207,7 @@ class _Run:
         if not summaries:
             return
         screen.say("")
-        for table in comparison_tables(summaries, screen.fits):
-            screen.show(table)
+        screen.show(comparison_table(summaries))
         screen.say(_LEGEND)
         for name, verdict in verdicts.items():
             screen.say(f"{name}: {verdict}")

@@ -5,7 +5,6 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -13,7 +12,6 @@ from suite.couchdb import CouchDB
 from suite.services import Service
 
 _console = Console(highlight=False)
-_NO_LIMIT = 10_000
 
 
 @contextlib.contextmanager
@@ -49,14 +47,6 @@ def _wrapped(text: str) -> str:
 def show(table: Table) -> None:
     """Prints a table."""
     _console.print(table)
-
-
-def fits(table: Table) -> bool:
-    """Whether a table is no wider than the screen."""
-    return (
-        Measurement.get(_console, _console.options.update(max_width=_NO_LIMIT), table).maximum
-        <= _console.width
-    )
 
 
 def service_table(services: Sequence[Service]) -> Table:

@@ -4,7 +4,7 @@ A new sample gets a row here. Nothing else in the suite lists the samples.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -76,16 +76,23 @@ SAMPLES = (
     # Its fruits have properties that the other samples refuse.
     Sample("crud/hash_and_encrypt", 8453, options=("--protection", "{protection}"), has_own_database=True),
     Sample("crud/group_commit", 8454, is_under_load=True),
-    Sample("crud/conditional", 8460),
+    Sample("crud/conditional", 8460, is_under_load=True),
     # Its fruits have properties that the other samples refuse, and documents with ids of their own.
-    Sample("crud/idempotent", 8461, has_own_database=True),
+    Sample("crud/idempotent", 8461, has_own_database=True, is_under_load=True),
     Sample("crud/append_only", 8462, has_own_database=True, is_under_load=True),
     # Its fruits are of two versions, and the other samples refuse the newer one.
-    Sample("crud/migration", 8464, options=("--version", "2"), has_own_database=True),
+    Sample("crud/migration", 8464, options=("--version", "2"), has_own_database=True, is_under_load=True),
     Sample("leader", 8455, 3, ("--etcd", "{etcd}")),
     Sample("changes", 8463),
     Sample("outbox", 8465, 2, ("--etcd", "{etcd}", "--webhook", "{webhook}")),
 )
+
+
+def loaded(samples: Iterable[Sample]) -> list[str]:
+    """The names of those that locust's page has to offer: those that are meant for load, or else all."""
+    samples = list(samples)
+    names = [sample.name for sample in samples if sample.is_under_load] or [each.name for each in samples]
+    return list(dict.fromkeys(names))
 
 
 def sample_named(name: str) -> Sample:

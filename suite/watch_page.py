@@ -11,7 +11,7 @@ from suite.services import answers
 from watch.packages import PackagesError, install_packages
 
 _MODULE = "watch.service"
-_READY_TIMEOUT_S = 20.0
+_READY_TIMEOUT_S = 60.0
 
 
 @contextlib.contextmanager

@@ -1,13 +1,13 @@
 """What the requests of a service do, as events for those that listen: sampled, bounded, off by default."""
 
-import asyncio
-import collections
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import msgspec
+
+from tor_async_service.listeners import Listener, Listeners
 
 _MAX_REQUESTS_PER_S = 60.0
 _MAX_LISTENERS = 8
@@ -35,33 +35,6 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int = 0
 
 
-class TooManyListenersError(Exception):
-    """So many listen already that another one would cost the service too much."""
-
-
-class Listener:
-    """The events that one listener has not taken yet; the oldest are dropped when there are too many."""
-
-    def __init__(self, max_events: int) -> None:
-        self._events: collections.deque[Event] = collections.deque(maxlen=max_events)
-        self._has_events = asyncio.Event()
-        self.dropped_count = 0
-
-    def add(self, event: Event) -> None:
-        """Adds an event."""
-        self.dropped_count += len(self._events) == self._events.maxlen
-        self._events.append(event)
-        self._has_events.set()
-
-    async def take(self) -> list[Event]:
-        """All events that wait; at least one."""
-        await self._has_events.wait()
-        self._has_events.clear()
-        events = [*self._events]
-        self._events.clear()
-        return events
-
-
 class EventLog:
     """Hands the events of requests to listeners. While nobody listens, no request is followed.
 
@@ -77,11 +50,9 @@ class EventLog:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_requests_per_s = self._tokens = max_requests_per_s
-        self._max_listeners = max_listeners
-        self._max_events = max_events
         self._now = now
         self._filled_at_s = now()
-        self._listeners: set[Listener] = set()
+        self._listeners: Listeners[Event] = Listeners(max_listeners=max_listeners, max_items=max_events)
         self._count = 0
 
     @property
@@ -105,21 +76,12 @@ class EventLog:
 
     def add(self, event: Event) -> None:
         """Hands an event to all that listen."""
-        for listener in self._listeners:
-            listener.add(event)
+        self._listeners.add(event)
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[Listener]:
-        """A listener for the block.
+    def listening(self) -> AbstractContextManager[Listener[Event]]:
+        """A listener for a block.
 
         Raises:
-            TooManyListenersError: there are enough.
+            TooManyListenersError: there are enough; when the block begins.
         """
-        if len(self._listeners) >= self._max_listeners:
-            raise TooManyListenersError
-        listener = Listener(self._max_events)
-        self._listeners.add(listener)
-        try:
-            yield listener
-        finally:
-            self._listeners.discard(listener)
+        return self._listeners.joined()

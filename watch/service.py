@@ -17,6 +17,7 @@ from tor_async_couchdb import Database
 from tor_async_couchdb.wire.login import check_token
 from tor_async_service import Option, Parts, Problem, ServiceApplication, ServiceHandler, UnhealthyError, run
 from tor_async_service.http.events import EventStreamHandler
+from tor_async_service.listeners import Listener, TooManyListenersError
 from watch import files
 from watch.access import check_access
 from watch.attacks import ATTACKS, AsyncAttacker
@@ -26,7 +27,7 @@ from watch.plain_couchdb import MissingError, PlainDatabase, PlainDatabaseError
 from watch.service_client import ServiceUnreachableError
 from watch.watching.services import Service
 from watch.watching.watch import DEFAULT_INTERVAL_S, Watch
-from watch.watching.world import Browser, TooManyBrowsersError, World
+from watch.watching.world import World
 
 _TAMPERING, _ENCRYPTING = "crud/tampering", "crud/hash_and_encrypt"
 _RECENT_DOCUMENTS = 40
@@ -127,13 +128,13 @@ class StreamHandler(EventStreamHandler, WatchHandler):
         try:
             with self.watched.world.watched() as browser:
                 await self.write_events(_messages(browser))
-        except TooManyBrowsersError:
+        except TooManyListenersError:
             raise tornado.web.HTTPError(503, "Too many pages are open.") from None
 
 
-async def _messages(browser: Browser) -> AsyncGenerator[bytes, None]:
+async def _messages(browser: Listener[bytes]) -> AsyncGenerator[bytes, None]:
     while True:
-        yield await browser.take()
+        yield b"".join(await browser.take())
 
 
 class ServicesHandler(WatchHandler):

@@ -60,6 +60,13 @@ def test_honest_service_passes_and_conflicts_are_told_apart(tmp_path: Path) -> N
     assert {row[3] for row in rows[1:]} == {"1", "2", "3", "4", "5"}
 
 
+def test_users_ask_no_more_often_than_their_pace(tmp_path: Path) -> None:
+    with running(Service()) as service:
+        code, summary = run(service, tmp_path, "--pace", "0.01")
+    assert code == 0
+    assert 0 < summary["requests"] <= 5  # each of the five users once, on a slow machine perhaps not yet
+
+
 def test_lost_updates_fail_the_load(tmp_path: Path) -> None:
     with running(Service(lose_each=20)) as service:
         code, summary = run(service, tmp_path)

@@ -12,6 +12,7 @@ from loadgen.options import (
     chosen,
     hosts,
     number_of_fruits,
+    pace,
     percentage,
     service_url,
     services,
@@ -22,6 +23,7 @@ from loadgen.options import (
 def test_good_values_are_taken(tmp_path: Path) -> None:
     assert (number_of_fruits("1"), number_of_fruits("500")) == (1, 500)
     assert (percentage("0"), percentage("100")) == (0, 100)
+    assert (pace("4"), pace("0.25")) == (4.0, 0.25)
     assert writable_file(str(tmp_path / "new.tsv")) == tmp_path / "new.tsv"
     assert not (tmp_path / "new.tsv").exists()
 
@@ -86,9 +88,10 @@ def test_bad_url_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("option", "text"),
     [(number_of_fruits, text) for text in ("0", "-1", "1.5", "", "x", "²", "10001", "9" * 5000)]
-    + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²", "9" * 5000)],
+    + [(percentage, text) for text in ("101", "-1", "50%", "", "0.5", "²", "9" * 5000)]
+    + [(pace, text) for text in ("0", "0.0", "-1", "1e3", "nan", "", "²", "9" * 5000)],
 )
-def test_bad_number_is_named(option: Callable[[str], int], text: str) -> None:
+def test_bad_number_is_named(option: Callable[[str], float], text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as caught:
         option(text)
     assert repr(text) in str(caught.value)

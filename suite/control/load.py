@@ -10,6 +10,7 @@ import requests
 
 from suite.errors import SuiteError
 from suite.supervision import Supervisor
+from suite.table import loaded
 
 _TIMEOUT_S = 10.0
 # Locust answers when its books are closed, which takes long if a service hangs.
@@ -36,12 +37,12 @@ class LoadControl:
     def __init__(self, page_url: str, supervisor: Supervisor) -> None:
         self._page_url = page_url
         self._supervisor = supervisor
-        loaded = [each.sample.name for each in supervisor.services.values() if each.sample.is_under_load]
-        self._load = Load(tuple(loaded[:1]))
+        self._choices = loaded(service.sample for service in supervisor.services.values())
+        self._load = Load(tuple(self._choices[:1]))
 
     def state(self) -> dict[str, Any]:
-        """The load that was last asked for, and whether it runs."""
-        return asdict(self._load) | {"is_running": self._is_running()}
+        """The load that was last asked for, whether it runs, and the samples that may be chosen."""
+        return asdict(self._load) | {"is_running": self._is_running(), "choices": self._choices}
 
     def start(self, changes: Mapping[str, Any]) -> None:
         """Starts the load as it was last asked for, with these changes.
@@ -53,6 +54,8 @@ class LoadControl:
         load = _changed(self._load, changes)
         for name in load.samples:
             self._supervisor.named(name)
+            if name not in self._choices:
+                raise LoadError(f"samples: {name} gets no load; choose from {', '.join(self._choices)}.")
         if self._is_running():
             self.stop()
         form = {

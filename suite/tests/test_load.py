@@ -1,11 +1,13 @@
-"""What the suite makes of a load's history."""
+"""What the suite makes of a load's figures and history."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from loadgen.linearizability import Reads
 from suite import load
@@ -13,7 +15,7 @@ from suite.couchdb import CouchDB
 from suite.errors import SuiteError
 from suite.processes import Process
 from suite.services import Service, ServiceCommand
-from suite.table import sample_named
+from suite.table import SAMPLES, sample_named
 from tor_async_couchdb.errors import TransportError
 
 SERVICE = Service(
@@ -65,24 +67,30 @@ def test_history_that_cannot_be_checked_is_an_error(tmp_path: Path) -> None:
         load.verdict_on(tmp_path / "history.jsonl", Reads.LINEARIZABLE)
 
 
-def test_services_that_do_not_fit_on_the_screen_are_in_a_table_of_their_own() -> None:
-    summary = dict.fromkeys(
-        (
-            "requests",
-            "succeeded",
-            "conflicts_met",
-            "resolved",
-            "given_up",
-            "unknown",
-            "lost",
-            "p50_ms",
-            "p99_ms",
-        ),
-        1,
-    )
-    summaries = {f"crud/{name}": summary for name in ("a", "b", "c", "d", "e")}
-    tables = load.comparison_tables(summaries, lambda table: len(table.columns) <= 3)
-    headers = [[str(column.header) for column in table.columns] for table in tables]
-    assert headers == [["", "a", "b"], ["", "c", "d"], ["", "e"]]
-    (table,) = load.comparison_tables(summaries, lambda _: True)
-    assert len(table.columns) == 6
+def test_table_fits_on_a_narrow_screen_however_large_the_figures_are() -> None:
+    largest = {
+        "requests": 9_989_999,
+        "succeeded": 9_989_999,
+        "conflicts_met": 9_989_999,
+        "resolved": 9_989_999,
+        "given_up": 9_989_999,
+        "unknown": 999_499,
+        "lost": 999,
+        "p50_ms": 9_999.4,
+        "p99_ms": 40_000.4,
+    }
+    names = [sample.name for sample in SAMPLES if sample.is_under_load]
+    console = Console(width=80, file=io.StringIO())
+    console.print(load.comparison_table(dict.fromkeys(names, largest)))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]  # it is the StringIO
+    assert {line.split()[0] for line in lines[3:]} == {name.removeprefix("crud/") for name in names}
+    figures = "9.99 M 9.99 M 9.99 M 9.99 M 9.99 M 999 k 999 9,999 40 s"
+    assert {" ".join(line.split()[1:]) for line in lines[3:]} == {figures}
+
+
+def test_figures_that_are_not_known_are_told_from_none() -> None:
+    summary = dict.fromkeys(("requests", "succeeded", "conflicts_met", "resolved", "given_up", "unknown"), 0)
+    unknown = {"in_database": None, "lost": None, "p50_ms": None, "p99_ms": None}
+    console = Console(width=80, file=io.StringIO())
+    console.print(load.comparison_table({"crud/basic": summary | unknown}))
+    assert "basic 0 0 0 0 0 0 ? ? ?" in " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]  # it is the StringIO

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 import msgspec
 import tornado.web
 
-from tor_async_service.events import EventLog, Listener, TooManyListenersError
+from tor_async_service.events import Event, EventLog
 from tor_async_service.http.events import EventStreamHandler, event
 from tor_async_service.http.same_origin import check_same_origin
+from tor_async_service.listeners import Listener, TooManyListenersError
 
 # Events go out together: a message for each would cost the service more than the event.
 _PAUSE_S = 0.1
@@ -30,7 +31,7 @@ class EventsHandler(EventStreamHandler):
             raise tornado.web.HTTPError(503, "Too many listen already.") from None
 
 
-async def _messages(listener: Listener) -> AsyncGenerator[bytes, None]:
+async def _messages(listener: Listener[Event]) -> AsyncGenerator[bytes, None]:
     while True:
         events = await listener.take()
         await asyncio.sleep(_PAUSE_S)

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from tor_async_service.events import Event, EventLog, TooManyListenersError
+from tor_async_service.events import Event, EventLog
+from tor_async_service.listeners import TooManyListenersError
 
 
 def an_event(number: int) -> Event:

@@ -10,7 +10,16 @@ const SERIES = [
 ];
 const RATES = ["succeeded", "refused", "met"];
 // The order in which one reads them; what comes later follows.
-const ORDER = ["crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit"];
+const ORDER = [
+  "crud/basic",
+  "crud/retry",
+  "crud/exp_backoff",
+  "crud/group_commit",
+  "crud/conditional",
+  "crud/idempotent",
+  "crud/append_only",
+  "crud/migration",
+];
 const MINUTE_S = 60;
 const MOMENTS_A_MINUTE = 125;
 

@@ -14,6 +14,18 @@ const STEPS_TOLD = 60;
 const OPEN_FOR_S = 10;
 
 const COLORS = { read: "--read", write: "--write", conflict: "--conflict-fill", wait: "--wait", queue: "--queue" };
+// What to look for in the lane of a sample; others have no note.
+const NOTES = {
+  "crud/basic": "One try. If another write was faster, the client gets 409.",
+  "crud/retry": "Reads and writes again at once, until it wins.",
+  "crud/exp_backoff": "Pauses before it tries again.",
+  "crud/group_commit": "Changes wait for each other, and are written together.",
+  "crud/conditional": "The client says what it has seen. If that is old, it gets 412.",
+  "crud/idempotent": "A repeat has the same key, and is answered again without a write.",
+  "crud/append_only": "Each change is a document of its own: there is no race.",
+  "crud/migration": "Reads fruits of either version, and writes those of its own.",
+};
+
 const WORDS = {
   read: "read",
   write: "write",
@@ -62,6 +74,7 @@ export class LanesPanel {
 
 function createLane(sample) {
   const canvas = make("canvas", { role: "img" });
+  const note = make("span", { class: "note", textContent: NOTES[sample] ?? "" });
   const summary = make("span");
   const list = make("ol");
   const details = make("details", {}, make("summary", { textContent: "The last one in words" }), list);
@@ -70,7 +83,7 @@ function createLane(sample) {
   const element = make(
     "figure",
     { class: "card lane", "data-sample": sample },
-    make("figcaption", {}, name, summary),
+    make("figcaption", {}, name, note, summary),
     canvas,
     details,
   );
@@ -101,12 +114,18 @@ function updateLane(view, lane, moment, isForced) {
 
 const tries = (bar) => bar.steps.reduce((most, [, , , attempt]) => Math.max(most, attempt), 1);
 const conflicts = (bar) => bar.steps.filter(([what]) => what === "conflict").length;
+const has = (bar, wanted) => bar.steps.some(([what]) => what === wanted);
+// A change that succeeds without a write was made before, under the same key.
+const isRepeat = (bar) => bar.status < 400 && has(bar, "read") && !has(bar, "write");
 
 function summaryOf(bars) {
   const mean = bars.reduce((sum, bar) => sum + tries(bar), 0) / bars.length;
   const refused = bars.filter((bar) => bar.status >= 400).length;
   const paused = bars.some((bar) => bar.steps.some(([what, , ms]) => what === "wait" && ms > 0));
-  const parts = [`${mean.toFixed(1)} ${mean === 1 ? "try" : "tries"} each`, `${refused} of ${bars.length} refused`];
+  const repeated = bars.filter(isRepeat).length;
+  const each = mean === 1 ? "1 try" : `${mean.toFixed(1)} tries`;
+  const parts = [`${each} each`, `${refused} of ${bars.length} refused`];
+  if (repeated) parts.push(`${repeated} answered again`);
   if (paused) parts.push("with pauses");
   return parts.join(", ");
 }
@@ -163,7 +182,7 @@ function drawBar(context, bar, top, length, toX, color) {
   for (const [what, begin, ms, attempt] of bar.steps) {
     if (!(what in COLORS)) continue;
     const x = toX(begin);
-    const wide = Math.max(toX(Math.min(ms, Math.max(length - begin, 0))) - 0.5, 1);
+    const wide = Math.max(toX(Math.min(begin + ms, length)) - x - 0.5, 1);
     if (what === "wait") drawPause(context, x, top, wide, height, color(COLORS.wait));
     else {
       context.fillStyle = color(COLORS[what]);
@@ -184,7 +203,8 @@ function drawBar(context, bar, top, length, toX, color) {
   context.arc(end + 8, middle, 4.5, 0, 2 * Math.PI);
   context.fill();
   context.textAlign = "left";
-  context.fillText(isGood ? "✓" : String(bar.status), end + 15, middle + 0.5);
+  const text = isRepeat(bar) ? "again" : "✓";
+  context.fillText(isGood ? text : String(bar.status), end + 15, middle + 0.5);
 }
 
 function drawPause(context, x, top, width, height, color) {

@@ -20,9 +20,8 @@ export class LoadPanel {
   }
 
   show(moment) {
-    const crud = new Set((moment.services ?? []).map(({ sample }) => sample).filter((name) => name.startsWith("crud/")));
-    this.#samples.show(ordered(crud), (sample) => sample, create, () => {});
     const load = moment.load;
+    this.#samples.show(ordered(load?.choices ?? []), (sample) => sample, create, () => {});
     const samples = load?.is_running ? load.samples : [];
     const text = samples.length
       ? `${load.users} users on ${load.fruits} fruits, ${load.percent_put} % changes: ${samples.map(shortName).join(", ")}`

@@ -23,7 +23,16 @@ from tor_async_service.metrics import ServiceMetrics
 _TIMEOUT_S = 10.0
 RUN_TOKEN = "the run's own"
 
-CRUD = ("crud/basic", "crud/retry", "crud/exp_backoff", "crud/group_commit")
+CRUD = (
+    "crud/basic",
+    "crud/retry",
+    "crud/exp_backoff",
+    "crud/group_commit",
+    "crud/conditional",
+    "crud/idempotent",
+    "crud/append_only",
+    "crud/migration",
+)
 
 
 class FakeService:
@@ -93,6 +102,7 @@ class FakeRun:
             "fruits": 5,
             "percent_put": 80,
             "is_running": False,
+            "choices": [*CRUD],
         }
         self.books: dict[str, Any] = {}
         self.masters: dict[str, Any] | None = None

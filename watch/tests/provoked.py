@@ -28,7 +28,21 @@ _STEPS: dict[str, list[tuple[str, float, int]]] = {
         ("write", 15, 2),
     ],
     "crud/group_commit": [("read", 5, 1), ("write", 14, 1)],
+    "crud/conditional": [("read", 18, 1)],
+    "crud/idempotent": [("read", 11, 1)],
+    "crud/append_only": [("write", 21, 1)],
+    "crud/migration": [
+        ("read", 8, 1),
+        ("conflict", 12, 1),
+        ("wait", 30, 1),
+        ("read", 8, 2),
+        ("conflict", 12, 2),
+        ("wait", 10, 2),
+        ("read", 8, 3),
+        ("write", 12, 3),
+    ],
 }
+_REFUSALS = {"crud/basic": 409, "crud/conditional": 412}
 
 
 def put_load(run: FakeRun) -> None:
@@ -38,6 +52,10 @@ def put_load(run: FakeRun) -> None:
     run.services["crud/retry"].answer(200, count=40, conflicts=3)
     run.services["crud/exp_backoff"].answer(200, count=35, conflicts=1, duration_s=0.2)
     run.services["crud/group_commit"].answer(200, count=60)
+    run.services["crud/conditional"].answer(200, count=30)
+    run.services["crud/conditional"].answer(412, count=20, conflicts=1)
+    for sample in ("crud/idempotent", "crud/append_only", "crud/migration"):
+        run.services[sample].answer(200, count=25)
     run.books = {
         sample: {"acknowledged": 100 + i, "in_database": 100 + i, "lost": 0, "unknown": 0}
         for i, sample in enumerate(CRUD)
@@ -62,6 +80,6 @@ def _events_of(sample: str, number: int, begin_s: float) -> list[Event]:
         reported_at_s = at_s if is_wait else at_s + duration_s
         events.append(Event(number, reported_at_s, what, attempt, duration_s=duration_s))  # type: ignore[arg-type]  # one of the known steps
         at_s += duration_s
-    status = 409 if sample == "crud/basic" else 200
+    status = _REFUSALS.get(sample, 200)
     attempt = _STEPS[sample][-1][2]
     return [*events, Event(number, at_s, "end", attempt, status=status, duration_s=at_s - begin_s)]

@@ -78,6 +78,12 @@ def test_lanes_cut_requests_into_their_tries(page: Page, run: FakeRun) -> None:
     assert re.search(r"3 tries, 2 lost, answered 200 after 75 ms", lane("crud/retry"))
     assert re.search(r"2 tries, 1 lost, answered 200 after 110 ms", lane("crud/exp_backoff"))
     assert re.search(r"1 try, 0 lost, answered 200 after 19 ms", lane("crud/group_commit"))
+    assert re.search(r"1 try, 0 lost, answered 412 after 18 ms", lane("crud/conditional"))
+    assert re.search(r"1 try, 0 lost, answered 200 after 11 ms", lane("crud/idempotent"))
+    assert re.search(r"1 try, 0 lost, answered 200 after 21 ms", lane("crud/append_only"))
+    assert re.search(r"3 tries, 2 lost, answered 200 after 100 ms", lane("crud/migration"))
+    repeats = page.locator('#lane-cards figure[data-sample="crud/idempotent"] figcaption')
+    expect(repeats).to_contain_text("1 try each, 0 of 4 refused, 4 answered again")
     backoff = page.locator('#lane-cards figure[data-sample="crud/exp_backoff"]')
     expect(backoff.locator("figcaption")).to_contain_text("with pauses")
     backoff.locator("summary").click()
@@ -156,6 +162,13 @@ def test_all_faults_end_by_one_button(page: Page, run: FakeRun) -> None:
     expect(page.locator("#faults-on")).to_have_text("unavailable")
     page.get_by_role("button", name="End all faults").click()
     expect(page.locator("#faults-on")).to_be_empty()
+
+
+def test_load_can_be_put_on_what_locust_knows_and_on_nothing_else(page: Page, run: FakeRun) -> None:
+    boxes = page.locator("#load-samples input")
+    expect(boxes).to_have_count(len(CRUD))
+    assert [box.get_attribute("value") for box in boxes.all()] == [*CRUD]
+    assert "crud/tampering" in run.services
 
 
 def test_load_is_started_on_several_samples_and_stopped(page: Page, run: FakeRun) -> None:

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from tor_async_couchdb import Database
+from tor_async_service.listeners import TooManyListenersError
 from tor_async_service.tests.serving import problem_of, serving
 from watch.access import TOKEN_HEADER
 from watch.service import WatchApplication, make_app
 from watch.tests.fake_run import RUN_TOKEN, FakeRun
-from watch.watching.world import TooManyBrowsersError, World
+from watch.watching.world import World
 
 _TIMEOUT_S = 10.0
 _JSON = "application/json"
@@ -209,7 +210,7 @@ class TestStream:
 
     def test_too_many_pages_are_refused(self) -> None:
         world = World(max_browsers=1)
-        with world.watched(), pytest.raises(TooManyBrowsersError), world.watched():
+        with world.watched(), pytest.raises(TooManyListenersError), world.watched():
             pass
 
     async def test_a_slow_page_misses_the_oldest_moments(self) -> None:
@@ -218,7 +219,7 @@ class TestStream:
             for number in range(10):
                 world.set("number", number)
                 world.publish({})
-            text = (await browser.take()).decode()
+            text = b"".join(await browser.take()).decode()
         assert re.findall(r'"number":(\d+)', text) == ["7", "8", "9"]
 
 

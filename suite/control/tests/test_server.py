@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from suite.background import EventLoopThread
-from suite.control.load import LoadControl
+from suite.control.load import LoadControl, LoadError
 from suite.control.server import Controls, ControlServer, control_server
 from suite.couchdb import CouchDB
 from suite.database_keeper import DatabaseKeeper
@@ -195,6 +195,18 @@ def test_database_and_load_are_described(server: ControlServer) -> None:
     }
     assert ask(server, "GET", "/load").json()["is_running"] is False
     assert ask(server, "GET", "/books").json() == {}
+
+
+def test_only_samples_that_locust_knows_get_load(process: Process) -> None:
+    def service(name: str) -> Service:
+        command = ServiceCommand(sample_named(name), "http://127.0.0.1:1/fruits", {})
+        return Service(command, "http://127.0.0.1:2", process)
+
+    supervisor = Supervisor([service("crud/retry"), service("health")], Path(), lambda _: None)
+    load = LoadControl("http://127.0.0.1:3", supervisor)
+    assert load.state()["choices"] == ["crud/retry"]
+    with pytest.raises(LoadError, match=r"health gets no load; choose from crud/retry\."):
+        load.start({"samples": ["crud/retry", "health"]})
 
 
 def test_service_is_described_and_killed(server: ControlServer, process: Process) -> None:
