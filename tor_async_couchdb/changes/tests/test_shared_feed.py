@@ -9,8 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-import pytest
-
 from tor_async_couchdb.changes.shared_feed import START, SharedFeed
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.documents.revisions import Change
