@@ -1,5 +1,6 @@
 """Faults of processes: killed, suspended, or with a wrong clock."""
 
+import time
 from collections.abc import Sequence
 
 import requests
@@ -9,6 +10,7 @@ from suite.supervision import Supervised, Supervisor
 
 _TIMEOUT_S = 2.0
 _LEADER = "leader"
+_POLL_INTERVAL_S = 0.2
 
 
 class Killed:
@@ -32,10 +34,14 @@ class Killed:
 
 
 class Leaders:
-    """The process of the sample `leader` that leads now, and as many of the others as are asked for."""
+    """The process of the sample `leader` that leads now, and as many of the others as are asked for.
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    After a leader was killed, another one leads within `election_s` seconds.
+    """
+
+    def __init__(self, supervisor: Supervisor, *, election_s: float = 8.0) -> None:
         self._supervisor = supervisor
+        self._election_s = election_s
         self._harmed: list[str] = []
 
     def kill(self, count: float) -> None:
@@ -73,10 +79,14 @@ class Leaders:
             self._supervisor.resume(self._harmed.pop())
 
     def _leader(self) -> str:
-        for service in self._supervisor.of(_LEADER):
-            if service.is_running and _leads(service):
-                return service.label
-        raise SuiteError("Nobody leads at the moment: try again when somebody does.")
+        deadline_s = time.monotonic() + self._election_s
+        while True:
+            for service in self._supervisor.of(_LEADER):
+                if service.is_running and _leads(service):
+                    return service.label
+            if time.monotonic() > deadline_s:
+                raise SuiteError("Nobody leads at the moment: try again when somebody does.")
+            time.sleep(_POLL_INTERVAL_S)
 
 
 class Clock:

@@ -46,7 +46,7 @@ def test_first_are_killed_while_none_is_under_load(supervisor: Supervisor) -> No
 
 
 def test_without_a_leader_nobody_is_harmed(supervisor: Supervisor) -> None:
-    leaders = Leaders(supervisor)
+    leaders = Leaders(supervisor, election_s=0.0)
     for harm in (leaders.kill, leaders.suspend):
         with pytest.raises(SuiteError, match="Nobody leads"):
             harm(1)
