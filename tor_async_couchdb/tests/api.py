@@ -274,7 +274,7 @@ async def follow(database: Database) -> None:
     """A follower hands on changes; a shared feed has many readers."""
 
     async def handle(changes: Sequence[Change]) -> None:
-        assert all(change.deleted or change.doc for change in changes)
+        assert all(change.deleted or (change.doc and change.error is None) for change in changes)
 
     await Follower("a", handle, database=database, wants=lambda change: not change.deleted).run()
     feed = SharedFeed(lambda changes: [change.rev for change in changes], database=database)
