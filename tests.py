@@ -6,6 +6,7 @@ http://127.0.0.1:8445. The tests need no empty database: they make their own fru
 
 # ruff: noqa: PT009 - unittest's assertions say what they saw under pynose too, which rewrites no assert.
 
+import base64
 import http.client
 import json
 import os
@@ -39,6 +40,10 @@ FRUIT_ID = re.compile(r"[0-9a-f]{32}")
 TIMESTAMP = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00")
 MAX_BODY_BYTES = 64 * 1024
 ABSENT_FRUIT_ID = "0" * 32
+HEADERS = (
+    *("Accept", "Authorization", "Client-Id", "Cookie", "Idempotency-Key", "If-Match", "If-None-Match"),
+    *("Last-Event-ID", "Origin", "TE", "traceparent", "X-Forwarded-For", "X-Request-Id"),
+)
 PROMETHEUS_ACCEPTS = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,"
     "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
@@ -196,6 +201,14 @@ class TestFruit(FruitTestCase):
                 body = FIRST | {name: "vert d'eau 🍏 \"\\\u0000"}
                 fruit = self.read(self.create(body)["fruit_id"]).json()
                 self.assertEqual(fruit, fruit | visible(body))
+
+    def test_texts_that_look_alike_stay_apart(self) -> None:
+        spellings = ("Jos\u00e9", "Jose\u0301", "Karl", "Karl\u00ad", "K\uff41rl", " Karl", "karl")
+        for name in TEXTS:
+            fruits = {spelling: self.create(FIRST | {name: spelling}) for spelling in spellings}
+            for spelling, fruit in fruits.items():
+                with self.subTest(name=name, spelling=ascii(spelling)):
+                    self.assertEqual(self.read(fruit["fruit_id"]).json()[name], spelling)
 
     def test_update_changes_all_properties_and_counts(self) -> None:
         fruit = self.create()
@@ -358,6 +371,15 @@ class TestBadRequests(FruitTestCase):
                 with self.subTest(name=name, value=value):
                     self.assert_both_refused(json.dumps(FIRST | {name: value}), 400)
 
+    def test_value_that_is_no_json_is_refused(self) -> None:
+        values = (b"NaN", b"-Infinity", b"1e999", b"9" * 5000, b"[" * 9999)
+        texts = (b'"\\ud800"', b'"\\x41"', b'"\xed\xa0\x80"', b'"\n"')
+        for name in FIRST:
+            for value in values + texts:
+                with self.subTest(name=name, value=value[:20]):
+                    body = json.dumps(FIRST | {name: "VALUE"}).encode().replace(b'"VALUE"', value)
+                    self.assert_both_refused(body, 400)
+
     def test_unknown_property_is_refused_by_name(self) -> None:
         for name in ("no_property", "fruit_id", "change_count", "_id", next(iter(FIRST)).upper()):
             with self.subTest(name=name):
@@ -506,6 +528,16 @@ class TestFruits(FruitTestCase):
                     response = self.request("GET", FRUITS_URL, params={"start": start, **limit})
                     self.assert_problem(response, 400)
 
+    def test_page_may_start_at_any_key_and_any_document(self) -> None:
+        texts = ("", "a" * 20_000, "\u20ac" * 3000)
+        keys: tuple[Any, ...] = (*texts, 0, -1.5, 2**53, True, None, [], ["a", 1], {"a": []})
+        for key in keys:
+            for document_id in ("a/b?c#d", "a" * 9_000):
+                cursor = base64.urlsafe_b64encode(json.dumps([key, document_id]).encode()).decode()
+                with self.subTest(key=ascii(key)[:50], document_id=document_id[:50]):
+                    response = self.request("GET", FRUITS_URL, params={"start": cursor, "limit": "1"})
+                    self.assertIn(response.status_code, (200, 400), response.text)
+
     def test_page_starts_where_its_link_says_also_without_a_limit(self) -> None:
         own = {self.create()["fruit_id"] for _ in range(3)}
         first = self.request("GET", f"{FRUITS_URL}?limit=1")
@@ -515,6 +547,37 @@ class TestFruits(FruitTestCase):
         seen = [fruit["fruit_id"] for response in (first, rest) for fruit in response.json()]
         self.assertEqual(len(seen), len(set(seen)))
         self.assertLessEqual(own, set(seen))
+
+
+class TestLengths(FruitTestCase):
+    """What a client sends may be of any length: at the worst the request is refused."""
+
+    def assert_no_failure(self, method: str, url: str, **options: Any) -> None:
+        response = self.request(method, url, **options)
+        self.assertLess(response.status_code, 500, response.text)
+        if response.status_code >= 400:
+            self.assert_problem(response, response.status_code)
+
+    def test_header_of_any_length_is_answered(self) -> None:
+        fruit_url = f"{FRUITS_URL}/{self.create()['fruit_id']}"
+        for name in HEADERS:
+            for value in ("9" * 20_000, '"x",' * 5_000):
+                with self.subTest(name=name, value=value[:10]):
+                    headers = {name: value, "Connection": "close"}
+                    self.assert_no_failure("GET", f"{FRUITS_URL}?limit=1", headers=headers)
+                    self.assert_no_failure("GET", fruit_url, headers=headers)
+                    self.assert_no_failure("PUT", fruit_url, headers=headers, json=FIRST)
+
+    def test_url_of_any_length_is_answered(self) -> None:
+        for size in (9000, 30_000):
+            long = "9" * size
+            for path in (f"?limit={long}", f"?start={long}", f"?no_parameter={long}", f"/{long}"):
+                for method in ("GET", "HEAD"):
+                    with self.subTest(method=method, path=path[:20], size=size):
+                        response = self.request(method, f"{FRUITS_URL}{path}")
+                        self.assertLess(response.status_code, 500)
+            self.assert_no_failure("GET", f"{SERVICE_URL}/_health?quick={long}")
+            self.assert_no_failure("GET", f"{SERVICE_URL}/readyz?exclude={long}")
 
 
 class TestConflicts(FruitTestCase):

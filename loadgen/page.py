@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _BAR = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
 _START_TIMEOUT_S = 5.0
+_MAX_USERS = 10_000
 _TAB = "conflicts"
 _COLUMNS = {
     "name": "Service",
@@ -85,7 +86,8 @@ class Page:
     def _start(self) -> Any:
         """Answer as locust does: with 200 also if the load can't start. Its page shows `message` then."""
         with self._one_at_a_time:
-            problem = _unknown_fields(request.form) or self._session.prepare_from(request.form)
+            form = request.form
+            problem = _unknown_fields(form) or _too_much(form) or self._session.prepare_from(form)
             if problem:
                 logger.warning("%s", problem)  # the form to edit a load closes and shows no answer
                 return jsonify({"success": False, "message": problem, "host": self._web_ui.environment.host})
@@ -137,6 +139,18 @@ def _unknown_fields(form: Form) -> str:
     """Locust would set any of its options by a field of that name, also those that name files to write."""
     unknown = sorted(form.keys() - _FIELDS - _LOCUSTS_FIELDS)
     return f"there is no {', '.join(unknown)}: the fields are {', '.join(sorted(_FIELDS))}" if unknown else ""
+
+
+def _too_much(form: Form) -> str:
+    """Locust takes any number of users, "nan" and "inf" a second among them, and then never ends to start."""
+    for name in ("user_count", "spawn_rate"):
+        try:
+            number = float(form.get(name, "0"))
+        except ValueError:
+            continue  # locust refuses it
+        if not number <= _MAX_USERS:
+            return f"{name} can't be more than {_MAX_USERS}"
+    return ""
 
 
 def _is_address(host: str) -> bool:

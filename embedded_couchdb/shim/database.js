@@ -108,10 +108,12 @@ class Database {
     }
   }
 
-  // CouchDB does not compare the revision of a _local document: it adds one to it.
-  async putLocal({ _id, _rev = '0-0', _deleted = false, _revisions, ...body }) {
+  // CouchDB does not compare the revision of a _local document: it adds one to it. Such a document has no attachments.
+  async putLocal({ _id, _rev = '0-0', _deleted = false, ...members }) {
     const id = LOCAL_PREFIX + _id.slice('_local/'.length);
     const rev = _deleted ? '0-0' : `0-${Number(_rev.slice(2)) + 1}`;
+    const isKept = ([name]) => !name.startsWith('_') || name.startsWith('_replication');
+    const body = Object.fromEntries(Object.entries(members).filter(isKept));
     await this.putInternal(id, { rev, body, isDeleted: _deleted });
     return { ok: true, id: _id, rev };
   }

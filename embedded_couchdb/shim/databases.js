@@ -88,6 +88,9 @@ function mount(app, databases) {
   app.get('/_all_dbs', (req, res) => sendJson(res, 200, [...databases.names].sort()));
   app.all(['/:db', '/:db/*'], checkName);
   app.put('/:db', handle(async (req, res) => {
+    if (req.query.partitioned === 'true') {
+      throw new CouchError(501, 'not_implemented', 'The stand-in has no partitioned databases.');
+    }
     await databases.create(req.params.db);
     res.setHeader('Location', `http://${req.headers.host}/${encodeURIComponent(req.params.db)}`);
     sendJson(res, 201, { ok: true });

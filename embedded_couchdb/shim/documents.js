@@ -120,7 +120,7 @@ function revisionOf(req, doc = {}) {
 }
 
 function checkedRevision(rev, id = '') {
-  const form = id.startsWith('_local/') ? /^0-\d+$/ : /^\d+-[^-]+$/;
+  const form = id.startsWith('_local/') ? /^0-\d+$/ : /^\d+-[^-]*$/;
   if (typeof rev !== 'string' || !form.test(rev)) {
     throw new CouchError(400, 'bad_request', 'Invalid rev format');
   }

@@ -120,6 +120,16 @@ def test_malformed_revision_is_refused(database: Couch, rev: str) -> None:
     assert database.get(f"/a?rev={rev}").status_code == 400
 
 
+@pytest.mark.parametrize("rev", ["1-", "1-xyz", "0-a"])
+def test_revision_of_a_replicator_is_kept_as_it_is(database: Couch, rev: str) -> None:
+    body = {"docs": [{"_id": "a", "_rev": rev}], "new_edits": False}
+    assert database.post("/_bulk_docs", json=body).json() == []
+    assert database.get("/a").json()["_rev"] == rev
+    assert database.get(f"/a?rev={rev}").status_code == 200
+    [leaf] = database.get("/a?open_revs=all", headers={"Accept": "application/json"}).json()
+    assert leaf["ok"]["_rev"] == rev
+
+
 def test_revisions_are_reported_on_request(database: Couch) -> None:
     first = database.save("a")
     second = database.save("a", _rev=first)

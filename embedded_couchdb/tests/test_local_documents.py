@@ -65,6 +65,12 @@ def test_name_is_free_whatever_the_server_keeps_for_itself(database: Couch, name
     assert database.get("/_design/ids/_view/by_id").json()["total_rows"] == 1
 
 
+def test_attachments_and_what_only_answers_have_are_dropped(database: Couch) -> None:
+    attachments = {"note": {"content_type": "text/plain", "data": "aGVsbG8="}}
+    database.put("/_local/a", json={"n": 1, "_attachments": attachments, "_conflicts": [], "_revs_info": []})
+    assert database.get("/_local/a?attachments=true").json() == {"_id": "_local/a", "_rev": "0-1", "n": 1}
+
+
 def test_attachment_is_refused(database: Couch) -> None:
     database.put("/_local/a", json={})
     assert (

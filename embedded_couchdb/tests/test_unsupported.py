@@ -39,6 +39,13 @@ def test_missing_feature_of_a_database_is_named(stand_in_database: Couch, method
     assert feature.split("=")[0].lstrip("_") in response.json()["reason"]
 
 
+def test_partitioned_database_is_not_made_without_partitions(stand_in: Couch) -> None:
+    response = stand_in.put("/test_partitioned?partitioned=true")
+    assert (response.status_code, response.json()["error"]) == (501, "not_implemented")
+    assert "partitioned" in response.json()["reason"]
+    assert stand_in.get("/test_partitioned").status_code == 404
+
+
 @pytest.mark.parametrize(
     "path",
     [

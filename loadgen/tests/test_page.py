@@ -147,7 +147,15 @@ def test_forms_that_come_together_start_one_load(page: Page) -> None:
         ({"services": "bad", "percent_put": "120"}, "'120' is not a percentage"),
         ({"services": "bad", "history": "x.jsonl"}, "there is no history: the fields are fruits, host,"),
         ({"services": "bad", "fruits": "many"}, "'many' is not a number of fruits"),
+        ({"services": "bad", "user_count": "10001"}, "user_count can't be more than 10000"),
+        ({"services": "bad", "user_count": "9" * 400}, "user_count can't be more than 10000"),
+        ({"services": "bad", "spawn_rate": "nan"}, "spawn_rate can't be more than 10000"),
+        ({"services": "bad", "spawn_rate": "1e999"}, "spawn_rate can't be more than 10000"),
+        ({"services": "bad", "spawn_rate": "many"}, "Invalid spawn_rate"),
+        ({"services": "bad", "fruits": "9" * 5000}, "is not a number of fruits"),
+        ({"services": "bad", "percent_put": "9" * 5000}, "is not a percentage"),
     ],
+    ids=range(12),
 )
 def test_wrong_form_is_refused_at_once(page: Page, form: dict[str, str], message: str) -> None:
     answer = page.swarm(**form)
@@ -168,6 +176,12 @@ def test_service_that_does_not_create_fruits_is_named_at_once(page: Page) -> Non
     page.bad.create_at_most = 100
     assert answer["message"].startswith(f"The load can't start: can't create a fruit: POST {page.bad.url}")
     assert page.basic.change_counts == {}
+
+
+@pytest.mark.parametrize("path", ["books", "metrics", "stats/requests", "nothing"])
+def test_head_is_get_without_the_body(page: Page, path: str) -> None:
+    answer = requests.head(f"{page.url}/{path}", timeout=DEADLINE_S)
+    assert (answer.status_code, answer.content) == (page.get(path).status_code, b"")
 
 
 def test_other_sites_in_the_same_browser_are_refused(page: Page) -> None:

@@ -23,8 +23,8 @@ class Shown:
 
     `body` is the type that it gives to `json_body`. `model` is the class of the models that it answers with,
     None if it is not known; it `writes` by one of the chassis' methods, None if it writes nothing, and may
-    create what it writes, or not. `refusals` are the statuses of the HTTPErrors that it raises, and `helpers`
-    the names of the handler's own methods that it calls.
+    create what it writes, or not. `status` is the one that it sets, `refusals` are those of the HTTPErrors
+    that it raises, and `helpers` the names of the handler's own methods that it calls.
     """
 
     body: Any = None
@@ -32,6 +32,7 @@ class Shown:
     writes: str | None = None
     creates: bool = False
     only_creates: bool = False
+    status: int = 200
     refusals: tuple[int, ...] = ()
     helpers: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
@@ -59,6 +60,7 @@ def shown_by(method: Callable[..., Any]) -> Shown:
         writes=next((writer for writer in _WRITERS if writer in own), None),
         creates=bool(creating),
         only_creates=bool(creating) and creating == writing,
+        status=_status_set_by(own["set_status"]) if "set_status" in own else 200,
         refusals=tuple(_statuses(calls)),
         helpers=tuple(own),
     )
@@ -104,6 +106,13 @@ def _models_in(hint: Any) -> Iterator[type[Model]]:
         yield hint
     for part in typing.get_args(hint):
         yield from _models_in(part)
+
+
+def _status_set_by(call: ast.Call) -> int:
+    match call.args:
+        case [ast.Constant(value=int(status)), *_]:
+            return status
+    return 200
 
 
 def _statuses(calls: list[ast.Call]) -> Iterator[int]:

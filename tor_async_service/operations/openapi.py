@@ -179,7 +179,7 @@ class _Operation:
             case "write_models":
                 return {200: Answer(list[model])}  # type: ignore[valid-type]  # mypy takes it for a variable
             case None:
-                return {200: Answer()}
+                return {self.shown.status: Answer()}
         return {200: Answer(Any)}
 
     @property

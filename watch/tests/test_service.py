@@ -2,7 +2,6 @@ import asyncio
 import itertools
 import re
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -149,6 +148,15 @@ class TestAccess:
         assert "the database's own" not in text
 
 
+class TestHead:
+    @pytest.mark.parametrize(
+        "path", ["/", "/stream", "/static/main.js", "/faults", "/load", "/attacks", "/no"]
+    )
+    async def test_head_is_get_without_the_body(self, client: aiohttp.ClientSession, path: str) -> None:
+        async with client.head(path) as answer, client.get(path) as expected:
+            assert (answer.status, await answer.read()) == (expected.status, b"")
+
+
 class TestControl:
     async def test_a_change_is_passed_on(self, client: aiohttp.ClientSession, run: FakeRun) -> None:
         assert (await change(client, "PUT", "/faults/database-slow", {"grade": 500})).status == 200
@@ -170,13 +178,19 @@ class TestControl:
         [
             ("/faults/database-slow", {"grade": "much"}),
             ("/faults/database-slow", {"strength": 1}),
+            ("/faults/database-slow", msgspec.Raw(b'{"grade": 1e999}')),
+            ("/faults/database-slow", msgspec.Raw(b'{"grade": NaN}')),
+            ("/faults/database-slow", msgspec.Raw(b'{"grade": %s}' % (b"9" * 5000))),
+            ("/faults/database-slow", msgspec.Raw(b'{"grade":' * 6000)),
+            ("/load", msgspec.Raw(b"[" * 60_000)),
             ("/load", {"samples": [], "users": 1, "fruits": 1, "percent_put": 1}),
             ("/load", {"samples": ["crud/basic"], "users": 0, "fruits": 1, "percent_put": 1}),
             ("/load", {"samples": ["crud/basic"], "users": 1, "fruits": 1, "percent_put": 101}),
         ],
+        ids=range(10),
     )
     async def test_nonsense_is_refused_before_the_run_is_asked(
-        self, client: aiohttp.ClientSession, run: FakeRun, path: str, body: dict[str, Any]
+        self, client: aiohttp.ClientSession, run: FakeRun, path: str, body: object
     ) -> None:
         await problem_of(await change(client, "PUT", path, body), 400)
         assert run.requests == []

@@ -83,6 +83,14 @@ def test_method_that_writes_nothing_shows_so() -> None:
     assert shown_by(Handler.delete) == Shown()
 
 
+def test_status_that_is_set_is_shown() -> None:
+    class Accepting(ServiceHandler):
+        async def post(self) -> None:
+            self.set_status(204)
+
+    assert shown_by(Accepting.post) == Shown(status=204)
+
+
 def test_types_may_be_attributes_of_a_module() -> None:
     class Indirect(ServiceHandler):
         async def put(self) -> None:

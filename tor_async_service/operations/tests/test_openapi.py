@@ -142,6 +142,17 @@ def test_declared_answers_parameters_and_own_problems_are_described() -> None:
     assert document["components"]["responses"][rotten]["description"] == "- The fruit is rotten."
 
 
+def test_status_that_a_method_sets_is_described() -> None:
+    class AcceptingHandler(ServiceHandler):
+        async def post(self) -> None:
+            self.set_status(204)
+
+    document = openapi_document([("/in", AcceptingHandler)], title="In", version="1", own_problems={})
+    validate(document)
+    responses = document["paths"]["/in"]["post"]["responses"]
+    assert [status for status in responses if status.startswith("2")] == ["204"]
+
+
 def test_error_that_a_method_raises_is_described() -> None:
     class BusyHandler(ServiceHandler):
         async def get(self) -> None:
