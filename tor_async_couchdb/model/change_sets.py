@@ -62,7 +62,7 @@ def with_change(changes: ChangeSet, change: ChangeSet) -> ChangeSet:
     day, _, name = writer.partition(".")
     oldest = datetime.date.fromisoformat(day) - datetime.timedelta(days=FOLDED_AFTER_DAYS)
     folded = _folded(changes, oldest.isoformat())
-    # If the clock is that far behind, the change would be taken for one that has been folded.
+    # By a clock that is far behind, the change would be taken for one that is in the count.
     day = max(day, _folded_day(folded))
     return union(folded, {f"{day}.{name}": ranges})
 
@@ -78,13 +78,13 @@ def count_changes(changes: ChangeSet) -> int:
 
 
 def without_folded(by_writer: Mapping[str, T]) -> dict[str, T]:
-    """What is known by writer, without the writers whose changes are in the number of a later day."""
+    """What is known by writer, without the writers whose changes are in the count of a later day."""
     folded_day = _folded_day(by_writer)
     return {writer: each for writer, each in by_writer.items() if not _is_before(writer, folded_day)}
 
 
 def _folded(changes: ChangeSet, day: str) -> ChangeSet:
-    """The set with one number for all changes before the day, if there are any but the number of a day."""
+    """The set with one count for all changes before the day, unless that is what it has already."""
     old = {writer: ranges for writer, ranges in changes.items() if _is_before(writer, day)}
     if old.keys() <= {_folded_day(changes)}:
         return changes
@@ -93,7 +93,7 @@ def _folded(changes: ChangeSet, day: str) -> ChangeSet:
 
 
 def _folded_day(by_writer: Mapping[str, object]) -> str:
-    """The last day that names a number of changes before it; "" if there is none."""
+    """The latest day that names a count of the changes before it; "" if there is none."""
     days = (match[0] for writer in by_writer if (match := _DAY.fullmatch(writer)) and match[2] is None)
     return max(days, default="")
 
