@@ -110,6 +110,11 @@ class ServiceTestCase(unittest.TestCase):
         self.assertNotIn(response.request.method, methods(response))
 
 
+def seen_of(body: dict[str, Any]) -> dict[str, Any]:
+    """What a client that sent the body sees of it again."""
+    return {name: value for name, value in body.items() if name not in HIDDEN}
+
+
 def media_type(response: requests.Response) -> str:
     return response.headers["Content-Type"].partition(";")[0].strip().lower()
 
@@ -159,7 +164,7 @@ class FruitTestCase(ServiceTestCase):
         return self.request("DELETE", f"{FRUITS_URL}/{fruit_id}")
 
     def assert_fruit(self, fruit: dict[str, Any], body: dict[str, Any], change_count: int) -> None:
-        seen = visible(body)
+        seen = seen_of(body)
         self.assertEqual(set(fruit), {"fruit_id", *seen, "created_on", "updated_on", "change_count"})
         self.assertRegex(fruit["fruit_id"], rf"\A{FRUIT_ID.pattern}\Z")
         self.assertEqual(fruit, fruit | seen)
@@ -200,7 +205,7 @@ class TestFruit(FruitTestCase):
             with self.subTest(name=name):
                 body = FIRST | {name: "vert d'eau 🍏 \"\\\u0000"}
                 fruit = self.read(self.create(body)["fruit_id"]).json()
-                self.assertEqual(fruit, fruit | visible(body))
+                self.assertEqual(fruit, fruit | seen_of(body))
 
     def test_texts_that_look_alike_stay_apart(self) -> None:
         spellings = ("Jos\u00e9", "Jose\u0301", "Karl", "Karl\u00ad", "K\uff41rl", " Karl", "karl")
@@ -292,11 +297,6 @@ class TestFruit(FruitTestCase):
             fruit["fruit_id"] for fruit in iter(self.create, None) if not fruit["fruit_id"].isdigit()
         )
         self.assert_problem(self.read(fruit_id.upper()), 404)
-
-
-def visible(body: dict[str, Any]) -> dict[str, Any]:
-    """What clients see of a body that they have sent."""
-    return {name: value for name, value in body.items() if name not in HIDDEN}
 
 
 def body_of(properties: dict[str, Any], size_bytes: int = 0) -> bytes:
@@ -437,7 +437,7 @@ class TestBadRequests(FruitTestCase):
         self.addCleanup(self.delete, created.json()["fruit_id"])
         self.assertEqual(updated.status_code, 200, updated.text[:500])
         fruit = self.read(self.fruit["fruit_id"]).json()
-        self.assertEqual(fruit, fruit | visible(json.loads(body)))
+        self.assertEqual(fruit, fruit | seen_of(json.loads(body)))
 
     def test_other_methods_are_not_allowed(self) -> None:
         fruit_url = f"{FRUITS_URL}/{self.fruit['fruit_id']}"
