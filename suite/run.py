@@ -153,8 +153,10 @@ class _Run:
         screen.say(f"Their logs are in {setting.logs}\n")
         screen.say(screen.database_lines(couchdb, commands[0].database_url))
         if link is not None:
-            cost = f"{link.cost_ms():.1f} ms a request"
-            screen.say(f"The services reach it through proxies that can do harm, which costs {cost}.\n")
+            screen.say(
+                "The services reach it through proxies that can do harm, which costs "
+                f"{link.cost_ms():.1f} ms a request; benchmarks/results/watch.md: what under load.\n"
+            )
         if not self._options.once:
             screen.say(
                 f"In another terminal, source {setting.folder / ENVIRONMENT} to know the databases, and\n"

@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "error" in faults:
         print(faults["error"], file=sys.stderr)
         return 1
+    if options.action == "off":
+        print(f"{options.name or 'all faults'}: off")
+        return 0
     for fault in faults["faults"]:
         print(_line(fault))
     return 0

@@ -49,7 +49,10 @@ def test_fault_is_switched_and_shown(run: Switchboard, capsys: pytest.CaptureFix
     assert main(["on", "slow", "7"]) == 0
     assert run.state("slow")["current_grade"] == 7
     assert capsys.readouterr().out.startswith("slow: on (7 ms); ")
-    assert main(["off", "slow"]) == main(["on", "slow"]) == main(["off"]) == 0
+    assert main(["off", "slow"]) == 0
+    assert capsys.readouterr().out == "slow: off\n"
+    assert main(["on", "slow"]) == main(["off"]) == 0
+    assert capsys.readouterr().out.endswith("all faults: off\n")
     assert not run.state("slow")["is_on"]
 
 
