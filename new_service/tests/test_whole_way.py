@@ -79,13 +79,16 @@ async def assert_runs_by_its_own_command(project: Path, database: str) -> None:
     (port,) = free_ports(1)
     command = ["./run.sh", "--port", str(port), "--database", database]
     async with running_command(command, project, own_environment()) as service:
-        url = await service.url()
-        async with aiohttp.ClientSession(url) as client:
-            body = {"amount": 1, "customer_email": EMAIL}
-            async with client.post(INVOICES, json=body) as response:
-                assert response.status == 201
-        service.process.terminate()
-        assert await service.status() == 0
+        try:
+            url = await service.url()
+            async with aiohttp.ClientSession(url) as client:
+                body = {"amount": 1, "customer_email": EMAIL}
+                async with client.post(INVOICES, json=body) as response:
+                    assert response.status == 201
+        finally:
+            service.process.terminate()  # not kill: the service that it runs has to end, too
+            status = await service.status()
+        assert status == 0
 
 
 def installed(project: Path, couchdb: CouchDBServer, database: str) -> None:

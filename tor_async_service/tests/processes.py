@@ -11,7 +11,7 @@ from pathlib import Path
 from tor_async_couchdb.tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 
 class Service:
