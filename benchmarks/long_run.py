@@ -171,13 +171,13 @@ def _opened_page(url: str) -> Iterator[tuple[Page, OpenPage]]:
         yield page, OpenPage(page)
 
 
-def grown(readings: Readings) -> dict[str, float]:
-    """What has grown by more than a quarter, and by how much.
+def grown(readings: Readings, *, at_most: float = _MAX_GROWTH) -> dict[str, float]:
+    """What has a growth above `at_most`, and which one.
 
     That of the stand-in does not count: Node.js collects garbage late, and takes memory in the meantime.
     """
     ratios = {name: growth(values) for name, values in readings.items() if name != STAND_IN}
-    return {name: ratio for name, ratio in ratios.items() if ratio > _MAX_GROWTH}
+    return {name: ratio for name, ratio in ratios.items() if ratio > at_most}
 
 
 def growth(values: Sequence[float]) -> float:

@@ -8,6 +8,8 @@ from benchmarks.long_run import PAGE_HEAP, STAND_IN, Run, grown, growth, read, w
 from watch.tests.browser import chromium
 
 _DURATION_S, _INTERVAL_S = 180, 10
+# The keys that `idempotent` promises to remember for five minutes still get more.
+_MAX_GROWTH = 1.5
 # All that the page keeps, the moments of four minutes among it.
 _MAX_HEAP_KIB = 24 * 1024
 
@@ -22,7 +24,7 @@ def test_three_minutes_leave_memory_flat_and_lose_nothing(tmp_path: Path) -> Non
     assert lost == 0
     heap = of_page.pop(PAGE_HEAP)
     assert max(heap) < _MAX_HEAP_KIB
-    assert grown({**memory, **of_page}) == {}
+    assert grown({**memory, **of_page}, at_most=_MAX_GROWTH) == {}
 
 
 def test_growth_compares_the_end_with_what_was_there_once_all_was_loaded() -> None:
