@@ -26,6 +26,8 @@ from suite.table import SAMPLES
 _FRUITS = 5
 _PERCENT_PUT = 80
 _START_TIMEOUT_S = 180.0
+_STOP_TIMEOUT_S = 180.0
+_POLL_INTERVAL_S = 0.1
 _REQUEST_TIMEOUT_S = 60.0
 _TALL: ViewportSize = {"width": 1280, "height": 6000}  # all panels are on the screen: others are not drawn
 _KIB, _MIB = 2**10, 2**20
@@ -73,6 +75,11 @@ class Run:
         return self
 
     def __exit__(self, *error: object) -> None:
+        # Killed any earlier, it would leave its twenty services behind.
+        self._process.ask_to_stop()
+        deadline_s = time.monotonic() + _STOP_TIMEOUT_S
+        while self._process.is_running and time.monotonic() < deadline_s:
+            time.sleep(_POLL_INTERVAL_S)
         self._stack.close()
 
     def start_load(self) -> None:
