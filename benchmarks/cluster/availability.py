@@ -53,9 +53,9 @@ class Load:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("--fault", required=True, metavar="NAME", help="what the commands do")
-    parser.add_argument("--break", dest="break_", required=True, metavar="COMMAND", help="begins the fault")
-    parser.add_argument("--mend", required=True, metavar="COMMAND", help="ends it")
+    parser.add_argument("--fault", metavar="NAME", help="what the commands do")
+    parser.add_argument("--break", dest="break_", metavar="COMMAND", help="begins the fault")
+    parser.add_argument("--mend", metavar="COMMAND", help="ends it")
     parser.add_argument("--clients", type=settings.count, default=6, help="each with a fruit of its own")
     parser.add_argument("--seconds", type=settings.count, default=80, help="length of the fault")
     settings.add_results(parser)
@@ -65,8 +65,10 @@ def run(options: argparse.Namespace) -> int:
     """Measures and writes the result; the exit status.
 
     Raises:
-        SuiteError: COUCHDB_URL names no cluster, or an acknowledged change was lost.
+        SuiteError: an option is missing, COUCHDB_URL names no cluster, or an acknowledged change was lost.
     """
+    if not (options.fault and options.break_ and options.mend):
+        raise SuiteError("Give all of --fault, --break and --mend.")
     with settings.couchdb_to_measure() as couchdb:
         if not couchdb.other_urls:
             raise SuiteError("COUCHDB_URL has to name several nodes of a cluster, separated by commas.")

@@ -131,7 +131,11 @@ class AsyncPartsPagesRetriever(AsyncModelsRetriever[P]):
 
     async def fetch_page(self, size: int, start: Cursor | None = None) -> Page[P]:
         """At most `size` models, from a cursor on; those that were deleted leave gaps."""
-        options = {**_OF_MODELS} if start is None else {**_OF_MODELS, "startkey": [start.key]}
+        options = {**_OF_MODELS}
+        if start is not None and isinstance(start.key, list | dict):
+            return Page([], None)  # they come after all texts, and CouchDB refuses an empty range
+        if start is not None and isinstance(start.key, str):  # all others come before them
+            options["startkey"] = [start.key]
         rows = await self._rows(include_docs=False, reduce=True, group_level=1, limit=size + 1, **options)
         keys = [*_part_counts(rows)]
         if not keys:

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from tor_async_etcd.errors import Compacted, ConflictError
+from tor_async_etcd.errors import Compacted, ConflictError, EtcdError, OutcomeUnknownError, TransportError
 from tor_async_etcd.kv.keyset import KeySet
 from tor_async_etcd.maps.db_transaction import DbTransaction
 from tor_async_etcd.maps.directory import find_or_create_slot
@@ -82,6 +82,7 @@ class Database:
         began = now()
         deadline = began + timeout_s
         conflicts = 0
+        conflict: EtcdError | None = None
 
         def left_s() -> float:
             return min(self.client.gateway.timeout_s, deadline - now())
@@ -90,12 +91,19 @@ class Database:
             try:
                 async with self._begin(write=True, timeout_s=left_s) as txn:
                     return await function(txn)
-            except (ConflictError, Compacted):
+            except (ConflictError, Compacted) as error:
+                conflict = error
                 conflicts += 1
                 ended = now()
                 pause_s = pause_after(conflicts, ended - began)
                 if ended + pause_s >= deadline:
                     raise
+            except OutcomeUnknownError:
+                raise
+            except TransportError as error:
+                if conflict is None or now() < deadline:
+                    raise
+                raise conflict from error  # it is the reason why the time ran out
             await asyncio.sleep(pause_s)
             began = now()
 

@@ -114,7 +114,8 @@ class Gateway:
             except EtcdError as error:
                 pause_s = next(waits)
                 if not self.is_repeatable(error, call) or now() + pause_s >= deadline:
-                    if isinstance(error.__cause__, TimeoutError) and earlier is not None:
+                    is_over = isinstance(error.__cause__, TimeoutError) or now() >= deadline
+                    if is_over and earlier is not None:
                         raise earlier from error  # it is the reason why the time ran out
                     raise
                 self._warn_once(error)

@@ -3,6 +3,9 @@
 import { $, Keyed, make, setText } from "./dom.js";
 import { act, ask, part } from "./api.js";
 
+// A moment that was on its way when a switch was set tells of the time before.
+const STALE_MS = 2000;
+
 const words = (name) => name.replaceAll(/[_-]/g, " ");
 
 export class FaultsPanel {
@@ -34,9 +37,11 @@ function create(fault) {
   view.element = make("li", { "data-fault": fault.name }, toggle, name, sentence);
   if (fault.grade && fault.grade.min < fault.grade.max) view.element.append(gradeOf(fault, view, title));
   toggle.addEventListener("click", () =>
-    act(toggle, () => {
-      if (toggle.getAttribute("aria-checked") === "true") return ask("DELETE", `/faults/${part(fault.name)}`);
-      return begin(fault, view);
+    act(toggle, async () => {
+      const isOn = toggle.getAttribute("aria-checked") !== "true";
+      await (isOn ? begin(fault, view) : ask("DELETE", `/faults/${part(fault.name)}`));
+      view.isSet = { isOn, untilMs: Date.now() + STALE_MS };
+      show(view, isOn);
     }),
   );
   return view;
@@ -62,6 +67,13 @@ function gradeOf(fault, view, title) {
 }
 
 function update(view, fault) {
-  view.toggle.setAttribute("aria-checked", String(Boolean(fault.is_on)));
-  view.element.classList.toggle("is-on", Boolean(fault.is_on));
+  const isOn = Boolean(fault.is_on);
+  if (view.isSet && view.isSet.isOn !== isOn && Date.now() < view.isSet.untilMs) return;
+  view.isSet = null;
+  show(view, isOn);
+}
+
+function show(view, isOn) {
+  view.toggle.setAttribute("aria-checked", String(isOn));
+  view.element.classList.toggle("is-on", isOn);
 }

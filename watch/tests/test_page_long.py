@@ -102,7 +102,8 @@ def test_a_fault_is_switched_by_keyboard_alone(open_page: Open, page_run: FakeRu
             break
     assert page.evaluate(focused) == "database slow"
     page.keyboard.press("Space")
-    page_run.wait_until(lambda: bool(page_run.faults["database-slow"]["is_on"]))
+    expect(page.get_by_role("switch", name="database slow")).to_have_attribute("aria-checked", "true")
+    assert page_run.faults["database-slow"]["is_on"]
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowRight")
     page_run.wait_until(lambda: page_run.faults["database-slow"]["current_grade"] != 300)

@@ -18,7 +18,7 @@ from tor_async_couchdb.actions.append_only import (
     Journal,
     joined,
 )
-from tor_async_couchdb.actions.retrieve import Cursor
+from tor_async_couchdb.actions.retrieve import Cursor, Page
 from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.documents.database import Database
 from tor_async_couchdb.errors import OutcomeUnknownError, TransportError
@@ -387,6 +387,10 @@ async def test_rows_whose_keys_are_of_no_model_hold_up_nothing(
     assert [each.entry_count for each in await pages.fetch()] == [2, 2]
     assert [each.key for each in (await pages.fetch_page(1)).models] == ["a"]
     assert [each.key for each in (await pages.fetch_page(1, Cursor("b", ""))).models] == ["b"]
+    for key in (None, True, 7, ""):
+        assert [each.key for each in (await pages.fetch_page(1, Cursor(key, ""))).models] == ["a"]
+    for key in ("c", [], ["a"], {}, {"a": 1}):
+        assert await pages.fetch_page(1, Cursor(key, "")) == Page([], None)
 
 
 async def test_value_without_an_id_is_left_out(database: Database, documents: Documents) -> None:
