@@ -30,6 +30,7 @@ MODULES: Mapping[str, str] = {
     "conditional": "conditional",
     "idempotent": "idempotent",
     "append_only": "append_only",
+    "migration": "migration",
     "watch": "watch",
     "long_run": "long_run",
     "tampering_round_trip": "tampering_round_trip",
