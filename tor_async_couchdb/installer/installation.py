@@ -31,6 +31,8 @@ _logger = logging.getLogger(__package__)
 
 # How often an installation begins again because others delete the database.
 _MAX_TRIES = 5
+# Why CouchDB answers 500 for a database that is being deleted.
+_NO_SHARDS = "No DB shards could be opened"
 
 
 def _ignore_progress(name: str, done: int, total: int) -> None:
@@ -165,7 +167,10 @@ def _create(
 
 def _was_deleted_meanwhile(error: CouchDBError) -> bool:
     """Whether the error is that of a database which another installer, with `delete`, deletes just now."""
-    return isinstance(error, NotFoundError) or isinstance(error.__cause__, NotFoundError)
+    return any(
+        isinstance(each, NotFoundError) or (isinstance(each, ResponseError) and _NO_SHARDS in each.reason)
+        for each in (error, error.__cause__)
+    )
 
 
 def _stays(target: AdminDatabase, error: CouchDBError) -> InstallerError:

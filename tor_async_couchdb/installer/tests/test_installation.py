@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tor_async_couchdb.errors import TransportError
+from tor_async_couchdb.errors import ResponseError, TransportError
 from tor_async_couchdb.installer import installation
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase
 from tor_async_couchdb.installer.errors import InstallerError
@@ -219,6 +219,29 @@ def test_database_that_another_creates_meanwhile_is_taken_as_it_is(
     monkeypatch.setattr(AdminDatabase, "exists", lambda database: False)
     installer.install()
     assert set(_revisions(database)) == {"_design/by_color", "red", "precious"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(404, "Database does not exist."), (500, "No DB shards could be opened.")]
+)
+def test_installation_begins_again_while_another_deletes_the_database(
+    database: AdminDatabase,
+    installer: Installer,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    reason: str,
+) -> None:
+    states, errors = AdminDatabase.states, [reason] * 2
+
+    def fail_twice(database: AdminDatabase, document_ids: list[str]) -> dict[str, str]:
+        if errors:
+            raise ResponseError.for_status(status, "error", errors.pop(), method="POST", path=database.name)
+        return states(database, document_ids)
+
+    monkeypatch.setattr(AdminDatabase, "states", fail_twice)
+    installer.install()
+    assert set(_revisions(database)) == {"_design/by_color", "red"}
+    assert not errors
 
 
 def test_seed_document_that_another_puts_meanwhile_is_left_alone(
