@@ -44,8 +44,8 @@ _LONGEST_WAIT = 6  # the number of doublings until the cap of the pause
 # While most copies are down each pad is one more revision on the others.
 _MAX_PADS = 4
 
-# Revisions that this process knows to be sealed, buried on all copies, or the base of a new document; some 100
-# bytes each.
+# Revisions that this process knows to be sealed, buried on all copies, or the base of a new document. Each
+# takes some 100 bytes.
 _MAX_REMEMBERED = 10_000
 
 # Marks the tombstone of a leaf that lost a race, as opposed to a document that a client deleted.
