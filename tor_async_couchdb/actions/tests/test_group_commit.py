@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tor_async_couchdb import deadline
+from tor_async_couchdb.actions import group_commit
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter, Change, group_count
 from tor_async_couchdb.actions.retrieve import AsyncModelRetriever
 from tor_async_couchdb.documents.database import Database
@@ -35,6 +36,7 @@ from tor_async_couchdb.model.properties import UniqueKey
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.protection import signing
 from tor_async_couchdb.protection.guard import ProtectingGuard
+from tor_async_couchdb.retries.pauses import Pause, immediately
 from tor_async_couchdb.testing.fault_proxy import (
     FaultProxy,
     Request,
@@ -508,6 +510,23 @@ async def test_conflicts_and_retries_are_reported_to_the_observer_of_each_caller
         assert observer.conflict_count == 2
         assert len(observer.pauses_s) == 2
         assert sum(observer.pauses_s) > 0
+
+
+async def test_pause_before_a_retry_is_longer_on_average_than_the_lost_try(
+    committing: Committing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest_s: list[float] = []
+
+    def full_jitter(*, base_s: float) -> Pause:
+        longest_s.append(base_s)
+        return immediately
+
+    monkeypatch.setattr(group_commit, "full_jitter", full_jitter)
+    committing.proxy.inject(delayed(0.1), READ)
+    committing.proxy.inject(changed_first(), "_bulk_docs")
+    assert await committing.outcomes(increment) == [1]
+    assert len(longest_s) == 1
+    assert longest_s[0] > 0.4
 
 
 class SealingObserver(Observer):
