@@ -32,7 +32,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--model", metavar="NAME", help="what the service stores, as a class: Invoice, OrderLine"
     )
-    parser.add_argument("--plural", metavar="NAME", help="several of it: people, order_lines [by rule]")
+    parser.add_argument(
+        "--plural", metavar="NAME", help="several of it: people, order_lines [that of English]"
+    )
     parser.add_argument(
         "--property",
         dest="properties",

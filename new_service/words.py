@@ -4,9 +4,12 @@ import dataclasses
 import re
 from typing import Self
 
-_SILENT_H = ("hour", "honest", "honor", "honour", "heir", "herb")
-# Words that begin with a vowel that is spoken like a consonant: a unit, a user, a one-off.
-_CONSONANT_SOUND = re.compile(r"uni(?!n|m)|us(?:e|a|u)|ut[ie]|u[bk][iu]|eu|ewe|one|once|u$")
+import inflect
+
+_ENGLISH = inflect.engine()
+# What it has wrong.
+_ENGLISH.defan("usher.*")
+_ENGLISH.defa("uuid.*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,21 +47,15 @@ class Word:
     @property
     def article(self) -> str:
         """The indefinite article that is spoken before it: "a" or "an"."""
-        first = self.parts[0]
-        if first.startswith(_SILENT_H):
-            return "an"
-        return "an" if first[0] in "aeiou" and not _CONSONANT_SOUND.match(first) else "a"
+        return _ENGLISH.a(self.parts[0]).partition(" ")[0]
 
     def plural(self) -> Self:
-        """Several of it, by the regular rules of English."""
+        """Several of it. One that is the same as the singular (series) gets a regular ending (serieses)."""
         *others, last = self.parts
-        if re.search(r"[^aeiou]y$", last):
-            last = f"{last[:-1]}ies"
-        elif re.search(r"(s|x|z|ch|sh)$", last):
-            last = f"{last}es"
-        else:
-            last = f"{last}s"
-        return type(self)((*others, last))
+        several = _ENGLISH.plural_noun(last)
+        if several == last:
+            several += "es" if last.endswith("s") else "s"
+        return type(self)((*others, several))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

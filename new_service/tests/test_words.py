@@ -13,18 +13,31 @@ from new_service.words import Word, shielded, unshielded
         ("address", "addresses"),
         ("branch", "branches"),
         ("order_line", "order_lines"),
+        ("child", "children"),
+        ("sales_person", "sales_people"),
+        ("analysis", "analyses"),
+        ("leaf", "leaves"),
+        ("quiz", "quizzes"),
+        ("status", "statuses"),
     ],
 )
-def test_plural_follows_the_rules_of_english(one: str, several: str) -> None:
+def test_plural_is_that_of_english(one: str, several: str) -> None:
     assert Word.from_snake(one).plural() == Word.from_snake(several)
 
 
-@pytest.mark.parametrize("name", ["invoice", "hour", "unimportant_letter", "usher", "honest_mistake", "egg"])
+@pytest.mark.parametrize(("one", "several"), [("series", "serieses"), ("equipment", "equipments")])
+def test_plural_differs_from_the_singular(one: str, several: str) -> None:
+    assert Word.from_snake(one).plural() == Word.from_snake(several)
+
+
+@pytest.mark.parametrize(
+    "name", ["invoice", "hour", "heir", "x_ray", "unimportant_letter", "usher", "honest_mistake", "egg"]
+)
 def test_vowel_sound_takes_an(name: str) -> None:
     assert Word.from_snake(name).article == "an"
 
 
-@pytest.mark.parametrize("name", ["user", "unit", "union", "house", "euro", "one_off"])
+@pytest.mark.parametrize("name", ["user", "unit", "union", "house", "euro", "one_off", "uuid", "utility"])
 def test_consonant_sound_takes_a(name: str) -> None:
     assert Word.from_snake(name).article == "a"
 
