@@ -10,8 +10,8 @@ from tor_async_couchdb.actions.action import AsyncAction
 from tor_async_couchdb.actions.retrieve import AsyncModelRetrieverByDocumentID
 from tor_async_couchdb.actions.write import AsyncPersister
 from tor_async_couchdb.documents.database import Database
+from tor_async_couchdb.documents.leaf import is_undone
 from tor_async_couchdb.documents.nonces import nonces_of
-from tor_async_couchdb.documents.sealing import is_undone
 from tor_async_couchdb.documents.writer import replaced
 from tor_async_couchdb.errors import ConflictError, InvalidDocumentError
 from tor_async_couchdb.model import Document, Model

@@ -21,7 +21,7 @@ from tor_async_couchdb.conflicts.attachments import (
 from tor_async_couchdb.conflicts.counts import ChangeCounts, counts_of
 from tor_async_couchdb.conflicts.merge import Leaf, merge
 from tor_async_couchdb.documents import nonces
-from tor_async_couchdb.documents.sealing import is_undone
+from tor_async_couchdb.documents.leaf import is_undone
 from tor_async_couchdb.guard import Open
 from tor_async_couchdb.model import Document, Model
 from tor_async_couchdb.model.properties import OnDeleteConflict, Superseded

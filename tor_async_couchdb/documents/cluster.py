@@ -14,7 +14,7 @@ from tor_async_couchdb import deadline
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.nonces import Nonces
 from tor_async_couchdb.documents.revisions import Revisions
-from tor_async_couchdb.documents.sealing import Sealer, Written
+from tor_async_couchdb.documents.sealer import Sealer, Written
 from tor_async_couchdb.documents.writer import Rule
 from tor_async_couchdb.errors import ConflictError, ConnectError, InvalidDocumentError, TransportError
 from tor_async_couchdb.guard import Guard

@@ -14,8 +14,8 @@ from tor_async_couchdb import deadline
 from tor_async_couchdb.calls import CallTracer
 from tor_async_couchdb.deadline import acquired_before
 from tor_async_couchdb.documents.cluster import ChosenRule, has_majority
+from tor_async_couchdb.documents.leaf import mergeable
 from tor_async_couchdb.documents.revisions import Revisions
-from tor_async_couchdb.documents.sealing import mergeable
 from tor_async_couchdb.documents.single_copy import SingleCopyWriter
 from tor_async_couchdb.documents.unique_keys import UniqueKeys
 from tor_async_couchdb.documents.writer import DocumentWriter

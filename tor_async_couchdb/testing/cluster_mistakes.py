@@ -5,19 +5,11 @@ thousands.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tor_async_couchdb.documents.sealing import (
-    Attempt,
-    ClusterIO,
-    Decide,
-    Decision,
-    Leaf,
-    Sealer,
-    Step,
-    Written,
-    decide,
-)
+from tor_async_couchdb.documents.leaf import Leaf
+from tor_async_couchdb.documents.sealer import ClusterIO, Sealer, Written
+from tor_async_couchdb.documents.sealing import Attempt, Decide, Decision, Known, Step, decide
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.testing.simulated_cluster import ClientIO
@@ -112,28 +104,28 @@ def _deciding(decide: Decide) -> MakeSealer:
 
 
 def _in_place_of(step: Step, other: Step) -> MakeSealer:
-    def decided(attempt: Attempt, leaves: Sequence[Leaf], **given: Any) -> Decision:
-        decision = decide(attempt, leaves, **given)
+    def decided(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
+        decision = decide(attempt, leaves, known)
         return decision._replace(step=other) if decision.step is step else decision
 
     return _deciding(decided)
 
 
-def _without_dead_leaves(attempt: Attempt, leaves: Sequence[Leaf], **given: Any) -> Decision:
-    return decide(attempt, leaves, **given | {"buried": _All()})
+def _without_dead_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
+    return decide(attempt, leaves, known._replace(buried=_All()))
 
 
-def _with_undone_leaves(attempt: Attempt, leaves: Sequence[Leaf], **given: Any) -> Decision:
+def _with_undone_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
     for leaf in leaves:
         leaf.is_undone = False
-    return decide(attempt, leaves, **given)
+    return decide(attempt, leaves, known)
 
 
-def _burying_all(attempt: Attempt, leaves: Sequence[Leaf], **given: Any) -> Decision:
+def _burying_all(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
     standing = sorted((leaf for leaf in leaves if not leaf.is_deleted), key=lambda leaf: leaf.rank)
     if len(standing) > 1:
         return Decision(Step.BURY, standing[-1], standing[:-1])
-    return decide(attempt, leaves, **given)
+    return decide(attempt, leaves, known)
 
 
 MISTAKES: Mapping[str, Mistake] = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tor_async_couchdb.documents.nonces import Nonces
-from tor_async_couchdb.documents.sealing import Sealer
+from tor_async_couchdb.documents.sealer import Sealer
 from tor_async_couchdb.errors import ConflictError, CouchDBError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.model.model import NONCES_PROPERTY_NAME

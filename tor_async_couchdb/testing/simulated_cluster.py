@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tor_async_couchdb.documents.sealing import Written
+from tor_async_couchdb.documents.sealer import Written
 from tor_async_couchdb.errors import ConflictError, TransportError
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.wire.revision import generation_and_hash

@@ -1,9 +1,12 @@
 """The rule for writes to a cluster, against a simulated one and step by step."""
 
+from collections.abc import Container
+
 import pytest
 
+from tor_async_couchdb.documents.leaf import Leaf
 from tor_async_couchdb.documents.nonces import MAX_NONCES
-from tor_async_couchdb.documents.sealing import Attempt, Decision, Leaf, Pushed, Step, decide
+from tor_async_couchdb.documents.sealing import Attempt, Decision, Known, Pushed, Step, decide
 from tor_async_couchdb.model import Document
 from tor_async_couchdb.testing.cluster_mistakes import MISTAKES
 from tor_async_couchdb.testing.cluster_schedules import CIRCUMSTANCES, Schedule
@@ -70,9 +73,15 @@ def attempt_of(number: int = 1, base: str | None = BASE, *, accepted: str | None
     return attempt
 
 
-def step(attempt: Attempt, *leaves: Leaf, pushed: Pushed | None = None, age_s: float = 0.0) -> Decision:
+def step(
+    attempt: Attempt,
+    *leaves: Leaf,
+    buried: Container[str] = (),
+    pushed: Pushed | None = None,
+    age_s: float = 0.0,
+) -> Decision:
     ages_s = {each.rev: age_s for each in leaves}
-    return decide(attempt, leaves, database_id="here", buried=(), pushed=pushed, ages_s=ages_s)
+    return decide(attempt, leaves, Known("here", buried=buried, pushed=pushed, ages_s=ages_s))
 
 
 OWN = leaf("6-m", BASE, "4-a", nonces=[nonce(1, 6)])
@@ -91,15 +100,17 @@ def test_lower_leaf_is_buried_by_its_writer_under_the_highest() -> None:
     assert step(attempt_of(accepted="6-m"), OWN, HIGHER) == Decision(Step.BURY, HIGHER, [OWN])
 
 
-def test_write_whose_leaf_is_buried_has_lost_the_race() -> None:
-    buried = leaf("7-u", "6-m", BASE, "4-a", _deleted=True, undone={"rev": "6-m"})
-    assert step(attempt_of(accepted="6-m"), buried, HIGHER).step is Step.CONFLICT
-
-
-def test_lower_leaf_of_another_writer_is_buried_only_once_its_writer_has_had_time() -> None:
+def test_write_whose_leaf_is_buried_on_all_copies_has_lost_the_race() -> None:
     attempt = attempt_of(accepted="6-m")
-    assert step(attempt, OWN, LOWER).step is Step.WAIT
-    assert step(attempt, OWN, LOWER, age_s=1.1) == Decision(Step.BURY, OWN, [LOWER])
+    burial = leaf("7-u", "6-m", BASE, "4-a", _deleted=True, undone={"rev": "6-m"})
+    # As long as a copy lacks the burial, another writer may build on the leaf there.
+    assert step(attempt, burial, HIGHER) == Decision(Step.PUSH, HIGHER, [burial])
+    assert step(attempt, burial, HIGHER, pushed=Pushed("6-z", frozenset({"7-u"}))).step is Step.CONFLICT
+    assert step(attempt, burial, HIGHER, buried={"7-u"}).step is Step.CONFLICT
+
+
+def test_lower_leaf_of_another_writer_is_buried() -> None:
+    assert step(attempt_of(accepted="6-m"), OWN, LOWER) == Decision(Step.BURY, OWN, [LOWER])
 
 
 @pytest.mark.parametrize(
@@ -145,15 +156,37 @@ def test_new_document_has_to_rank_above_one_that_begins_from_the_latest_deletion
     attempt = attempt_of(accepted="6-m")
     attempt.revs_on_all_copies.add("6-m")
     tombstone = leaf(deletion, "3-z", _deleted=True)
-    decision = decide(
-        attempt, [OWN, tombstone], database_id="here", buried={deletion}, pushed=None, ages_s={}
-    )
-    assert decision.step is follows
+    assert step(attempt, OWN, tombstone, buried={deletion}).step is follows
     pushed = Pushed("6-m", frozenset())
-    decision = decide(
-        attempt, [OWN, tombstone], database_id="here", buried={deletion}, pushed=pushed, ages_s={}
-    )
+    decision = step(attempt, OWN, tombstone, buried={deletion}, pushed=pushed)
     assert decision.step is (Step.PAD if follows is Step.PUSH else Step.ACKNOWLEDGE)
+
+
+def test_new_document_has_to_rank_above_one_that_begins_from_a_deletion_that_was_buried() -> None:
+    attempt = attempt_of(accepted="6-m")
+    attempt.revs_on_all_copies.add("6-m")
+    deletion = leaf("6-a", BASE, _deleted=True, type="d_v1.0")
+    burial = deletion.burial()
+    assert burial["type"] == "d_v1.0"
+    buried = leaf("7-u", "6-a", BASE, **{name: burial[name] for name in ("_deleted", "undone")})
+    assert step(attempt, OWN, buried, buried={"7-u"}).step is Step.PUSH
+    assert step(attempt, OWN, UNDONE, buried={"7-u"}).step is Step.ACKNOWLEDGE  # this one was no deletion
+
+
+def test_new_document_counts_once_a_pad_was_seen_above_those_that_begin_from_the_same_tombstone() -> None:
+    attempt = attempt_of(accepted="6-m")
+    attempt.begins_from_tombstone = True
+    pushed = Pushed("6-m", frozenset())
+    assert step(attempt, OWN).step is Step.PUSH
+    assert step(attempt, OWN, pushed=pushed).step is Step.PAD
+    attempt.nonces.add(nonce(9, 7))
+    attempt.revs.add("7-p")
+    attempt.pads_on_most_copies.add("7-p")
+    assert step(attempt, OWN, pushed=pushed).step is Step.PAD  # a pad that dropped out proves nothing
+    padded = leaf("7-p", "6-m", BASE, nonces=[nonce(9, 7), nonce(1, 6)])
+    assert step(attempt, padded).step is Step.ACKNOWLEDGE
+    rival = leaf("7-q", "6-q", BASE, nonces=[nonce(5, 7), nonce(4, 6)])
+    assert step(attempt, padded, rival) == Decision(Step.BURY, rival, [padded])
 
 
 def test_tombstones_are_pushed_before_the_write_counts() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from tor_async_couchdb.documents.nonces import Nonces
-from tor_async_couchdb.documents.sealing import Sealer, Written
+from tor_async_couchdb.documents.sealer import Sealer, Written
 from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
@@ -22,6 +22,7 @@ from tor_async_couchdb.wire.revision import child
 
 NONCES = Nonces("here")
 BASE = "1-aa"
+MAJORITY = 2  # of three copies
 
 
 class Reports(Observer):
@@ -48,7 +49,10 @@ class Reports(Observer):
 
 
 class ScriptedIO:
-    """Gives the answers that it has, in their order, the last one again and again. A request takes 1 s."""
+    """Gives the answers that it has, in their order, the last read again and again. A request takes 1 s.
+
+    Once a majority has taken a pad, reads find the pad.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,8 @@ class ScriptedIO:
         answer = self.writes.pop(0)
         if isinstance(answer, CouchDBError):
             raise answer
+        if copies == MAJORITY and answer.is_on_all_copies:
+            self.reads = [[leaf(document, answer.rev, parents=(document["_rev"].partition("-")[2], "aa"))]]
         return answer
 
     async def fetch_leaves(self, document_id: str) -> Sequence[Document]:
@@ -80,7 +86,10 @@ class ScriptedIO:
 
     async def is_majority_alive(self, document_id: str) -> bool:
         self.time_s += 1.0
-        return self.majorities.pop(0)
+        is_alive = self.majorities.pop(0)
+        if is_alive:
+            self.reads = [self.pushed[-1]]
+        return is_alive
 
     async def sleep(self, seconds: float) -> None:
         self.time_s += seconds
