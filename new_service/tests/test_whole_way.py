@@ -117,7 +117,10 @@ class Unit:
             state / "protection",
             folder=project,
         )
+        inherited = own_environment().items()
         self.environment = {
+            # The unit takes user and password from files, and refuses those of the tests' own CouchDB beside.
+            **{name: value for name, value in inherited if not name.startswith("COUCHDB_")},
             **self._environment(credentials),
             "COUCHDB_DATABASE": f"{couchdb.url}/{database}",
             "CREDENTIALS_DIRECTORY": str(credentials),
@@ -216,7 +219,7 @@ async def test_sample_becomes_a_service_that_is_operated_and_taken_down(
     unit = Unit(project, tmp_path, couchdb, database)
     with OTLPReceiver() as receiver:
         more = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "100"}
-        environment = own_environment() | unit.environment | more
+        environment = unit.environment | more
         async with contextlib.AsyncExitStack() as stack:
             fleet = Fleet(
                 lambda port: running_command(

@@ -28,8 +28,12 @@ class Service:
             self.log.append(line.decode().rstrip("\n"))
 
     async def says(self, words: str) -> None:
-        """Returns once a line of the log has these words."""
-        await wait_until(lambda: any(words in line for line in self.log), TIMEOUT_S)
+        """Returns once a line of the log has these words; the test fails if it ends without."""
+        await wait_until(lambda: self._reading.done() or self._has_said(words), TIMEOUT_S)
+        assert self._has_said(words), "\n".join(self.log)
+
+    def _has_said(self, words: str) -> bool:
+        return any(words in line for line in self.log)
 
     async def url(self) -> str:
         """Its URL, once it listens."""
