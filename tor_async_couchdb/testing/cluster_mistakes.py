@@ -45,6 +45,26 @@ class _TakenForSealed(Sealer):
         return stored, how
 
 
+class _PaddedError(Exception):
+    """A majority has taken a pad of this leaf."""
+
+    def __init__(self, leaf: Leaf) -> None:
+        self.leaf = leaf
+
+
+class _PadTakenForProof(Sealer):
+    async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
+        try:
+            return await super()._settle(attempt, observer)
+        except _PaddedError as padded:
+            return self._acknowledged(attempt, padded.leaf, ()), "padded"
+
+    async def _pad(self, attempt: Attempt, leaf: Leaf, observer: Observer) -> bool:
+        if await super()._pad(attempt, leaf, observer):
+            raise _PaddedError(leaf)
+        return False
+
+
 class _LatestTakenForOwn(Sealer):
     async def _settle(self, attempt: Attempt, observer: Observer) -> tuple[Document, str]:
         stored, how = await super()._settle(attempt, observer)
@@ -115,6 +135,12 @@ def _without_dead_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known)
     return decide(attempt, leaves, known._replace(buried=_All()))
 
 
+def _believing_in_burials(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
+    decision = decide(attempt, leaves, known)
+    is_burial = decision.step is Step.PUSH and decision.leaf is not None and not attempt.is_in(decision.leaf)
+    return Decision(Step.CONFLICT) if is_burial else decision
+
+
 def _with_undone_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
     for leaf in leaves:
         leaf.is_undone = False
@@ -139,6 +165,7 @@ MISTAKES: Mapping[str, Mistake] = {
     "buries what replication brought": Mistake(_deciding(_burying_all), "replication"),
     "takes the latest revision for its own": Mistake(_LatestTakenForOwn, "clients only"),
     "leaves the tombstone of a new document to the copies": Mistake(_CreatesWithoutBase, "deletions"),
+    "takes a pad for proof without a read after it": Mistake(_PadTakenForProof, "a node crashes"),
     "takes an undone leaf for a deletion": Mistake(_deciding(_with_undone_leaves), "clients only"),
 }
 # These show in one schedule of some thousands.
@@ -146,5 +173,8 @@ RARE_MISTAKES: Mapping[str, Mistake] = {
     "acknowledges with one copy alive": Mistake(_in_place_of(Step.PAD, Step.ACKNOWLEDGE), "two nodes crash"),
     "buries in two requests": Mistake(_with_io(_BuriedFirst), "two nodes crash"),
     "does not push dead leaves": Mistake(_deciding(_without_dead_leaves), "deletions, a node crashes"),
+    "takes a burial of another for one on all copies": Mistake(
+        _deciding(_believing_in_burials), "clients crash"
+    ),
     "takes what it acknowledged for sealed": Mistake(_TakenForSealed, "clients crash"),
 }
