@@ -23,7 +23,6 @@ MODULES: Mapping[str, str] = {
     "multi_master": "multi_master",
     "changes": "changes",
     "cluster_simulation": "cluster.simulation",
-    "cluster": "cluster.nodes",
     "cluster_services": "cluster.services",
     "cluster_availability": "cluster.availability",
     "hot_document": "hot_document",
