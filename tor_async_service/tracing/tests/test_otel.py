@@ -35,7 +35,7 @@ class Spans:
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
         self.provider = TracerProvider(shutdown_on_exit=False)
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.processor = SimpleSpanProcessor(self._exporter)
 
     def all(self) -> list[ReadableSpan]:
         return [*self._exporter.get_finished_spans()]
@@ -60,7 +60,7 @@ def spans() -> Iterator[Spans]:
 
 @pytest.fixture
 def tracer(spans: Spans) -> OpenTelemetryTracer:
-    return OpenTelemetryTracer(spans.provider)
+    return OpenTelemetryTracer(spans.provider, spans.processor)
 
 
 def ids(span: ReadableSpan) -> tuple[str, str]:
@@ -300,7 +300,7 @@ async def test_sdk_that_is_disabled_traces_nothing(
 
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
     spans = Spans()
-    parts = Parts(tracer=OpenTelemetryTracer(spans.provider))
+    parts = Parts(tracer=OpenTelemetryTracer(spans.provider, spans.processor))
     app = ServiceApplication([("/", Handler)], absent_database, version="1", parts=parts)
     async with serving(app) as client, client.get("/") as response:
         assert response.status == 200
