@@ -684,7 +684,7 @@ async def test_write_that_times_out_and_arrives_late_is_not_applied_twice(
     rev = documents.put(_id="a", n=0)["_rev"]
     proxy.inject(late, "_bulk_docs")
     async with Database(
-        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=0.3
+        proxy.url, username=couchdb.username, password=couchdb.password, timeout_s=1.0
     ) as database:
         await database.copies()
         rev = await database.save({"_id": "a", "_rev": rev, "n": 1})
