@@ -1,15 +1,23 @@
 """The forms of a word: in names and in prose, one and several, with its article."""
 
 import dataclasses
+import functools
 import re
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import inflect
+if TYPE_CHECKING:
+    import inflect
 
-_ENGLISH = inflect.engine()
-# What it has wrong.
-_ENGLISH.defan("usher.*")
-_ENGLISH.defa("uuid.*")
+
+@functools.cache
+def _english() -> "inflect.engine":
+    import inflect  # here, as options are checked before any package is installed
+
+    engine = inflect.engine()
+    # What it has wrong.
+    engine.defan("usher.*")
+    engine.defa("uuid.*")
+    return engine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,12 +55,12 @@ class Word:
     @property
     def article(self) -> str:
         """The indefinite article that is spoken before it: "a" or "an"."""
-        return _ENGLISH.a(self.parts[0]).partition(" ")[0]
+        return _english().a(self.parts[0]).partition(" ")[0]
 
     def plural(self) -> Self:
         """Several of it. One that is the same as the singular (series) gets a regular ending (serieses)."""
         *others, last = self.parts
-        several = _ENGLISH.plural_noun(last)
+        several = _english().plural_noun(last)
         if several == last:
             several += "es" if last.endswith("s") else "s"
         return type(self)((*others, several))
