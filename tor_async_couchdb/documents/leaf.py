@@ -31,7 +31,9 @@ class Leaf:
         """The generation of a deletion, also of one that was buried: another document may begin from it."""
         if self._is_deletion:
             return self.generation
-        return self.generation - 1 if self.document.get(UNDONE, {}).get("deletion") else None
+        # A live document's own property may have that name, and another program's tombstone anything there.
+        mark = self.document[UNDONE] if self.is_undone else None
+        return self.generation - 1 if isinstance(mark, dict) and mark.get("deletion") else None
 
     def burial(self) -> Document:
         """What buries it, without a revision."""

@@ -173,6 +173,15 @@ def test_new_document_has_to_rank_above_one_that_begins_from_a_deletion_that_was
     assert step(attempt, OWN, UNDONE, buried={"7-u"}).step is Step.ACKNOWLEDGE  # this one was no deletion
 
 
+@pytest.mark.parametrize("undone", [True, "no", ["x"], {"deletion": True}])
+def test_document_may_have_a_property_that_is_named_like_the_mark_of_a_burial(undone: object) -> None:
+    assert leaf("6-m", BASE, undone=undone).deletion_generation is None
+
+
+def test_tombstone_of_another_program_may_have_anything_for_a_mark() -> None:
+    assert leaf("6-m", BASE, _deleted=True, undone=True).deletion_generation is None
+
+
 def test_new_document_counts_once_a_pad_was_seen_above_those_that_begin_from_the_same_tombstone() -> None:
     attempt = attempt_of(accepted="6-m")
     attempt.begins_from_tombstone = True
