@@ -9,6 +9,7 @@ const { jsonBody, parseJson, requireJsonType } = require('./body');
 const { call, thrownError } = require('./functions');
 const { CouchError, handle, sendJson } = require('./http');
 const { requestObject } = require('./request_object');
+const { DATABASE_DELETED } = require('./requests');
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const BATCH_SIZE = 100;
@@ -279,6 +280,7 @@ class Feed {
       ? setTimeout(() => this.end(), timeoutMs)
       : setInterval(() => res.write(format.beat), heartbeatMs);
     res.on('close', () => this.end());
+    res.on(DATABASE_DELETED, () => this.end());
   }
 
   end() {
@@ -327,11 +329,10 @@ class Feed {
       const changes = this.left > 0 ? this.db.changes({ since: this.seq, live: true, return_docs: false }) : undefined;
       this.wake = () => {
         this.wake = () => {};
-        changes?.removeAllListeners('complete').cancel();
+        changes?.cancel();
         resolve();
       };
       changes?.on('change', () => this.wake());
-      changes?.on('complete', () => this.end()); // the database was deleted
       changes?.on('error', () => this.end());
       if (this.isOver) {
         this.wake();

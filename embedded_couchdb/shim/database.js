@@ -4,6 +4,7 @@
 // _revs_limit, _local documents without conflicts, and the indexes of views.
 
 const { Indexes } = require('./indexes');
+const { Requests } = require('./requests');
 const { Validation } = require('./validation');
 
 const DEFAULT_SECURITY = { members: { roles: ['_admin'] }, admins: { roles: ['_admin'] } };
@@ -26,25 +27,28 @@ class Database {
   static async open(PouchDB, name, folderName) {
     const pouch = new PouchDB(folderName);
     const settings = await orMissing(pouch.get(SETTINGS_ID), {});
-    return new Database(PouchDB, name, pouch, settings);
+    const database = new Database(PouchDB, name, pouch, settings);
+    await database.limitRevisions(settings.revsLimit ?? DEFAULT_REVS_LIMIT);
+    return database;
   }
 
-  constructor(PouchDB, name, pouch, { security = DEFAULT_SECURITY, revsLimit = DEFAULT_REVS_LIMIT }) {
+  constructor(PouchDB, name, pouch, { security = DEFAULT_SECURITY }) {
     this.PouchDB = PouchDB;
     this.name = name;
     this.pouch = pouch;
     this.security = security;
+    this.requests = new Requests();
     this.indexes = new Indexes(pouch);
     this.validation = new Validation(this);
-    this.limitRevisions(revsLimit);
   }
 
   // PouchDB takes the limit only when it opens a database. Both of these share one store.
-  limitRevisions(count) {
+  async limitRevisions(count) {
     this.revsLimit = count;
     this.writer = count === DEFAULT_REVS_LIMIT
       ? this.pouch
       : new this.PouchDB(this.pouch.name, { revs_limit: count });
+    await this.writer.info(); // until it is open, the store must not be destroyed
   }
 
   async saveSettings() {
@@ -58,7 +62,7 @@ class Database {
   }
 
   async setRevsLimit(count) {
-    this.limitRevisions(count);
+    await this.limitRevisions(count);
     await this.saveSettings();
   }
 
@@ -135,6 +139,8 @@ class Database {
   }
 
   async destroy() {
+    await this.requests.end();
+    await this.indexes.idle();
     await this.pouch.destroy();
   }
 }

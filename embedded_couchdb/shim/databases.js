@@ -7,7 +7,7 @@
 const { existsSync, readdirSync } = require('node:fs');
 const path = require('node:path');
 const { Database } = require('./database');
-const { CouchError, handle, sendJson } = require('./http');
+const { CouchError, handle, noDatabase, sendJson } = require('./http');
 
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 const MAX_NAME_LENGTH = 200; // a folder's name has at most 255 bytes, and an index adds 40
@@ -32,7 +32,7 @@ class Databases {
 
   get(name) {
     if (!this.names.has(name)) {
-      throw new CouchError(404, 'not_found', 'Database does not exist.');
+      throw noDatabase();
     }
     return this.open.get(name) ?? this.openOne(name);
   }
@@ -105,6 +105,7 @@ function mount(app, databases) {
   }));
   app.all(['/:db', '/:db/*'], handle(async (req, res, next) => {
     req.database = await databases.get(req.params.db);
+    req.database.requests.begin(res);
     req.db = req.database.pouch;
     next();
   }));

@@ -17,6 +17,10 @@ class CouchError extends Error {
   }
 }
 
+function noDatabase() {
+  return new CouchError(404, 'not_found', 'Database does not exist.');
+}
+
 function sendJson(res, status, body) {
   res.statusCode = status;
   res.setHeader('Content-Type', 'application/json');
@@ -42,12 +46,15 @@ function log(message) {
 }
 
 function refuse(error, res) {
+  if (res.writableEnded) {
+    return; // what is still at work for a request that has its answer
+  }
   if (res.headersSent) {
     res.destroy();
   } else if (error instanceof URIError) {
     sendJson(res, 400, BAD_PATH);
   } else if (GONE.test(error?.message)) {
-    sendJson(res, 404, { error: 'not_found', reason: 'Database does not exist.' });
+    sendJson(res, 404, describe(noDatabase()));
   } else if (error?.status >= 400) {
     sendJson(res, error.status, describe(error));
   } else {
@@ -72,4 +79,6 @@ function lastResort(error) {
   }
 }
 
-module.exports = { CouchError, describe, handle, lastResort, log, remember, sendError, sendJson };
+module.exports = {
+  CouchError, describe, handle, lastResort, log, noDatabase, refuse, remember, sendError, sendJson,
+};

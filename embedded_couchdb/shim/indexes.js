@@ -139,6 +139,11 @@ class Indexes {
     return this.bySignature.get(signature);
   }
 
+  // Resolves when no index is being updated. Such an update may outlast the request that began it.
+  async idle() {
+    await Promise.allSettled([...this.bySignature.values()].map((index) => index.waiting ?? index.running));
+  }
+
   // Deletes the indexes that none of the design documents uses.
   async cleanUp(ddocs) {
     const used = new Set(ddocs.flatMap((ddoc) => (

@@ -30,7 +30,7 @@ function revisionCount(count) {
   return Math.min(count, MOST_REVISIONS);
 }
 
-function mount(app, databases) {
+function mount(app) {
   app.get('/:db/_security', (req, res) => sendJson(res, 200, req.database.security));
   app.put('/:db/_security', jsonBody, handle(async (req, res) => {
     checkSecurity(jsonObject(req));
@@ -42,9 +42,7 @@ function mount(app, databases) {
     if (req.body === undefined) {
       throw new CouchError(400, 'bad_request', 'invalid UTF-8 JSON');
     }
-    const count = revisionCount(req.body);
-    // Not while the database is being deleted: the limit opens it once more, and PouchDB would never answer.
-    await databases.inTurn(async () => (await databases.get(req.params.db)).setRevsLimit(count));
+    await req.database.setRevsLimit(revisionCount(req.body));
     sendJson(res, 200, { ok: true });
   }));
 }
