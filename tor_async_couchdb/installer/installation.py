@@ -31,8 +31,6 @@ _logger = logging.getLogger(__package__)
 
 # How often an installation begins again because others delete the database.
 _MAX_TRIES = 5
-# Why CouchDB answers 500 for a database that is being deleted.
-_NO_SHARDS = "No DB shards could be opened"
 
 
 def _ignore_progress(name: str, done: int, total: int) -> None:
@@ -90,23 +88,24 @@ def install(
                 verify_host_ssl_cert=verify_host_ssl_cert,
             )
         is_partitioned = False
-        if delete and target.exists():
-            is_partitioned = target.is_partitioned()  # the new database is like the old one
-            _delete(target, design_files, seed_files, is_rehearsed=create, is_partitioned=is_partitioned)
-        elif delete:
-            _logger.info("No need to delete %s: it doesn't exist", target)
+        if delete:
+            try:
+                is_partitioned = target.is_partitioned()  # the new database is like the old one
+            except NotFoundError:
+                _logger.info("No need to delete %s: it doesn't exist", target)
+            else:
+                _delete(target, design_files, seed_files, is_rehearsed=create, is_partitioned=is_partitioned)
         if create:
-            is_created = _create(
+            _create(
                 target,
                 design_files,
                 seed_files,
                 on_progress,
                 is_partitioned=is_partitioned,
                 members_only=members_only or service_user is not None,
+                revs_limit=revs_limit,
+                revs_limit_if_new=revs_limit_if_new,
             )
-            limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
-            if limit is not None:
-                target.set_revs_limit(limit)
 
 
 @contextmanager
@@ -145,8 +144,10 @@ def _create(
     *,
     is_partitioned: bool,
     members_only: bool,
-) -> bool:
-    """Creates and fills the database; returns whether this call created it."""
+    revs_limit: int | None,
+    revs_limit_if_new: int | None,
+) -> None:
+    """Creates and fills the database, and begins again if another installer deletes it meanwhile."""
     is_created = False
     for tries in range(1, _MAX_TRIES + 1):
         try:
@@ -154,22 +155,26 @@ def _create(
             if members_only:
                 restrict_to_members(target)
             _fill(target, design_files, seed_files, on_progress)
+            limit = revs_limit_if_new if revs_limit is None and is_created else revs_limit
+            if limit is not None:
+                target.set_revs_limit(limit)
         except CouchDBError as error:
-            if tries < _MAX_TRIES and _was_deleted_meanwhile(error):
+            if tries < _MAX_TRIES and _may_be_of_a_deletion(error):
                 continue
             if is_created:
                 raise _stays(target, error) from error
             raise
         else:
-            break
-    return is_created
+            return
 
 
-def _was_deleted_meanwhile(error: CouchDBError) -> bool:
-    """Whether the error is that of a database which another installer, with `delete`, deletes just now."""
+def _may_be_of_a_deletion(error: CouchDBError) -> bool:
+    """Whether the database may be one that another installer, with `delete`, deletes just now.
+
+    CouchDB answers 404 then, or 500 with a reason that depends on which of the vanishing files it needs.
+    """
     return any(
-        isinstance(each, NotFoundError) or (isinstance(each, ResponseError) and _NO_SHARDS in each.reason)
-        for each in (error, error.__cause__)
+        isinstance(each, ResponseError) and each.status in (404, 500) for each in (error, error.__cause__)
     )
 
 

@@ -221,27 +221,45 @@ def test_database_that_another_creates_meanwhile_is_taken_as_it_is(
     assert set(_revisions(database)) == {"_design/by_color", "red", "precious"}
 
 
+@pytest.mark.parametrize("method", ["create", "fetch", "write", "states", "set_revs_limit"])
 @pytest.mark.parametrize(
-    ("status", "reason"), [(404, "Database does not exist."), (500, "No DB shards could be opened.")]
+    ("status", "reason"),
+    [(404, "Database does not exist."), (500, "No DB shards could be opened."), (500, "{badmatch,einval}")],
 )
 def test_installation_begins_again_while_another_deletes_the_database(
     database: AdminDatabase,
     installer: Installer,
     monkeypatch: pytest.MonkeyPatch,
+    method: str,
     status: int,
     reason: str,
 ) -> None:
-    states, errors = AdminDatabase.states, [reason] * 2
+    call, errors = getattr(AdminDatabase, method), [reason] * 2
 
-    def fail_twice(database: AdminDatabase, document_ids: list[str]) -> dict[str, str]:
+    def fail_twice(database: AdminDatabase, *arguments: object, **options: object) -> object:
         if errors:
             raise ResponseError.for_status(status, "error", errors.pop(), method="POST", path=database.name)
-        return states(database, document_ids)
+        return call(database, *arguments, **options)
 
-    monkeypatch.setattr(AdminDatabase, "states", fail_twice)
-    installer.install()
+    monkeypatch.setattr(AdminDatabase, method, fail_twice)
+    installer.install(revs_limit=500)
     assert set(_revisions(database)) == {"_design/by_color", "red"}
     assert not errors
+
+
+def test_database_that_another_deletes_first_is_installed_all_the_same(
+    database: AdminDatabase, installer: Installer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.create()
+    is_partitioned = AdminDatabase.is_partitioned
+
+    def be_late(database: AdminDatabase) -> bool:
+        database.delete()
+        return is_partitioned(database)
+
+    monkeypatch.setattr(AdminDatabase, "is_partitioned", be_late)
+    installer.install(delete=True)
+    assert set(_revisions(database)) == {"_design/by_color", "red"}
 
 
 def test_seed_document_that_another_puts_meanwhile_is_left_alone(
