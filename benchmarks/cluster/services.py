@@ -4,7 +4,7 @@
         --break 'kill -9 1234' --mend './start_node 3' --samples crud/basic crud/group_commit
 
 COUCHDB_URL names the nodes, separated by commas. Each sample runs one process for each node. Clients change
-three fruits, each time through another process.
+three fruits, each time through another process; or, with --own, a fruit of their own through one process.
 """
 
 import argparse
@@ -79,6 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", nargs="+", default=_SAMPLES, metavar="NAME", help="which samples")
     parser.add_argument("--writers", type=settings.count, default=20, metavar="N", help="clients at once")
     parser.add_argument("--apart", action="store_true", help="give each process one node, not all of them")
+    parser.add_argument("--own", action="store_true", help="a fruit and a process of its own for each client")
     parser.add_argument(
         "--fault", default="none", metavar="NAME", help=f'its name; "{_SERVICES_KILLED}" is built in'
     )
@@ -178,7 +179,8 @@ class _Run:
                 await self._judge()
 
     async def _drive(self) -> None:
-        fruits = [await self._create(number) for number in range(_FRUITS)]
+        count = self._options.writers if self._options.own else _FRUITS
+        fruits = [await self._create(number) for number in range(count)]
         self._demands = dataclasses.replace(self._demands, etag=bool(await self._etag(fruits[0])))
         await self._wait_until_known(fruits)
         end_s = time.monotonic() + self._load.seconds
@@ -224,7 +226,10 @@ class _Run:
     async def _write_until(self, end_s: float, client: int, fruits: Sequence[str]) -> None:
         dice = random.Random(client)  # noqa: S311 - load
         while time.monotonic() < end_s:
-            await self._change(client, dice.choice(fruits), dice)
+            fruit_id, service = dice.choice(fruits), dice.choice(self._services)
+            if self._options.own:
+                fruit_id, service = fruits[client], self._services[client % len(self._services)]
+            await self._change(client, service, fruit_id, dice.choice(_COLORS))
 
     async def _etag(self, fruit_id: str) -> str:
         """The version of a fruit; "" if the service has no versions, or no answer."""
@@ -233,16 +238,14 @@ class _Run:
                 return answer.headers.get("ETag", "")
         return ""
 
-    async def _change(self, client: int, fruit_id: str, dice: random.Random) -> None:
-        url = f"{dice.choice(self._services).url}/v1.0/fruits/{fruit_id}"
+    async def _change(self, client: int, service: Service, fruit_id: str, color: str) -> None:
+        url = f"{service.url}/v1.0/fruits/{fruit_id}"
         headers = self._demands.headers(await self._etag(fruit_id) if self._demands.etag else "")
         operation = Operation(
             document=fruit_id, kind="update", client=client, start_ns=time.monotonic_ns(), end_ns=0
         )
         try:
-            async with self._session.put(
-                url, json={"color": dice.choice(_COLORS)}, headers=headers
-            ) as answer:
+            async with self._session.put(url, json={"color": color}, headers=headers) as answer:
                 operation.status = answer.status
                 body = await answer.json()
         except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -388,7 +391,8 @@ def _write(options: argparse.Namespace, nodes: int, loads: dict[tuple[str, bool]
         "99 % within (ms)",
     ]
     routing = "each through one node" if options.apart else "each through all nodes, by hash"
-    manner = "apart" if options.apart else "hash"
+    fruits = "a fruit for each" if options.own else f"{_FRUITS} fruits"
+    manner = ("apart" if options.apart else "hash") + ("_own" if options.own else "")
     fault = options.fault.replace(" ", "_")
     folder = options.results / "cluster_services"
     name = f"{nodes}_nodes_{options.writers}_writers_{manner}_{fault}"
@@ -396,7 +400,7 @@ def _write(options: argparse.Namespace, nodes: int, loads: dict[tuple[str, bool]
     return report.write(
         folder,
         name,
-        f"Samples on {nodes} nodes, {options.writers} writers of {_FRUITS} fruits, fault: {options.fault}",
+        f"Samples on {nodes} nodes, {options.writers} writers, {fruits}, fault: {options.fault}",
         [
             f"{nodes} processes of each sample (multi_master: of each of its two masters), {routing}. "
             f"{options.rounds} rounds of {options.seconds} s, in turns. {hardware()}, shared by all.",
