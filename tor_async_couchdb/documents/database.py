@@ -204,7 +204,10 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Closes all connections to CouchDB, and the guard."""
+        """Ends all requests, and closes the connections to CouchDB and the guard.
+
+        Whatever asks the database after this gets a ConnectError.
+        """
         await self._transport.close()
         await self.guard.close()
 
