@@ -92,6 +92,11 @@ class Documents:
         headers = {"Content-Type": "application/json"}
         self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", data=text.encode(), headers=headers)
 
+    def copies(self) -> int:
+        """How many copies of each document CouchDB keeps: more than one on a cluster."""
+        information = self._couchdb.succeed("GET", self.name).json()
+        return int(information.get("cluster", {}).get("n", 1))
+
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
         """Stores revisions as replication does, whether they conflict or not."""
         body = {"docs": leaves, "new_edits": False}
