@@ -328,6 +328,7 @@ async def test_save_returns_the_new_revision(database: Database, documents: Docu
     assert documents.content("a") == {"_id": "a", "_rev": rev, "n": 2}
 
 
+@pytest.mark.single_copy
 async def test_database_is_asked_once_how_many_copies_it_keeps_and_not_before_the_first_write(
     proxy: FaultProxy, connect: Connect, documents: Documents
 ) -> None:
@@ -470,6 +471,7 @@ class Recorder(Observer):
         self.facts.append("conflict")
 
 
+@pytest.mark.single_copy
 async def test_each_caller_observes_its_own_facts_and_the_database_all_requests(
     couchdb: CouchDBServer, proxy: FaultProxy
 ) -> None:
