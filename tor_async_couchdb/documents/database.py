@@ -346,7 +346,7 @@ class Database:
 
         With `is_new` there never was a document under its id. Raises as `save` does.
         """
-        return await self._writer.prepared(document, is_new=is_new)
+        return await self._writer.prepared(document, self.observer, is_new=is_new)
 
     async def store(self, document: Document) -> Document:
         """Writes a prepared document; returns it as it is stored. Raises as `save` does."""

@@ -104,6 +104,11 @@ class Documents:
         information = self._couchdb.succeed("GET", self.name).json()
         return int(information.get("cluster", {}).get("n", 1))
 
+    def update_count(self) -> int:
+        """The number of all updates; what follows it in a cluster's sequence says which copies were asked."""
+        seq = self._couchdb.succeed("GET", self.name).json()["update_seq"]
+        return int(str(seq).partition("-")[0])
+
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
         """Stores revisions as replication does, whether they conflict or not."""
         self._write(json={"docs": leaves, "new_edits": False})
