@@ -105,11 +105,9 @@ def test_temporary_documents_of_another_installer_stay(
     fruits: AdminDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     install_design_documents(fruits, [_file("a"), _file("b")], _ignore_progress)
-    for name in ("a", "b"):
-        fruits.put_design_document(f"{name}.being_built", {"views": {}})
     others = {
-        f"_design/{name}.being_built": _design_documents(fruits)[f"_design/{name}.being_built"]
-        for name in "ab"
+        f"_design/{name}": fruits.put_design_document(name, {"views": {}})
+        for name in ("a.being_built", "b.being_built")
     }
     install_design_documents(fruits, [_file("a"), _file("b", SIZES), _file("c")], _ignore_progress)
     stored = _design_documents(fruits)
