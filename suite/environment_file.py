@@ -18,12 +18,13 @@ def environment_file(
     """Writes the file into `folder`, where only this user can read it; it is removed at the end.
 
     It sets COUCHDB_URL, COUCHDB_USER and COUCHDB_PASSWORD, a variable such as CRUD_RETRY_DATABASE for each
-    sample, with a number before _DATABASE from its second process on, and the variables `controls`.
+    sample, with a number before _DATABASE from its second process on, and the variables `controls`. On a
+    cluster a database's URL is that on the first node.
     """
     variables = {
         "COUCHDB_URL": ",".join(couchdb.urls),
         **couchdb.environment,
-        **{_variable(command): command.database_url for command in commands},
+        **{_variable(command): command.database_url.split(",")[0] for command in commands},
         **controls,
     }
     path = folder / NAME

@@ -70,7 +70,8 @@ def twins() -> Iterator[TwinsDatabase]:
     if "COUCHDB_URL" not in os.environ:
         pytest.skip("COUCHDB_URL is not set: views are compared on a real CouchDB only")
     credentials = os.environ.get("COUCHDB_USER", ""), os.environ.get("COUCHDB_PASSWORD", "")
-    with TwinsDatabase(os.environ["COUCHDB_URL"], credentials) as database:
+    url = os.environ["COUCHDB_URL"].split(",")[0]  # of several nodes of a cluster
+    with TwinsDatabase(url, credentials) as database:
         yield database
 
 

@@ -61,6 +61,7 @@ async def _change(database: Database, times: int) -> None:
         await database.save(document | {"count": document["count"] + 1})
 
 
+@pytest.mark.single_copy
 async def test_write_without_an_answer_is_found_though_others_came_after_it(
     couchdb: CouchDBServer, couchdb_database: Database, couchdb_faults: FaultProxy, couchdb_database_url: str
 ) -> None:

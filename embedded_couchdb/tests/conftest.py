@@ -34,7 +34,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory, node: Path) -> Iterator[C
 def couchdb() -> Couch:
     if "COUCHDB_URL" not in os.environ:
         pytest.skip("COUCHDB_URL names no CouchDB")
-    url = os.environ["COUCHDB_URL"].rstrip("/")
+    url = os.environ["COUCHDB_URL"].split(",")[0].strip().rstrip("/")  # of several nodes of a cluster
     return Couch(url, os.environ["COUCHDB_USER"], os.environ["COUCHDB_PASSWORD"])
 
 

@@ -122,8 +122,11 @@ async def test_fruit_of_the_clients_id_is_created_once_by_two_processes(
     racing = [put(processes[i % 2], path, f"color {i}", if_none_match="*") for i in range(CLIENTS)]
     responses = await asyncio.gather(*racing)
     assert sorted(response.status for response in responses) == [201] + [412] * (CLIENTS - 1)
-    [etag] = {response.headers["ETag"] for response in responses}
     created = next(response for response in responses if response.status == 201)
+    etag = created.headers["ETag"]
+    if documents.copies() == 1:
+        # On a cluster one that lost may be told of another one that lost, and is buried a moment later.
+        assert {response.headers["ETag"] for response in responses} == {etag}
     assert created.headers["Location"] == path
     async with processes[1].get(path) as response:
         assert await response.json() == await created.json()

@@ -54,9 +54,7 @@ class AsyncConditionalCommitter(AsyncAction, Generic[M]):
     async def create(self, model: M) -> M:
         """The model as it is stored, created if the retriever finds none.
 
-        Its document needs an `id` that follows from the key: only that lets one of several callers win. On
-        a cluster the id of a model that was deleted can't be used again: CouchDB refuses a child of a
-        tombstone, and without a parent each copy would choose one.
+        Its document needs an `id` that follows from the key: only that lets one of several callers win.
 
         Raises:
             ChangedError: there is such a model already, or another document has the id.

@@ -204,7 +204,10 @@ class Database:
         await self.close()
 
     async def close(self) -> None:
-        """Closes all connections to CouchDB, and the guard."""
+        """Ends all requests, and closes the connections to CouchDB and the guard.
+
+        Whatever asks the database after this gets a ConnectError.
+        """
         await self._transport.close()
         await self.guard.close()
 
@@ -343,7 +346,7 @@ class Database:
 
         With `is_new` there never was a document under its id. Raises as `save` does.
         """
-        return await self._writer.prepared(document, is_new=is_new)
+        return await self._writer.prepared(document, self.observer, is_new=is_new)
 
     async def store(self, document: Document) -> Document:
         """Writes a prepared document; returns it as it is stored. Raises as `save` does."""

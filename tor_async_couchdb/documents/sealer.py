@@ -187,7 +187,7 @@ class Sealer:
         try:
             written = await self._write(attempt, observer)
         except CouchDBError as error:
-            if isinstance(error, ConnectError) or (isinstance(error, ResponseError) and error.status < 500):
+            if not _may_be_applied(error):
                 if isinstance(error, ConflictError) and attempt.is_unanswered:
                     return None  # it may have met itself
                 raise
@@ -317,6 +317,13 @@ class Sealer:
         if attempt.has_its_content_in(leaf):
             return {name: value for name, value in leaf.document.items() if name != "_revisions"}
         return attempt.document | {"_rev": attempt.rev_in(leaf)}
+
+
+def _may_be_applied(error: CouchDBError) -> bool:
+    """Whether a write that failed with this error may be applied; not one that could not even be sent."""
+    if isinstance(error, ResponseError):
+        return error.status >= 500
+    return isinstance(error, TransportError) and not isinstance(error, ConnectError)
 
 
 def _nonces_in(document: Document) -> Document:

@@ -48,6 +48,16 @@ class TracedDatabase(Database):
         finally:
             self._read(document_id, started_s)
 
+    async def prepared(self, document: Document, *, is_new: bool = False) -> Document:
+        """See `Database.prepared`. On a cluster it may refuse a write."""
+        started_s = time.monotonic()
+        try:
+            return await super().prepared(document, is_new=is_new)
+        except ConflictError:
+            duration_s = time.monotonic() - started_s
+            self.observer.document_written(document["_id"], duration_s, is_conflict=True)
+            raise
+
     async def store(self, document: Document) -> Document:
         """See `Database.store`."""
         started_s, is_conflict = time.monotonic(), False

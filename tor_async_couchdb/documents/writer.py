@@ -36,13 +36,20 @@ class DocumentWriter:
         # The writes in flight, by id; the result is the parent revision if it is replaced, else None.
         self._in_flight: dict[str, asyncio.Future[str | None]] = {}
 
-    async def prepared(self, document: Document, *, is_new: bool) -> Document:
+    async def prepared(self, document: Document, observer: Observer, *, is_new: bool) -> Document:
         """The document with the nonce of a new write of it, and with what else the rule needs.
 
-        With `is_new` there never was a document under its id.
+        With `is_new` there never was a document under its id. `observer` learns of conflicts.
+
+        Raises:
+            ConflictError: there is such a document, and this one has no `_rev`.
         """
         rule = await self._choose()
-        base = {} if is_new or "_rev" in document else await rule.base_of_new(document["_id"])
+        try:
+            base = {} if is_new or "_rev" in document else await rule.base_of_new(document["_id"])
+        except ConflictError:
+            observer.write_conflicted()
+            raise
         return rule.nonces.added_to(document | base)
 
     async def write(self, document: Document, observer: Observer) -> Document:

@@ -32,10 +32,13 @@ class CouchDBServer(AdminClient):
         return response
 
     @contextlib.contextmanager
-    def new_database(self) -> Iterator[str]:
-        """The URL, without credentials, of a new database that is deleted at the end."""
+    def new_database(self, *, copies: int | None = None) -> Iterator[str]:
+        """The URL, without credentials, of a new database that is deleted at the end.
+
+        A cluster keeps as many `copies` of its documents, or else as many as it is configured to.
+        """
         name = f"tor_async_couchdb_test_{uuid.uuid4().hex}"
-        self.succeed("PUT", name)
+        self.succeed("PUT", name, params={} if copies is None else {"n": copies})
         try:
             yield f"{self.url}/{name}"
         finally:

@@ -6,6 +6,9 @@ It is loaded wherever the distribution is installed. Its fixtures:
 - `couchdb_database_url`: the URL of a new database for one test, which is deleted at the end.
 - `couchdb_faults`: a `FaultProxy` in front of that database; by default it only forwards.
 - `couchdb_database`: a `Database` that is connected through `couchdb_faults`. It needs pytest-asyncio.
+
+A test that is marked with `single_copy` gets a database that keeps one copy of each document, on a cluster
+too.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +20,13 @@ from tor_async_couchdb.testing.couchdb import CouchDBServer, running_couchdb
 from tor_async_couchdb.testing.fault_proxy import FaultProxy
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker."""
+    config.addinivalue_line(
+        "markers", "single_copy: its database keeps one copy of each document, on a cluster too"
+    )
+
+
 @pytest.fixture(scope="session")
 def couchdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchDBServer]:
     """The CouchDB that the whole run tests on."""
@@ -25,9 +35,10 @@ def couchdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CouchDBServer]
 
 
 @pytest.fixture
-def couchdb_database_url(couchdb: CouchDBServer) -> Iterator[str]:
+def couchdb_database_url(couchdb: CouchDBServer, request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database of this test's own, without credentials."""
-    with couchdb.new_database() as url:
+    is_single = request.node.get_closest_marker("single_copy") is not None
+    with couchdb.new_database(copies=1 if is_single else None) as url:
         yield url
 
 

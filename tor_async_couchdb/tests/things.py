@@ -22,6 +22,9 @@ THING_BY_KEY = {
     "views": {"thing_by_key": {"map": "function(doc) { if ('key' in doc) { emit(doc.key, null); } }"}},
 }
 
+# How many a cluster keeps; one node ignores it.
+_ALL_COPIES = "3"
+
 
 class Thing(Model, tag="thing_v1.0"):
     """A model that is found by `key`, any JSON value."""
@@ -63,7 +66,7 @@ class Documents:
         is_design = document_id.startswith("_design/")
         path = f"{self.name}/{quote(document_id, safe='/' if is_design else '')}"
         headers = {"Accept": "application/json"}  # else CouchDB answers with attachments as MIME parts
-        answer = self._couchdb.succeed("GET", path, params=options, headers=headers)
+        answer = self._couchdb.succeed("GET", path, params={"r": _ALL_COPIES} | options, headers=headers)
         document: dict[str, Any] = answer.json()
         return document
 
@@ -79,23 +82,36 @@ class Documents:
     def put(self, **document: Any) -> dict[str, Any]:
         """Stores a document; returns it with its `_id` and `_rev`."""
         document = {"_id": uuid.uuid4().hex} | document
-        result = self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": [document]}).json()[0]
+        [result] = self._write(json={"docs": [document]})
         return document | {"_rev": result["rev"]}
 
     def put_many(self, documents: list[dict[str, Any]]) -> None:
         """Stores documents."""
-        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json={"docs": documents})
+        self._write(json={"docs": documents})
 
     def put_json(self, *texts: str, new_edits: bool = True) -> None:
         """Stores documents, or revisions as replication does, that are JSON already."""
         text = f'{{"new_edits": {str(new_edits).lower()}, "docs": [{", ".join(texts)}]}}'
-        headers = {"Content-Type": "application/json"}
-        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", data=text.encode(), headers=headers)
+        self._write(data=text.encode(), headers={"Content-Type": "application/json"})
+
+    def _write(self, **arguments: Any) -> Any:
+        """CouchDB's answer once all copies have the documents: a view may be read from any of them."""
+        options = {"w": _ALL_COPIES}
+        return self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", params=options, **arguments).json()
+
+    def copies(self) -> int:
+        """How many copies of each document CouchDB keeps: more than one on a cluster."""
+        information = self._couchdb.succeed("GET", self.name).json()
+        return int(information.get("cluster", {}).get("n", 1))
+
+    def update_count(self) -> int:
+        """The number of all updates; what follows it in a cluster's sequence says which copies were asked."""
+        seq = self._couchdb.succeed("GET", self.name).json()["update_seq"]
+        return int(str(seq).partition("-")[0])
 
     def put_leaves(self, leaves: list[dict[str, Any]]) -> None:
         """Stores revisions as replication does, whether they conflict or not."""
-        body = {"docs": leaves, "new_edits": False}
-        self._couchdb.succeed("POST", f"{self.name}/_bulk_docs", json=body)
+        self._write(json={"docs": leaves, "new_edits": False})
 
     def put_thing(self, key: Any, **properties: Any) -> dict[str, Any]:
         """Stores a thing that fits its model, but for `properties`."""

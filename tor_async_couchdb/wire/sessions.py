@@ -15,7 +15,14 @@ import yarl
 from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.errors import ConnectError, TransportError
 from tor_async_couchdb.observer import Observer
-from tor_async_couchdb.wire.transport import Authenticator, Request, Response, Send, UnreachableError
+from tor_async_couchdb.wire.transport import (
+    Authenticator,
+    ClosedError,
+    Request,
+    Response,
+    Send,
+    UnreachableError,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -136,7 +143,7 @@ class _Node:
                 return await asyncio.shield(login)
         except asyncio.CancelledError:
             if login.cancelled():
-                raise ConnectError("the connections to CouchDB were closed") from None
+                raise ClosedError from None
             raise
         except TimeoutError as error:
             waited_s = time.monotonic() - started_s

@@ -202,13 +202,21 @@ class Transport:
         )
         self._free_connections = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
+        self._exchanges: set[asyncio.Future[None]] = set()
 
     async def close(self) -> None:
-        """Closes all connections. A later request opens new ones."""
+        """Ends all requests and closes all connections.
+
+        Requests that are under way fail, and so do later ones: there is no connection after this.
+        """
+        self._is_closed = True
         await self._authenticator.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+        if self._exchanges:
+            await asyncio.wait(self._exchanges)
 
     def deadline_s(self) -> float:
         """When a request that is made now has to end, on the clock of `time.monotonic`."""
@@ -235,7 +243,7 @@ class Transport:
         The request ends before `deadline_s`, and CouchDB has `patience_s` seconds to answer each time.
 
         Raises:
-            ConnectError: nothing was sent: there was no connection in time.
+            ConnectError: nothing was sent: there was no connection in time, or `close` was called.
             TransportError: the request was sent, and no complete answer came in time.
             ResponseError: CouchDB refused the request.
         """
@@ -263,6 +271,7 @@ class Transport:
         try:
             async with acquired_before(deadline_s, self._free_connections, _ALL_BUSY):
                 _check_is_wanted(deadline_s)
+                self._check_is_open()
                 answered_by_s = min(deadline_s, time.monotonic() + patience_s)
                 response = await self.exchange(method, url, body, answered_by_s)
             status = response.status
@@ -306,8 +315,11 @@ class Transport:
         )
         method, url = request.method, request.url
         where = f"{method} {url.raw_path}"
+        session = self._open_session()
+        exchange = asyncio.get_running_loop().create_future()
+        self._exchanges.add(exchange)
         try:
-            async with self._open_session().request(
+            async with session.request(
                 method,
                 url,
                 data=request.body,
@@ -329,8 +341,16 @@ class Transport:
             raise UnansweredError(where, time_left_s) from error
         except (aiohttp.ClientError, ConnectionBrokeError) as error:
             raise ConnectionBrokeError(f"the connection broke before {where} was answered") from error
+        finally:
+            self._exchanges.remove(exchange)
+            exchange.set_result(None)
+
+    def _check_is_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError
 
     def _open_session(self) -> aiohttp.ClientSession:
+        self._check_is_open()
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._validate_cert),
@@ -349,6 +369,13 @@ def _check_is_wanted(deadline_s: float) -> None:
     """Raises ConnectError if it is too late, or if no caller waits for the answer any more."""
     if time.monotonic() >= _no_later_than_asked(deadline_s):
         raise ConnectError("the deadline passed before CouchDB was asked")
+
+
+class ClosedError(ConnectError):
+    """The connections were closed by `close`, so nothing was sent, and nothing ever will be."""
+
+    def __init__(self) -> None:
+        super().__init__("the connections to CouchDB were closed")
 
 
 class UnreachableError(ConnectError):
@@ -381,7 +408,8 @@ async def _send_once(
 
 def _was_not_handled(error: CouchDBError) -> bool:
     """Whether a request that failed with this error had no effect and may succeed the next time."""
-    return isinstance(error, ConnectError) or _is_put_off(error)
+    may_connect_later = isinstance(error, ConnectError) and not isinstance(error, ClosedError)
+    return may_connect_later or _is_put_off(error)
 
 
 def _is_put_off(error: CouchDBError) -> bool:

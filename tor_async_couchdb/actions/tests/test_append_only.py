@@ -476,9 +476,11 @@ async def test_reader_says_whether_the_view_is_brought_up_to_date(
     await AsyncPersister(part(7), database=database).persist()
     found = await Retriever("a", database, update=update).fetch()
     assert f"update={update}" in proxy.requests[-1].path
-    assert found is not None
-    # CouchDB may bring a view up to date in the background at any time.
-    assert found.entry_count in ((2,) if update == "true" else (1, 2))
+    # CouchDB may bring a view up to date in the background at any time. On a cluster another copy of it may
+    # answer, which nobody has brought up to date yet.
+    oldest = 1 if await database.copies() == 1 else 0
+    entry_count = 0 if found is None else found.entry_count
+    assert entry_count in ((2,) if update == "true" else range(oldest, 3))
     await PagesRetriever(VIEW, update=update, database=database).fetch()
     assert f"update={update}" in proxy.requests[-1].path
 

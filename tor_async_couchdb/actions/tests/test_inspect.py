@@ -48,6 +48,7 @@ async def test_cluster_is_healthy_while_most_of_its_nodes_are_up(
         await AsyncCouchDBHealthCheck(database=database).check()
 
 
+@pytest.mark.single_copy
 async def test_health_check_writes_nothing_on_one_node(proxy: FaultProxy, database: Database) -> None:
     await AsyncCouchDBHealthCheck(database=database).check()
     assert [request.method for request in proxy.requests] == ["GET"]

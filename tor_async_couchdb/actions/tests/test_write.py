@@ -90,10 +90,9 @@ async def test_change_of_a_model_that_has_changed_since_is_a_conflict(
 async def test_creation_whose_answer_is_lost_makes_one_document(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
-    for fault in (cut_after, cut_before):
+    for key, fault in (("a", cut_after), ("b", cut_before)):
         proxy.inject(fault, "_bulk_docs")
-    await AsyncPersister(Thing(key="a"), database=database).persist()
-    await AsyncPersister(Thing(key="b"), database=database).persist()
+        await AsyncPersister(Thing(key=key), database=database).persist()
     assert documents.count() == 2
 
 

@@ -52,6 +52,15 @@ async def database(connect: Connect, observer: ConflictObserver) -> Database:
     return connect(observer=observer)
 
 
+# Another local document names the database.
+CHECKPOINT = "_local/reconciler-"
+
+
+def has_checkpoint(proxy: FaultProxy) -> bool:
+    """Whether a checkpoint was written."""
+    return any(CHECKPOINT in request.path and request.method == "PUT" for request in proxy.requests)
+
+
 async def sleep_shortly(pause_s: float) -> None:
     await asyncio.sleep(min(pause_s, 0.02))
 
@@ -152,7 +161,7 @@ async def test_next_reconciler_starts_from_the_checkpoint_of_the_last_one(
 ) -> None:
     first = await conflicts.make(body(**RED), body(**BLUE))
     async with reconciling(database):
-        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: has_checkpoint(proxy))
         await wait_until(lambda: len(conflicts.live_leaves(first)) == 1)
     second = await conflicts.make(body(**RED), body(**BLUE))
     proxy.requests.clear()
@@ -170,7 +179,7 @@ async def test_checkpoint_is_not_written_before_all_changes_before_it_are_done(
         await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
     writes = [request.path for request in proxy.requests if request.method in ("PUT", "POST")]
     last_merge = max(i for i, path in enumerate(writes) if "_bulk_docs" in path)
-    assert not any("_local/" in path for path in writes[:last_merge])
+    assert not any(CHECKPOINT in path for path in writes[:last_merge])
 
 
 async def test_reconciler_goes_on_after_a_lost_answer_and_an_outage(
@@ -331,7 +340,7 @@ async def test_conflicts_of_a_type_that_is_new_are_found_from_the_start(
 ) -> None:
     document_id = await conflicts.make(body(**RED), body(**BLUE))
     async with reconciling(database, FragileBasket):
-        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: has_checkpoint(proxy))
     assert len(conflicts.live_leaves(document_id)) == 2
     async with reconciling(database, FragileBasket, Basket):
         await wait_until(lambda: len(conflicts.live_leaves(document_id)) == 1)
@@ -350,12 +359,12 @@ async def test_database_without_conflicts_is_not_written_to(
     database: Database, conflicts: Conflicts, proxy: FaultProxy
 ) -> None:
     conflicts.documents.put(**body())
-    before = (await database.information())["update_seq"]
+    before = conflicts.documents.update_count()
     async with reconciling(database):
-        await wait_until(lambda: any("_local/" in r.path and r.method == "PUT" for r in proxy.requests))
+        await wait_until(lambda: has_checkpoint(proxy))
         count = len(proxy.requests)
         await wait_until(lambda: len(proxy.requests) > count + 2)
-    assert (await database.information())["update_seq"] == before
+    assert conflicts.documents.update_count() == before
     assert sum(request.method == "PUT" for request in proxy.requests) == 1
 
 

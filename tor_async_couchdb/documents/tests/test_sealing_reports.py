@@ -11,6 +11,7 @@ from tor_async_couchdb.errors import (
     ConflictError,
     ConnectError,
     CouchDBError,
+    InvalidDocumentError,
     OutcomeUnknownError,
     ResponseError,
     TransportError,
@@ -218,6 +219,7 @@ async def test_outcome_is_unknown_if_the_write_was_sent_and_can_not_be_confirmed
         ConnectError("no connection"),
         ConflictError(409, "conflict", "no", method="POST", path="_bulk_docs"),
         ResponseError(400, "bad_request", "no", method="POST", path="_bulk_docs"),
+        InvalidDocumentError("it is not JSON", document_id="d"),
     ],
 )
 async def test_write_that_was_not_applied_keeps_its_error(error: CouchDBError) -> None:

@@ -52,6 +52,8 @@ from tor_async_couchdb.tests.things import Documents, content_of
 from tor_async_couchdb.tests.waiting import wait_until
 from tor_async_couchdb.wire.transport import Response, Transport
 
+pytestmark = pytest.mark.single_copy
+
 
 def by_another_client(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"by": "another client"}

@@ -302,6 +302,7 @@ async def test_store_that_hangs_does_not_take_the_threads_of_others(hanging: Han
     assert await asyncio.to_thread(lambda: "runs") == "runs"
 
 
+@pytest.mark.single_copy
 async def test_model_is_neither_written_nor_read_if_the_store_hangs(
     hanging: HangingStore, connect: Connect, documents: Documents
 ) -> None:

@@ -113,6 +113,7 @@ async def test_document_that_the_answer_leaves_out_is_not_taken_for_missing(
     assert [type(error) for error in read] == [TransportError] * 3
 
 
+@pytest.mark.single_copy
 async def test_documents_that_are_written_at_once_are_written_together(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
@@ -160,12 +161,14 @@ async def test_batch_that_is_too_large_is_split_and_only_a_document_that_is_too_
     assert len([history for history in couchdb.histories.values() if len(history) == 1]) == 40
 
 
+@pytest.mark.single_copy
 async def test_batches_have_at_most_128_documents(proxy: FaultProxy, database: Database) -> None:
     await asyncio.gather(*(database.save({"_id": f"d{n}"}) for n in range(300)))
     await asyncio.gather(*(database.fetch(f"d{n}") for n in range(300)))
     assert sizes(proxy, "_bulk_docs") == sizes(proxy, "_bulk_get") == [128, 128, 44]
 
 
+@pytest.mark.single_copy
 @pytest.mark.parametrize("fault", [cut_after, cut_before])
 async def test_each_document_of_a_batch_without_an_answer_is_looked_up(
     proxy: FaultProxy, database: Database, documents: Documents, fault: Fault
@@ -185,6 +188,7 @@ async def test_each_document_of_a_batch_without_an_answer_is_looked_up(
     assert len([request for request in proxy.requests if "_bulk_get" in request.path]) == 1
 
 
+@pytest.mark.single_copy
 async def test_only_the_part_of_a_split_batch_that_has_no_answer_is_of_unknown_outcome(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:

@@ -130,6 +130,7 @@ async def test_sessions_that_are_revoked_cost_one_login_and_no_failure(
     assert set(sessions.logins_at_a_time) == {1}
 
 
+@pytest.mark.single_copy
 async def test_write_that_was_refused_is_sent_once_more_after_a_new_login(
     in_sessions: Database, proxy: FaultProxy
 ) -> None:
@@ -143,6 +144,7 @@ async def test_write_that_was_refused_is_sent_once_more_after_a_new_login(
     assert rev.startswith("1-")
 
 
+@pytest.mark.single_copy
 async def test_write_that_is_refused_again_is_not_sent_a_third_time(
     in_sessions: Database, proxy: FaultProxy
 ) -> None:
@@ -153,6 +155,7 @@ async def test_write_that_is_refused_again_is_not_sent_a_third_time(
     assert asked(proxy) == ["_bulk_docs", "_session", "_bulk_docs"]
 
 
+@pytest.mark.single_copy
 async def test_write_that_breaks_after_a_new_login_is_looked_for(
     in_sessions: Database, proxy: FaultProxy
 ) -> None:
@@ -165,6 +168,7 @@ async def test_write_that_breaks_after_a_new_login_is_looked_for(
     assert asked(proxy).count("_bulk_docs") == 2
 
 
+@pytest.mark.single_copy
 @pytest.mark.parametrize("fault", [cut_before, cut_after, answered(500), answered(429), answered(200, "{}")])
 async def test_login_that_fails_is_tried_again_and_the_write_is_sent_once(
     in_sessions: Database, proxy: FaultProxy, fault: Fault

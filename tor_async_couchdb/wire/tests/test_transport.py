@@ -16,7 +16,13 @@ import yarl
 from tor_async_couchdb import deadline, errors
 from tor_async_couchdb.calls import Call, Outcome
 from tor_async_couchdb.documents.database import Database
-from tor_async_couchdb.errors import ConnectError, CouchDBError, ResponseError, TransportError
+from tor_async_couchdb.errors import (
+    ConnectError,
+    CouchDBError,
+    OutcomeUnknownError,
+    ResponseError,
+    TransportError,
+)
 from tor_async_couchdb.observer import Observer
 from tor_async_couchdb.retries.budget import RetryBudget
 from tor_async_couchdb.testing.couchdb import CouchDBServer
@@ -30,10 +36,11 @@ from tor_async_couchdb.testing.fault_proxy import (
     never_answer,
 )
 from tor_async_couchdb.tests.fake_clock import on_a_fake_clock
+from tor_async_couchdb.tests.fixtures import Connect
 from tor_async_couchdb.tests.single_copy_transport import SingleCopyTransport
 from tor_async_couchdb.tests.things import Documents
 from tor_async_couchdb.tests.waiting import wait_until
-from tor_async_couchdb.wire.login import BasicLogin
+from tor_async_couchdb.wire.login import BasicLogin, SessionLogin
 from tor_async_couchdb.wire.transport import HeaderAuthenticator, Response, Transport, _retry_after_s
 
 SECRET = "s3cr3t/p@ss:w0rd?"
@@ -329,6 +336,7 @@ async def test_write_that_was_never_sent_is_sent_again(unreachable_url: str) -> 
     ]
 
 
+@pytest.mark.single_copy
 async def test_write_that_was_not_handled_is_sent_again(
     proxy: FaultProxy, database: Database, documents: Documents
 ) -> None:
@@ -338,6 +346,7 @@ async def test_write_that_was_not_handled_is_sent_again(
     assert len(proxy.requests) == 3
 
 
+@pytest.mark.single_copy
 @pytest.mark.parametrize("fault", [cut_before, answered(500), answered(503)])
 async def test_write_that_may_have_been_handled_is_sent_again_only_after_a_look_up(
     proxy: FaultProxy, database: Database, fault: Fault
@@ -496,12 +505,44 @@ async def test_database_recovers_when_couchdb_comes_back(couchdb: CouchDBServer,
                 assert (await database.information())["doc_count"] == 0
 
 
-async def test_closed_database_opens_new_connections(database: Database) -> None:
-    await database.information()
+@pytest.mark.parametrize("login_class", [BasicLogin, SessionLogin])
+async def test_closed_database_asks_no_node(
+    proxy: FaultProxy, connect: Connect, couchdb: CouchDBServer, login_class: type[BasicLogin | SessionLogin]
+) -> None:
+    login = login_class(couchdb.username, couchdb.password)
+    async with FaultProxy(proxy.url) as other:
+        database = connect(f"{proxy.url},{other.url}", username=None, password=None, login=login)
+        await database.copies()
+        await database.close()
+        proxy.requests.clear()
+        other.requests.clear()
+        for action in (
+            database.information,
+            lambda: database.fetch("a"),
+            lambda: database.save({"_id": "a"}),
+            database.new_document_id,
+        ):
+            with pytest.raises(ConnectError, match="the connections to CouchDB were closed"):
+                await action()
+        await database.close()
+    assert not proxy.requests
+    assert not other.requests
+
+
+@pytest.mark.single_copy
+async def test_closing_ends_the_requests_that_are_under_way(proxy: FaultProxy, database: Database) -> None:
+    proxy.inject(never_answer, times=math.inf)
+    going = [
+        asyncio.create_task(request)
+        for request in (database.fetch("a"), database.save({"_id": "a"}), database.design_doc_names())
+    ]
+    await wait_until(lambda: len(proxy.requests) == len(going))
     await database.close()
-    assert (await database.information())["doc_count"] == 0
-    await database.close()
-    await database.close()
+    read, written, listed = await asyncio.gather(*going, return_exceptions=True)
+    assert isinstance(read, ConnectError), read  # it would have been sent again
+    assert isinstance(written, OutcomeUnknownError), written
+    assert isinstance(listed, ConnectError), listed
+    assert len(proxy.requests) == len(going)
 
 
 def test_every_status_but_2xx_is_a_refusal() -> None:

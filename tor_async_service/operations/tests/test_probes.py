@@ -102,7 +102,8 @@ async def test_many_probes_ask_the_database_once(
     await wait_until(lambda: app.service.drain.in_flight_count == len(probes))
     go_on.set()
     assert [(await probe).status for probe in probes] == [200] * 20
-    assert len(proxy.requests) == 1
+    # On a cluster there is a PUT, too: only that shows a majority.
+    assert [request.method for request in proxy.requests].count("GET") == 1
 
 
 async def test_readiness_recovers_with_the_database(client: aiohttp.ClientSession, proxy: FaultProxy) -> None:
