@@ -264,7 +264,7 @@ class _OpenTelemetryCallSpan(CallSpan):
 
 
 class _RecordedSpan(Span):
-    """A span that is recorded once, at its end, in a third of the time that the SDK takes for its own.
+    """A span that is recorded once, at its end, in less than half of the time of the SDK's own.
 
     It has no limits (`OTEL_SPAN_…_LIMIT`, `OTEL_ATTRIBUTE_…_LIMIT`). What is added after the end is dropped.
     """
