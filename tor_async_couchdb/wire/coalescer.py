@@ -31,7 +31,7 @@ _OVERDUE_AFTER_S = 0.25
 
 
 class _Entry(Generic[Q, R]):
-    """A caller's request, and the batch that it was sent with; None while it waits."""
+    """A caller's request, and the batch that it is in flight with."""
 
     __slots__ = ("batch", "context", "deadline_s", "future", "key", "request")
 
@@ -216,6 +216,7 @@ class Coalescer(Generic[Q, R]):
         error = None if batch.task.cancelled() else batch.task.exception()
         for entry in batch.entries:
             entry.settle(error or TransportError("the request was cancelled"))
+            entry.batch = None  # a cycle would leave all of the request to the garbage collector
         self._dispatch()
         if not self._in_flight:
             self._stop_timer()

@@ -454,3 +454,20 @@ async def test_nothing_is_kept_of_requests_that_are_over() -> None:
     await wait_until(lambda: asyncio.all_tasks() == before)
     gc.collect()
     assert not living
+
+
+async def test_an_answered_request_is_freed_without_the_garbage_collector() -> None:
+    class Answer:
+        """Anything that can be referred to weakly."""
+
+    async def send(requests: Sequence[int]) -> Sequence[Answer | CouchDBError]:
+        await asyncio.sleep(0)
+        return [Answer() for _ in requests]
+
+    coalescer: Coalescer[int, Answer] = Coalescer(send, is_read=True)
+    gc.disable()
+    try:
+        living = weakref.ref(await coalescer.submit(1))
+        await wait_until(lambda: living() is None)
+    finally:
+        gc.enable()

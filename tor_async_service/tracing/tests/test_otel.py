@@ -10,7 +10,14 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    StatusCode,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
 
 from tor_async_couchdb import AsyncPersister, Database, retry
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
@@ -276,6 +283,46 @@ async def test_conflicts_and_retries_are_events_of_the_request(
     server = spans.one("POST /things/{key}/count")
     assert [event.name for event in server.events] == ["couchdb.conflict", "couchdb.retry"] * 2
     assert server.events[1].attributes == {"pause_s": 0.0}
+
+
+async def test_handler_can_add_to_the_span_of_its_request_until_that_ends(
+    absent_database: Database, tracer: OpenTelemetryTracer, spans: Spans
+) -> None:
+    seen: list[Span] = []
+
+    class Handler(ServiceHandler):
+        async def get(self) -> None:
+            span = get_current_span()
+            seen.append(span)
+            assert span.is_recording()
+            span.update_name("GET /other")
+            span.set_attribute("one", 1)
+            span.set_attributes({"two": 2.0, "three": ["a", "b"]})
+            span.add_event("step", {"number": 1})
+            span.record_exception(KeyError("k"))
+            span.set_status(StatusCode.ERROR, "why")
+
+    app = ServiceApplication([("/", Handler)], absent_database, version="1", parts=Parts(tracer=tracer))
+    async with serving(app) as client, client.get("/") as response:
+        assert response.status == 200
+    late = seen[0]
+    assert not late.is_recording()
+    late.set_attribute("late", True)
+    late.add_event("late")
+    late.end()
+    span = spans.one("GET /other")
+    assert span.attributes is not None
+    assert {name: span.attributes.get(name) for name in ("one", "two", "late")} == {
+        "one": 1,
+        "two": 2.0,
+        "late": None,
+    }
+    step, exception = span.events
+    assert (step.name, step.attributes) == ("step", {"number": 1})
+    assert exception.attributes is not None
+    assert exception.name == "exception"
+    assert exception.attributes["exception.type"] == "builtins.KeyError"
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "why")
 
 
 async def test_log_lines_of_a_request_have_the_id_of_its_trace(
