@@ -45,9 +45,10 @@ def couch(request: pytest.FixtureRequest) -> Couch:
 
 
 @contextlib.contextmanager
-def new_database(couch: Couch, query: str = "") -> Iterator[Couch]:
+def new_database(couch: Couch, options: str = "") -> Iterator[Couch]:
+    """A database that keeps one copy of each document, as the stand-in does."""
     new = couch.below(f"test_embedded_couchdb_{uuid.uuid4().hex}")
-    assert new.put(query).status_code == 201
+    assert new.put(f"?n=1{options}").status_code == 201
     try:
         yield new
     finally:
@@ -63,7 +64,7 @@ def database(couch: Couch) -> Iterator[Couch]:
 @pytest.fixture
 def one_shard(couch: Couch) -> Iterator[Couch]:
     """A database whose changes come in the order of their writes."""
-    with new_database(couch, "?q=1") as new:
+    with new_database(couch, "&q=1") as new:
         yield new
 
 

@@ -99,9 +99,10 @@ def test_statistics_of_something_else_fail_the_query(database: Couch, value: str
     ],
 )
 def test_built_in_functions_reduce_what_is_asked_for(
-    database: Couch, reduce: str, query: str, expected: list[Any]
+    one_shard: Couch, reduce: str, query: str, expected: list[Any]
 ) -> None:
-    assert values(reduced(database, "doc.n", reduce, query)) == expected
+    # From several shards CouchDB may give the rows of a key that is named twice to either of the two.
+    assert values(reduced(one_shard, "doc.n", reduce, query)) == expected
 
 
 @pytest.mark.parametrize("reduce", ["_foo", "_", "_top_0", "_average"])
