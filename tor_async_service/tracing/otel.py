@@ -60,6 +60,7 @@ _SUPPORTED = {
 }
 
 _SCOPE = InstrumentationScope("tor_async_service")
+_UNSET = Status()
 
 # The context of the call to CouchDB that is being sent.
 _sending: ContextVar[Context | None] = ContextVar("sending", default=None)
@@ -282,6 +283,7 @@ class _RecordedSpan(Span):
         self._attributes = attributes
         self._links = [*links]
         self._events: list[Event] = []
+        self._status = _UNSET
         self._record = record
         self._is_recording = True
 
@@ -301,7 +303,10 @@ class _RecordedSpan(Span):
         self._attributes.update(attributes)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
-        self._record["status"] = status if isinstance(status, Status) else Status(status, description)
+        new = status if isinstance(status, Status) else Status(status, description)
+        # OK is final, and UNSET changes nothing: https://opentelemetry.io/docs/specs/otel/trace/api/#set-status
+        if self._status.status_code is not StatusCode.OK and new.status_code is not StatusCode.UNSET:
+            self._status = new
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         self._events.append(Event(name, attributes, timestamp))
@@ -333,6 +338,7 @@ class _RecordedSpan(Span):
                 attributes=self._attributes,
                 links=self._links,
                 events=self._events,
+                status=self._status,
                 end_time=end_time or time.time_ns(),
                 **self._record,
             )

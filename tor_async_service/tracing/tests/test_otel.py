@@ -18,6 +18,7 @@ from opentelemetry.trace import (
     format_trace_id,
     get_current_span,
 )
+from tornado.web import HTTPError
 
 from tor_async_couchdb import AsyncPersister, Database, retry
 from tor_async_couchdb.actions.group_commit import AsyncGroupCommitter
@@ -301,6 +302,7 @@ async def test_handler_can_add_to_the_span_of_its_request_until_that_ends(
             span.add_event("step", {"number": 1})
             span.record_exception(KeyError("k"))
             span.set_status(StatusCode.ERROR, "why")
+            span.set_status(StatusCode.UNSET)
 
     app = ServiceApplication([("/", Handler)], absent_database, version="1", parts=Parts(tracer=tracer))
     async with serving(app) as client, client.get("/") as response:
@@ -323,6 +325,20 @@ async def test_handler_can_add_to_the_span_of_its_request_until_that_ends(
     assert exception.name == "exception"
     assert exception.attributes["exception.type"] == "builtins.KeyError"
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "why")
+
+
+async def test_status_that_a_handler_calls_ok_stays(
+    absent_database: Database, tracer: OpenTelemetryTracer, spans: Spans
+) -> None:
+    class Handler(ServiceHandler):
+        async def get(self) -> None:
+            get_current_span().set_status(StatusCode.OK)
+            raise HTTPError(500)
+
+    app = ServiceApplication([("/", Handler)], absent_database, version="1", parts=Parts(tracer=tracer))
+    async with serving(app) as client, client.get("/") as response:
+        assert response.status == 500
+    assert spans.one("GET /").status.status_code is StatusCode.OK
 
 
 async def test_log_lines_of_a_request_have_the_id_of_its_trace(
