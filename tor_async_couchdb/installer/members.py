@@ -10,11 +10,12 @@ https://docs.couchdb.org/en/stable/intro/security.html#users-documents
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import msgspec
 
-from tor_async_couchdb.errors import ConflictError, UnauthorizedError
+from tor_async_couchdb.errors import ConflictError, NotFoundError, UnauthorizedError
 from tor_async_couchdb.installer.admin import AdminClient, AdminDatabase, Document
 from tor_async_couchdb.installer.errors import InstallerError
 from tor_async_couchdb.installer.option_types import UserPassword
@@ -25,6 +26,9 @@ _logger = logging.getLogger(__package__)
 _USERS = "_users"
 _ADMINISTRATOR = "_admin"
 _MAX_TRIES = 5
+# On a cluster another installer may be ending a conflict, and a node remembers a user for a moment.
+_PAUSES_S = (0.0, 0.1, 0.3, 0.5)
+_ALL_COPIES = "3"  # as many as a cluster keeps by default; one node ignores it
 
 
 class _Security(msgspec.Struct, frozen=True):
@@ -118,7 +122,7 @@ def _install_once(
     if stored is None:
         _create(server, user, role, verify_host_ssl_cert)
         return
-    roles = _roles_in_session(server, user, verify_host_ssl_cert)
+    roles = _roles_of(server, user, verify_host_ssl_cert)
     if roles is not None and _ADMINISTRATOR in roles:
         raise InstallerError(f"{server.host}: user '{user.user}' is an administrator of the server")
     if roles is None and not change_password:
@@ -138,7 +142,7 @@ def _install_once(
 def _create(server: AdminClient, user: UserPassword, role: str, verify_host_ssl_cert: bool) -> None:
     body = {"name": user.user, "type": "user", "roles": [role], "password": user.password}
     _put(server, user.user, body)
-    roles = _roles_in_session(server, user, verify_host_ssl_cert)
+    roles = _roles_of(server, user, verify_host_ssl_cert)
     # An administrator of the server is none of its users, and has another password.
     if roles is None or _ADMINISTRATOR in roles:
         delete_user(server, user.user)
@@ -155,6 +159,41 @@ def _document_id(name: str) -> str:
 
 def _put(server: AdminClient, name: str, body: Document) -> None:
     server.ask("PUT", _USERS, _document_id(name), body=body)
+
+
+def _roles_of(server: AdminClient, user: UserPassword, verify_host_ssl_cert: bool) -> list[str] | None:
+    """The roles that the user has; None if CouchDB refuses the password, and not only for a moment."""
+    roles = None
+    for pause_s in _PAUSES_S:
+        time.sleep(pause_s)
+        _end_conflict(server, user.user)
+        roles = _roles_in_session(server, user, verify_host_ssl_cert)
+        if roles is not None:
+            break
+    return roles
+
+
+def _end_conflict(server: AdminClient, name: str) -> None:
+    """Merges the leaves of a user that two installers have made or changed on a cluster at the same time.
+
+    CouchDB refuses the password of a user that is in conflict.
+    """
+
+    def fetch(**options: str) -> Document:
+        document: Document = server.ask("GET", _USERS, _document_id(name), query=options)
+        return document
+
+    try:
+        stored = fetch(conflicts="true", r=_ALL_COPIES)
+        losers = stored.pop("_conflicts", [])
+        roles = [role for leaf in (stored, *(fetch(rev=rev) for rev in losers)) for role in leaf["roles"]]
+        merged = stored | {"roles": list(dict.fromkeys(roles))}
+        if merged != stored:
+            _put(server, name, merged)
+        for rev in losers:
+            server.ask("DELETE", _USERS, _document_id(name), query={"rev": rev})
+    except (ConflictError, NotFoundError):  # there is no such user, or another installer does it
+        return
 
 
 def _roles_in_session(

@@ -44,7 +44,8 @@ def _design_documents(database: AdminDatabase) -> dict[str, str]:
 
 @pytest.fixture
 def fruits(database: AdminDatabase) -> AdminDatabase:
-    database.create()
+    # On a cluster, one copy: of several, any one answers `_all_docs` and views, also one that is behind.
+    database.server.ask("PUT", database.name, query={"n": "1"})
     database.write([{"_id": str(size), "color": "red", "size": size} for size in range(500)])
     return database
 

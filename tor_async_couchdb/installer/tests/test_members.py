@@ -202,6 +202,21 @@ def test_installers_at_the_same_time_make_one_user(
 
 
 @needs_couchdb
+def test_user_that_two_installers_have_made_on_a_cluster_can_log_in_and_has_all_roles(
+    database: AdminDatabase, user: UserPassword
+) -> None:
+    install_member(database, user)
+    made = stored(database, user)
+    rival = made | {"_rev": f"1-{'f' * 32}", "roles": ["other:member"]}
+    body = {"docs": [rival], "new_edits": False}
+    database.server.ask("POST", "_users", "_bulk_docs", query={"w": "3"}, body=body)
+    install_member(database, user)
+    assert set(stored(database, user)["roles"]) == {member_role(database.name), "other:member"}
+    path = ("_users", made["_id"])
+    assert "_conflicts" not in database.server.ask("GET", *path, query={"conflicts": "true", "r": "3"})
+
+
+@needs_couchdb
 def test_nothing_is_deleted_if_the_user_can_not_be_made(
     database: AdminDatabase, user: UserPassword, credentials: UserPassword
 ) -> None:
