@@ -26,8 +26,8 @@ _logger = logging.getLogger(__package__)
 _USERS = "_users"
 _ADMINISTRATOR = "_admin"
 _MAX_TRIES = 5
-# On a cluster another installer may be ending a conflict, and a node remembers a user for a moment.
-_PAUSES_S = (0.0, 0.1, 0.3, 0.5)
+# CouchDB remembers for a moment that there was no such user, or that it was in conflict.
+_PAUSES_S = (0.0, 0.5, 1.0)
 _ALL_COPIES = "3"  # as many as a cluster keeps by default; one node ignores it
 
 
@@ -162,21 +162,24 @@ def _put(server: AdminClient, name: str, body: Document) -> None:
 
 
 def _roles_of(server: AdminClient, user: UserPassword, verify_host_ssl_cert: bool) -> list[str] | None:
-    """The roles that the user has; None if CouchDB refuses the password, and not only for a moment."""
+    """The roles that the user has; None if CouchDB refuses the password, and not only for a moment.
+
+    Five wrong passwords lock a user out: only where there was a conflict one is tried more than twice.
+    """
     roles = None
     for pause_s in _PAUSES_S:
         time.sleep(pause_s)
-        _end_conflict(server, user.user)
+        was_in_conflict = _end_conflict(server, user.user)
         roles = _roles_in_session(server, user, verify_host_ssl_cert)
-        if roles is not None:
+        if roles is not None or (pause_s and not was_in_conflict):
             break
     return roles
 
 
-def _end_conflict(server: AdminClient, name: str) -> None:
+def _end_conflict(server: AdminClient, name: str) -> bool:
     """Merges the leaves of a user that two installers have made or changed on a cluster at the same time.
 
-    CouchDB refuses the password of a user that is in conflict.
+    Returns whether there ever was such a conflict. CouchDB refuses the password of a user that is in one.
     """
 
     def fetch(**options: str) -> Document:
@@ -184,16 +187,20 @@ def _end_conflict(server: AdminClient, name: str) -> None:
         return document
 
     try:
-        stored = fetch(conflicts="true", r=_ALL_COPIES)
-        losers = stored.pop("_conflicts", [])
-        roles = [role for leaf in (stored, *(fetch(rev=rev) for rev in losers)) for role in leaf["roles"]]
+        stored = fetch(conflicts="true", deleted_conflicts="true", r=_ALL_COPIES)
+        losers, ended = stored.pop("_conflicts", []), stored.pop("_deleted_conflicts", [])
+        if not losers:
+            return bool(ended)
+        leaves = [stored, *(fetch(rev=rev) for rev in losers)]
+        roles = [role for leaf in leaves for role in leaf.get("roles", [])]
         merged = stored | {"roles": list(dict.fromkeys(roles))}
         if merged != stored:
             _put(server, name, merged)
         for rev in losers:
             server.ask("DELETE", _USERS, _document_id(name), query={"rev": rev})
-    except (ConflictError, NotFoundError):  # there is no such user, or another installer does it
-        return
+    except (ConflictError, NotFoundError):  # another installer does it
+        pass
+    return True
 
 
 def _roles_in_session(
