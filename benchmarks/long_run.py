@@ -17,11 +17,12 @@ import requests
 from playwright.sync_api import CDPSession, Page, ViewportSize
 
 from benchmarks.measuring import report, settings
-from benchmarks.measuring.browser import free_port, running_browser
+from benchmarks.measuring.browser import running_browser
 from benchmarks.measuring.machine import hardware
 from suite.environment_file import NAME as ENVIRONMENT
 from suite.processes import Process, signals_wait
 from suite.table import SAMPLES
+from tor_async_etcd.testing import free_ports
 
 _FRUITS = 5
 _PERCENT_PUT = 80
@@ -61,7 +62,7 @@ class Run:
         self._pace = pace
 
     def __enter__(self) -> Self:
-        page_port, watch_port = free_port(), free_port()
+        page_port, watch_port = free_ports(2)
         self.watch_url = f"http://127.0.0.1:{watch_port}/"
         command = [sys.executable, "-m", "suite.elsewhere", str(self.folder), str(page_port), str(watch_port)]
         environment = {"LOADGEN_PACE": str(self._pace), "COLUMNS": "80"}

@@ -12,7 +12,7 @@ import psutil  # type: ignore[import-untyped]  # it has no types
 from playwright.sync_api import Browser
 
 from benchmarks.measuring import report, settings
-from benchmarks.measuring.browser import free_port, running_browser
+from benchmarks.measuring.browser import running_browser
 from benchmarks.measuring.machine import describe
 from benchmarks.measuring.processor import Measured, ServiceUnderLoad
 from benchmarks.measuring.rounds import alternated
@@ -28,6 +28,7 @@ from suite.installations import installed
 from suite.services import Service, running
 from suite.table import sample_named
 from suite.watch_page import watch_page
+from tor_async_etcd.testing import free_ports
 
 _SAMPLE = "crud/retry"
 _FRUITS = 20
@@ -144,7 +145,7 @@ def _page(service: Service, couchdb: CouchDB, logs: Path) -> Iterator[str]:
             Controls(stage, switchboard, LoadControl("http://127.0.0.1:1", stage.supervisor)), loop
         ) as control,
     ):
-        port = free_port()
+        port = free_ports(1)[0]
         environment = {**service.command.environment, **control.environment}
         with watch_page(port, service.command.database_url, logs, environment):
             yield f"http://127.0.0.1:{port}/"

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import importlib.util
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
+_PORTS = range(20_000, 32_768)
 
 # The input of this script ends with the process that started it, even if that is killed. Then etcd is killed.
 _KEEPER = """
@@ -51,10 +53,18 @@ def find_etcd() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nothing listens on now."""
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in listeners]
+    """Return ports of 127.0.0.1 that nothing listens on now, of those that the system gives to nobody.
+
+    Of the others (on Linux from 32768 on, net.ipv4.ip_local_port_range) any connection may take one before
+    a server does.
+    """
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return found
 
 
 class EtcdServer:

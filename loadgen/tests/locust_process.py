@@ -1,6 +1,5 @@
 """Locust in a process of its own, since it patches the one that it is in."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,13 +13,6 @@ DEADLINE_S = 60
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "locust", "-f", "loadgen/locustfile.py", *arguments]
-
-
-def free_port() -> int:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import requests
 
 from loadgen.report import BOOKS, WELL
 from loadgen.tests.fruit_service import Service, running
-from loadgen.tests.locust_process import DEADLINE_S, free_port, started, wait_for
+from loadgen.tests.locust_process import DEADLINE_S, started, wait_for
+from tor_async_etcd.testing import free_ports
 
 WATCH_URL = "http://127.0.0.1:8088"
 NAMES = ["crud/basic", "crud/retry", "bad"]
@@ -49,7 +50,7 @@ class Page:
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     services = [Service(conflict_each=5), Service(resolve_each=3), Service(lose_each=5)]
     history = tmp_path_factory.mktemp("page") / "history.jsonl"
-    port = free_port()
+    port = free_ports(1)[0]
     with running(services[0]), running(services[1]), running(services[2]):
         urls = ",".join(f"{name}={each.url}" for name, each in zip(NAMES, services, strict=True))
         options = ("--services", urls, "--only", "crud/retry", "--history", str(history))
@@ -193,7 +194,7 @@ def test_other_sites_in_the_same_browser_are_refused(page: Page) -> None:
 
 
 def test_page_with_a_host_asks_for_one(page: Page) -> None:
-    port = free_port()
+    port = free_ports(1)[0]
     with started("--web-host", "127.0.0.1", "--web-port", str(port)) as process:
         other = Page(f"http://127.0.0.1:{port}", [page.basic, page.retry, page.bad], process)
         wait_for("the page", other.is_up)

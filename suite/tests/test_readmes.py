@@ -28,6 +28,7 @@ from suite.environment_file import environment_file
 from suite.faults.tests.playing import Play, playing
 from suite.options import parse_run, parse_test
 from suite.table import ROOT, SAMPLES, sample_named
+from tor_async_etcd.testing import free_ports
 
 _BIN = Path(sys.executable).parent
 _NOT_OURS = {"node_modules", ".venv", ".run", ".nox", ".pytest_cache"}
@@ -56,13 +57,6 @@ _VARIES = re.compile(
 )
 
 Ports = dict[str, int]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)
@@ -156,7 +150,7 @@ class Terminal:
         subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT_S)  # noqa: S603 - the READMEs' own
 
     def _start_server(self, block: str, port: str) -> None:
-        self._ports[port] = _free_port()
+        self._ports[port] = free_ports(1)[0]
         log = self._folder / f"{port}.log"
         with log.open("wb") as output:
             server = subprocess.Popen(  # noqa: S603 - what the repository's own READMEs say
@@ -178,7 +172,7 @@ class Terminal:
     def _translated(self, commands: str) -> str:
         """The commands with the ports and the folders of this test."""
         for _, port in _PORT.findall(commands):
-            self._ports.setdefault(port, _free_port())
+            self._ports.setdefault(port, free_ports(1)[0])
         commands = _PORT.sub(lambda match: f"{match[1]}{self._ports[match[2]]}", commands)
         return commands.replace(".venv/bin/", f"{_BIN}/").replace(".run/", f"{self._folder}/")
 

@@ -15,6 +15,7 @@ import pytest
 
 from suite.only_run import only_run
 from suite.table import ROOT, SAMPLES
+from tor_async_etcd.testing import free_ports
 
 _TIMEOUT_S = 240.0  # eight loads, perhaps on a busy machine
 
@@ -30,7 +31,7 @@ class Run:
         page_port: int | None = None,
     ) -> None:
         self._output = folder / "output"
-        ports = [str(page_port or _free_port()), str(_free_port())]
+        ports = [str(page_port or free_ports(1)[0]), str(free_ports(1)[0])]
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603 - the suite itself
                 [sys.executable, "-m", "suite.elsewhere", str(folder), *ports, *options],
@@ -53,13 +54,6 @@ class Run:
 
     def status(self) -> int:
         return self.process.wait(_TIMEOUT_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Every fault of a run at its switch on the watch page: the page says so, and when it is off all is well."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +12,7 @@ from suite.control.server import Controls, control_server
 from suite.experiments.writers import Writers
 from suite.faults.tests.playing import Play, playing, wait_until
 from suite.watch_page import watch_page
+from tor_async_etcd.testing import free_ports
 from watch.tests.browser import running_browser
 from watch.tests.visit import TALL, visited
 
@@ -36,18 +36,11 @@ def page(play: Play, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]
         loop = stack.enter_context(EventLoopThread())
         load = LoadControl(_NO_LOCUST, play.stage.supervisor)
         control = stack.enter_context(control_server(Controls(play.stage, play.switchboard, load), loop))
-        port, command = _free_port(), play.commands[0]
+        port, command = free_ports(1)[0], play.commands[0]
         environment = {**command.environment, **control.environment}
         logs = tmp_path_factory.mktemp("watch")
         stack.enter_context(watch_page(port, command.database_url, logs, environment))
         yield stack.enter_context(visited(browser, f"http://127.0.0.1:{port}/", *TALL)).page
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_each_fault_is_told_by_the_page_and_ends_well(page: Page, play: Play) -> None:
