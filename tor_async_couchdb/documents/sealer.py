@@ -14,7 +14,6 @@ from tor_async_couchdb.documents.sealing import (
     PATIENCE_S,
     Attempt,
     Decide,
-    Decision,
     Known,
     Pushed,
     Step,
@@ -230,22 +229,27 @@ class Sealer:
                 patience_s=self._patience_s,
             )
             decision = self._decide(attempt, leaves, known)
-            leaf = decision.leaf
+            leaf, others = decision.leaf, decision.others
             match decision.step:
                 case Step.ACKNOWLEDGE if leaf is not None:
-                    return self._acknowledged(attempt, leaf, decision.tombstones), how
+                    return self._acknowledged(attempt, leaf, others), how
                 case Step.CONFLICT:
                     raise replaced(attempt.document)
                 case Step.UNKNOWN:
                     raise OutcomeUnknownError(
                         f"it can't be told whether the write of document {attempt.document_id!r} stays"
                     )
+                case Step.BURY if leaf is not None:
+                    observer.leaves_buried(len(others))
+                    tombstones = [self._tombstone(other) for other in others]
+                    await self._io.push([leaf.document, *tombstones])
+                    pushed = Pushed(leaf.rev, frozenset(tombstone["_rev"] for tombstone in tombstones))
                 case Step.PUSH if leaf is not None:
                     how = "pushed"
-                    pushed = await self._push(leaf, decision, observer)
+                    await self._io.push([leaf.document, *(other.document for other in others)])
+                    pushed = Pushed(leaf.rev, frozenset(other.rev for other in others))
                 case Step.PAD if leaf is not None:
                     how = "padded"
-                    pushed = await self._push(leaf, decision, observer)
                     if not await self._pad(attempt, leaf, observer):
                         pushed = None
                         await self._wait(_LONGEST_WAIT)
@@ -254,14 +258,6 @@ class Sealer:
                     polls += 1
                     if step is Step.RESEND:
                         await self._send(attempt, observer)
-
-    async def _push(self, leaf: Leaf, decision: Decision, observer: Observer) -> Pushed:
-        if decision.buried:
-            observer.leaves_buried(len(decision.buried))
-        tombstones = [self._tombstone(each) for each in decision.buried]
-        tombstones += [each.document for each in decision.tombstones]
-        await self._io.push([leaf.document, *tombstones])
-        return Pushed(leaf.rev, frozenset(each["_rev"] for each in tombstones))
 
     async def _wait(self, polls: int) -> None:
         await self._io.sleep(self._pause(min(polls + 1, _LONGEST_WAIT), 0.0))

@@ -102,18 +102,18 @@ class Step(enum.Enum):
     CONFLICT = "the race is lost"
     UNKNOWN = "it can't be told any more whether the write was applied"
     RESEND = "send the same write again"
-    PUSH = "bring the highest leaf to all copies, in one request with the tombstones of lower ones"
-    PAD = "push, and then write a child without a change, which a majority has to take"
+    BURY = "delete lower leaves, in one request with the highest one"
+    PUSH = "bring the highest leaf and the tombstones to all copies"
+    PAD = "write a child without a change, which a majority has to take"
     WAIT = "read again later"
 
 
 class Decision(NamedTuple):
-    """The next step, its leaf, the leaves that it buries, and the tombstones that it pushes again."""
+    """The next step, the leaf that it is about, and the leaves that it buries or pushes beside it."""
 
     step: Step
     leaf: Leaf | None = None
-    buried: Sequence[Leaf] = ()
-    tombstones: Sequence[Leaf] = ()
+    others: Sequence[Leaf] = ()
 
 
 class Pushed(NamedTuple):
@@ -159,12 +159,17 @@ def decide(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
         # ones, or those that a pad of this writer has confirmed.
         is_free = attempt.begins_after(highest) and all(map(attempt.has_its_content_in, own))
         if is_free or all(may_be_buried(leaf, highest, known.database_id) for leaf in own):
-            return Decision(Step.PUSH, highest, buried=own)
+            return Decision(Step.BURY, highest, own)
         # A service that merges such leaves does so soon.
         is_overdue = any(known.ages_s.get(leaf.rev, 0.0) > known.patience_s for leaf in own)
         return Decision(Step.UNKNOWN if is_overdue else Step.WAIT)
     if not attempt.is_in(highest):
         return _decide_outranked(attempt, highest, leaves, known)
+    live = [leaf for leaf in lower if not leaf.is_deleted]
+    rivals = [leaf for leaf in live if may_be_buried(leaf, highest, known.database_id)]
+    if rivals:
+        # Their writers do so as well, unless they have crashed; all who bury a leaf make the same tombstone.
+        return Decision(Step.BURY, highest, rivals)
     return _decide_highest(attempt, highest, leaves, known)
 
 
@@ -185,26 +190,25 @@ def _decide_outranked(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf], k
     burials = [leaf for leaf in leaves if leaf.is_undone and attempt.is_in(leaf)]
     if not known.are_on_all_copies(burials):
         # Another writer's burial is still on its way: a client may build on the leaf until it has arrived.
-        return Decision(Step.PUSH, highest, tombstones=burials)
+        return Decision(Step.PUSH, highest, burials)
     return Decision(Step.CONFLICT)
 
 
 def _decide_highest(attempt: Attempt, highest: Leaf, leaves: Sequence[Leaf], known: Known) -> Decision:
-    others = [leaf for leaf in leaves if leaf is not highest]
-    tombstones = [leaf for leaf in others if leaf.is_deleted and leaf.rev not in known.buried]
-    # Their writers do so as well, unless they have crashed; all who bury a leaf make the same tombstone.
-    rivals = [
-        leaf for leaf in others if not leaf.is_deleted and may_be_buried(leaf, highest, known.database_id)
+    tombstones = [
+        leaf for leaf in leaves if leaf.is_deleted and leaf is not highest and leaf.rev not in known.buried
     ]
     confirmed = attempt.revs_on_all_copies | attempt.pads_on_most_copies
     is_confirmed = any(map(highest.contains, confirmed)) and _is_above_deletions(attempt, highest, leaves)
-    if not is_confirmed:
-        # A push succeeds with a single copy alive, so it says nothing of a majority.
-        return Decision(Step.PAD, highest, rivals, tombstones)
+    if is_confirmed and not tombstones:
+        return Decision(Step.ACKNOWLEDGE, highest)
     is_pushed = known.pushed is not None and highest.contains(known.pushed.rev)
-    if rivals or (tombstones and not (is_pushed and known.are_on_all_copies(tombstones))):
-        return Decision(Step.PUSH, highest, rivals, tombstones)
-    return Decision(Step.ACKNOWLEDGE, highest, tombstones=tombstones)
+    if not is_pushed or not known.are_on_all_copies(tombstones):
+        return Decision(Step.PUSH, highest, tombstones)
+    # A push succeeds with a single copy alive, so it says nothing of a majority.
+    if is_confirmed:
+        return Decision(Step.ACKNOWLEDGE, highest, tombstones)
+    return Decision(Step.PAD, highest, tombstones)
 
 
 def _is_above_deletions(attempt: Attempt, leaf: Leaf, leaves: Sequence[Leaf]) -> bool:

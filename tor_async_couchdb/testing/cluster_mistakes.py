@@ -137,8 +137,7 @@ def _without_dead_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known)
 
 def _believing_in_burials(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
     decision = decide(attempt, leaves, known)
-    is_lost = decision.leaf is not None and not attempt.is_in(decision.leaf)
-    is_burial = decision.step is Step.PUSH and is_lost and not decision.buried
+    is_burial = decision.step is Step.PUSH and decision.leaf is not None and not attempt.is_in(decision.leaf)
     return Decision(Step.CONFLICT) if is_burial else decision
 
 
@@ -151,7 +150,7 @@ def _with_undone_leaves(attempt: Attempt, leaves: Sequence[Leaf], known: Known) 
 def _burying_all(attempt: Attempt, leaves: Sequence[Leaf], known: Known) -> Decision:
     standing = sorted((leaf for leaf in leaves if not leaf.is_deleted), key=lambda leaf: leaf.rank)
     if len(standing) > 1:
-        return Decision(Step.PUSH, standing[-1], standing[:-1])
+        return Decision(Step.BURY, standing[-1], standing[:-1])
     return decide(attempt, leaves, known)
 
 

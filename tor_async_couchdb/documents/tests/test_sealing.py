@@ -97,23 +97,20 @@ def test_write_on_all_copies_without_a_rival_is_acknowledged() -> None:
 
 
 def test_lower_leaf_is_buried_by_its_writer_under_the_highest() -> None:
-    assert step(attempt_of(accepted="6-m"), OWN, HIGHER) == Decision(Step.PUSH, HIGHER, [OWN])
+    assert step(attempt_of(accepted="6-m"), OWN, HIGHER) == Decision(Step.BURY, HIGHER, [OWN])
 
 
 def test_write_whose_leaf_is_buried_on_all_copies_has_lost_the_race() -> None:
     attempt = attempt_of(accepted="6-m")
     burial = leaf("7-u", "6-m", BASE, "4-a", _deleted=True, undone={"rev": "6-m"})
     # As long as a copy lacks the burial, another writer may build on the leaf there.
-    assert step(attempt, burial, HIGHER) == Decision(Step.PUSH, HIGHER, tombstones=[burial])
+    assert step(attempt, burial, HIGHER) == Decision(Step.PUSH, HIGHER, [burial])
     assert step(attempt, burial, HIGHER, pushed=Pushed("6-z", frozenset({"7-u"}))).step is Step.CONFLICT
     assert step(attempt, burial, HIGHER, buried={"7-u"}).step is Step.CONFLICT
 
 
 def test_lower_leaf_of_another_writer_is_buried() -> None:
-    attempt = attempt_of(accepted="6-m")
-    assert step(attempt, OWN, LOWER) == Decision(Step.PAD, OWN, [LOWER], [])
-    attempt.revs_on_all_copies.add("6-m")
-    assert step(attempt, OWN, LOWER) == Decision(Step.PUSH, OWN, [LOWER], [])
+    assert step(attempt_of(accepted="6-m"), OWN, LOWER) == Decision(Step.BURY, OWN, [LOWER])
 
 
 @pytest.mark.parametrize(
@@ -124,10 +121,9 @@ def test_lower_leaf_of_another_writer_is_buried() -> None:
 @pytest.mark.parametrize("age_s", [0.0, 1000.0])
 def test_leaf_from_elsewhere_is_never_buried(nonces: list[str], age_s: float) -> None:
     foreign = leaf("6-a", "5-f", "4-a", nonces=nonces)
-    attempt = attempt_of(accepted="6-m")
-    assert step(attempt, OWN, foreign, age_s=age_s) == Decision(Step.PAD, OWN, [], [])
-    attempt.revs_on_all_copies.add("6-m")
-    assert step(attempt, OWN, foreign, age_s=age_s) == Decision(Step.ACKNOWLEDGE, OWN, tombstones=[])
+    decision = step(attempt_of(accepted="6-m"), OWN, foreign, age_s=age_s)
+    assert decision.step is Step.PUSH
+    assert decision.others == []
 
 
 def test_older_changes_are_not_buried_under_a_leaf_from_elsewhere() -> None:
@@ -138,7 +134,7 @@ def test_older_changes_are_not_buried_under_a_leaf_from_elsewhere() -> None:
 
 def test_own_change_alone_is_buried_under_a_leaf_from_elsewhere() -> None:
     foreign = leaf("7-f", "6-f", BASE, "4-a")
-    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.PUSH
+    assert step(attempt_of(accepted="6-m"), OWN, foreign).step is Step.BURY
 
 
 def test_pad_of_another_writers_change_is_not_buried_under_a_leaf_from_elsewhere() -> None:
@@ -147,12 +143,12 @@ def test_pad_of_another_writers_change_is_not_buried_under_a_leaf_from_elsewhere
     attempt.pads.add("8-p")
     pad = leaf("8-p", "7-o", "6-m", BASE, nonces=[nonce(4, 8), nonce(2, 7), nonce(1, 6)])
     foreign = leaf("9-f", "8-f", "7-f", "6-m", BASE, nonces=[nonce(1, 6)])
-    assert step(attempt, pad, foreign) == (Step.WAIT, None, (), ())
-    assert step(attempt, pad, foreign, age_s=9.0) == (Step.UNKNOWN, None, (), ())
+    assert step(attempt, pad, foreign) == (Step.WAIT, None, ())
+    assert step(attempt, pad, foreign, age_s=9.0) == (Step.UNKNOWN, None, ())
 
 
 @pytest.mark.parametrize(
-    ("deletion", "follows"), [("6-a", Step.PAD), ("5-t", Step.PAD), ("4-t", Step.ACKNOWLEDGE)]
+    ("deletion", "follows"), [("6-a", Step.PUSH), ("5-t", Step.PUSH), ("4-t", Step.ACKNOWLEDGE)]
 )
 def test_new_document_has_to_rank_above_one_that_begins_from_the_latest_deletion(
     deletion: str, follows: Step
@@ -161,6 +157,9 @@ def test_new_document_has_to_rank_above_one_that_begins_from_the_latest_deletion
     attempt.revs_on_all_copies.add("6-m")
     tombstone = leaf(deletion, "3-z", _deleted=True)
     assert step(attempt, OWN, tombstone, buried={deletion}).step is follows
+    pushed = Pushed("6-m", frozenset())
+    decision = step(attempt, OWN, tombstone, buried={deletion}, pushed=pushed)
+    assert decision.step is (Step.PAD if follows is Step.PUSH else Step.ACKNOWLEDGE)
 
 
 def test_new_document_has_to_rank_above_one_that_begins_from_a_deletion_that_was_buried() -> None:
@@ -170,7 +169,7 @@ def test_new_document_has_to_rank_above_one_that_begins_from_a_deletion_that_was
     burial = deletion.burial()
     assert burial["type"] == "d_v1.0"
     buried = leaf("7-u", "6-a", BASE, **{name: burial[name] for name in ("_deleted", "undone")})
-    assert step(attempt, OWN, buried, buried={"7-u"}).step is Step.PAD
+    assert step(attempt, OWN, buried, buried={"7-u"}).step is Step.PUSH
     assert step(attempt, OWN, UNDONE, buried={"7-u"}).step is Step.ACKNOWLEDGE  # this one was no deletion
 
 
@@ -187,7 +186,8 @@ def test_new_document_counts_once_a_pad_was_seen_above_those_that_begin_from_the
     attempt = attempt_of(accepted="6-m")
     attempt.begins_from_tombstone = True
     pushed = Pushed("6-m", frozenset())
-    assert step(attempt, OWN).step is Step.PAD
+    assert step(attempt, OWN).step is Step.PUSH
+    assert step(attempt, OWN, pushed=pushed).step is Step.PAD
     attempt.nonces.add(nonce(9, 7))
     attempt.revs.add("7-p")
     attempt.pads_on_most_copies.add("7-p")
@@ -195,15 +195,15 @@ def test_new_document_counts_once_a_pad_was_seen_above_those_that_begin_from_the
     padded = leaf("7-p", "6-m", BASE, nonces=[nonce(9, 7), nonce(1, 6)])
     assert step(attempt, padded).step is Step.ACKNOWLEDGE
     rival = leaf("7-q", "6-q", BASE, nonces=[nonce(5, 7), nonce(4, 6)])
-    assert step(attempt, padded, rival) == Decision(Step.PUSH, rival, [padded])
+    assert step(attempt, padded, rival) == Decision(Step.BURY, rival, [padded])
 
 
 def test_tombstones_are_pushed_before_the_write_counts() -> None:
     attempt = attempt_of(accepted="6-m")
-    assert step(attempt, OWN, UNDONE) == Decision(Step.PAD, OWN, [], [UNDONE])
-    attempt.revs_on_all_copies.add("6-m")
-    assert step(attempt, OWN, UNDONE) == Decision(Step.PUSH, OWN, [], [UNDONE])
+    assert step(attempt, OWN, UNDONE) == Decision(Step.PUSH, OWN, [UNDONE])
     pushed = Pushed("6-m", frozenset({"7-u"}))
+    assert step(attempt, OWN, UNDONE, pushed=pushed).step is Step.PAD
+    attempt.revs_on_all_copies.add("6-m")
     assert step(attempt, OWN, UNDONE, pushed=pushed).step is Step.ACKNOWLEDGE
     assert step(attempt, OWN, UNDONE, pushed=Pushed("6-m", frozenset())).step is Step.PUSH
     assert step(attempt, OWN, UNDONE, pushed=Pushed("6-q", frozenset({"7-u"}))).step is Step.PUSH
