@@ -41,4 +41,4 @@ def test_spans_arrive_if_and_only_if_they_are_sampled(couchdb: CouchDBServer, tm
         (off,), (few,), (every,) = (figures[row, contender.name] for contender in OURS)
         assert off.spans == 0
         assert 0 <= few.spans < 0.2
-        assert every.spans > 0.5  # a busy machine may be late with some
+        assert every.spans > 1
